@@ -1,0 +1,53 @@
+"""The contract that every network of the study keeps."""
+
+from abc import ABC, abstractmethod
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class SegmentationModel(nn.Module, ABC):
+    """A network that maps normalised images to lesion logits.
+
+    Subclasses write :meth:`outputs`; this class makes it work at any input size and picks what training and
+    inference see of it.
+
+    Attributes:
+        size_multiple: the input sides that the network itself accepts are multiples of this number. Images of
+            other sizes are padded at the bottom and right by repeating the border, and the logits are cropped
+            back.
+        output_weights: the weight of each map of :meth:`outputs` in the training loss, as the network's
+            authors chose them; the first belongs to the main output.
+    """
+
+    size_multiple: int = 1
+    output_weights: tuple[float, ...] = (1.0,)
+
+    @abstractmethod
+    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+        """All logit maps, the main one first, then the auxiliary ones.
+
+        Args:
+            images: normalised images, float ``(N, in_channels, H, W)``, sides multiples of ``size_multiple``.
+
+        Returns:
+            One logit map ``(N, classes, H, W)`` for each entry of ``output_weights``.
+        """
+
+    def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Training mode: every logit map of :meth:`outputs`; evaluation mode: the main one alone.
+
+        Args:
+            images: normalised images, float ``(N, in_channels, H, W)``, any size.
+
+        Returns:
+            Logits ``(N, classes, H, W)`` at the images' size.
+        """
+        height, width = images.shape[-2:]
+        down, right = -height % self.size_multiple, -width % self.size_multiple
+        if down or right:
+            images = F.pad(images, (0, right, 0, down), mode="replicate")
+        maps = self.outputs(images)
+        if down or right:
+            maps = tuple(logits[..., :height, :width] for logits in maps)
+        return maps if self.training else maps[0]
