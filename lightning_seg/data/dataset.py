@@ -1,0 +1,140 @@
+"""What a dataset is: a sorted list of image-mask pairs and the rule that reads them."""
+
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from lightning_seg.errors import UserError
+
+MASK_THRESHOLD = 128  # of 255: JPEG noise around 0 and 255 and stray values disappear; "> 0" would keep them
+IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+class LesionDataset(ABC):
+    """Images with one binary lesion mask each, in sorted-id order.
+
+    Attributes:
+        name: the dataset's name in results and caches.
+    """
+
+    name: str
+
+    @abstractmethod
+    def ids(self) -> list[str]:
+        """The unique ids of all pairs, sorted."""
+
+    @abstractmethod
+    def signature(self) -> Any:
+        """JSON-serialisable facts that change whenever the pixels could: a cache is valid for one signature."""
+
+    @abstractmethod
+    def read(self, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """Read the pair at ``index`` of :meth:`ids`, resized to ``size`` x ``size``.
+
+        Returns:
+            The RGB image, uint8 ``(size, size, 3)``, and the mask, bool ``(size, size)``, true on the lesion.
+
+        Raises:
+            UserError: the pair cannot be read.
+        """
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The files of one pair; a mask in several files is their union."""
+
+    id: str
+    image: Path
+    masks: tuple[Path, ...]
+
+
+class FileDataset(LesionDataset):
+    """A dataset of image files under ``root``; subclasses say which files belong together.
+
+    Args:
+        root: the folder of the dataset.
+        name: the dataset's name in results and caches.
+    """
+
+    def __init__(self, root: str | Path, name: str) -> None:
+        self.root = Path(root).expanduser()
+        self.name = name
+        if not self.root.is_dir():
+            raise UserError(
+                f"Dataset {name!r}: the folder {self.root} does not exist; set dataset.root to where its files lie."
+            )
+        self.samples = self._checked(self.find())
+
+    @abstractmethod
+    def find(self) -> list[Sample]:
+        """All pairs under ``root``, in any order; a pair without its mask has ``masks=()``."""
+
+    def _checked(self, samples: list[Sample]) -> list[Sample]:
+        """The samples in sorted-id order, or one error that names everything wrong with them."""
+        if not samples:
+            raise UserError(f"Dataset {self.name!r}: there are no images in {self.root}.")
+        problems = [f"{sample.image}: no mask belongs to it" for sample in samples if not sample.masks]
+        repeated = [name for name, count in Counter(sample.id for sample in samples).items() if count > 1]
+        problems += [
+            f"{sample.image}: its id {sample.id!r} occurs twice" for sample in samples if sample.id in repeated
+        ]
+        raise_problems(self.name, problems)
+        return sorted(samples, key=lambda sample: sample.id)
+
+    def ids(self) -> list[str]:
+        return [sample.id for sample in self.samples]
+
+    def signature(self) -> list[list[Any]]:
+        """Name, bytes and modification time of every file, relative to ``root``."""
+        files = [path for sample in self.samples for path in (sample.image, *sample.masks)]
+        stats = ((path, path.stat()) for path in files)
+        return [[str(path.relative_to(self.root)), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+
+    def read(self, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        sample = self.samples[index]
+        image = self.open_image(sample.image)
+        mask = np.zeros((size, size), dtype=bool)
+        for path in sample.masks:
+            part = self.open_mask(path)
+            if part.size != image.size:
+                raise UserError(
+                    f"{path}: the mask is {part.width}x{part.height} but its image {sample.image.name} is "
+                    f"{image.width}x{image.height}"
+                )
+            mask |= np.asarray(part.resize((size, size), Image.Resampling.NEAREST)) >= MASK_THRESHOLD
+        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)), mask
+
+    def open_image(self, path: Path) -> Image.Image:
+        """The whole image, RGB, upright."""
+        return _open(path, "RGB")
+
+    def open_mask(self, path: Path) -> Image.Image:
+        """The whole mask, 8-bit grey, upright; an alpha channel is dropped."""
+        return _open(path, "L")
+
+
+def _open(path: Path, mode: str) -> Image.Image:
+    """Decode a file completely, upright and in the given mode."""
+    try:
+        with Image.open(path) as image:
+            upright = ImageOps.exif_transpose(image)
+            if "A" in upright.getbands():
+                upright = upright.convert("RGB")
+            return upright.convert(mode)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: cannot be read as an image ({error})") from error
+
+
+def raise_problems(name: str, problems: Iterable[str]) -> None:
+    """Raise one error that lists every problem of a dataset, or none if there are none."""
+    problems = list(problems)
+    if problems:
+        shown = "\n  ".join(problems[:50] + ([f"... and {len(problems) - 50} more"] if len(problems) > 50 else []))
+        raise UserError(f"Dataset {name!r} has {len(problems)} bad file(s); put them right or remove them:\n  {shown}")
