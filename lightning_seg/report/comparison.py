@@ -1,0 +1,145 @@
+"""Which runs can be compared: the losses, and the blocks in which every one of them is complete."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from lightning_seg.report.names import METRICS
+from lightning_seg.report.records import KEYS, Study
+
+PAIR = ["dataset", "model", "repeat"]
+BLOCK = ["dataset", "model"]
+
+
+@dataclass
+class Comparison:
+    """The part of a study on which losses are compared.
+
+    Attributes:
+        losses: the compared losses, in alphabetical order.
+        pairs: metric -> table with a row for each usable (dataset, model, repeat) and a column for each loss. A repeat
+            is usable when every compared loss has a finished run of it, made with the same settings.
+        left_out: sentences on what the study holds and the comparison does not use.
+        planned: (datasets, models, losses, repeats) that the study's folders name.
+    """
+
+    losses: list[str]
+    pairs: dict[str, pd.DataFrame]
+    left_out: list[str] = field(default_factory=list)
+    planned: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def blocks(self, metric: str = "dice") -> pd.DataFrame:
+        """The unit of analysis: a dataset x model cell, averaged over its paired repeats; rows x losses."""
+        return self.pairs[metric].groupby(level=BLOCK, sort=True, observed=True).mean()
+
+    @property
+    def is_crossed(self) -> bool:
+        """Whether every dataset has every model, so that blocks weigh datasets and models equally."""
+        blocks = self.blocks().index
+        return len(blocks) == len(blocks.unique("dataset")) * len(blocks.unique("model"))
+
+
+def compare(study: Study) -> Comparison:
+    """Choose the compared losses and the usable repeats of every block.
+
+    All losses with a usable run are compared. Where they share no repeat at all, the loss with the fewest usable runs
+    is set aside (and told) until the others share one.
+    """
+    runs = study.runs
+    usable = runs[runs["status"].isin(["finished", "diverged"]) & np.isfinite(runs["test_dice"].astype(float))]
+    losses = sorted(usable["loss"].unique())
+    left_out = []
+    for loss in sorted(set(runs["loss"]) - set(losses)):
+        left_out.append(f"{loss} has no usable run and is not compared.")
+    same, mixed = _same_settings(usable)
+    if mixed:
+        left_out.append(
+            f"{mixed} usable runs were made with other settings than the rest of their dataset, model and repeat, and "
+            "are not compared."
+        )
+    counts = same["loss"].value_counts()
+    while True:
+        dice = _pivot(same[same["loss"].isin(losses)], "dice", losses)
+        complete = dice.dropna()
+        if len(complete) or len(losses) < 2:
+            break
+        fewest = min(losses, key=lambda loss: (counts.get(loss, 0), loss))
+        losses.remove(fewest)
+        left_out.append(f"{fewest} shares no repeat with the other losses and is not compared.")
+    left_out += _missing_sentences(runs, dice, complete)
+    pairs = {m: _pivot(same, m, losses).reindex(complete.index) for m in METRICS}
+    datasets, models, names, repeats = (int(runs[key].nunique()) for key in KEYS)
+    return Comparison(losses, pairs, left_out, (datasets, models, names, repeats))
+
+
+def coverage(runs: pd.DataFrame) -> pd.DataFrame:
+    """Count of runs per dataset and status, and in all; "missing" counts what the full crossing lacks.
+
+    Returns:
+        table with a row per dataset and a last row "all".
+    """
+    statuses = ["finished", "diverged", "failed", "running", "unreadable"]
+    counts = runs.groupby(["dataset", "status"]).size().unstack(fill_value=0).reindex(columns=statuses, fill_value=0)
+    counts["planned"] = runs["model"].nunique() * runs["loss"].nunique() * runs["repeat"].nunique()
+    counts["missing"] = counts["planned"] - counts[statuses].sum(axis=1)
+    counts.loc["all"] = counts.sum()
+    return counts
+
+
+def trouble(runs: pd.DataFrame) -> pd.DataFrame:
+    """Failed, diverged, unreadable and collapsed runs per loss, with the cells in which they are.
+
+    Returns:
+        one row for each loss with columns failed, diverged, unreadable, background, lesion (counts) and cells (text).
+    """
+    rows = []
+    for loss, group in runs.groupby("loss", sort=True):
+        row: dict[str, object] = {"loss": loss}
+        row |= {status: int((group["status"] == status).sum()) for status in ("failed", "diverged", "unreadable")}
+        row |= {kind: int((group["collapse"] == kind).sum()) for kind in ("background", "lesion")}
+        bad = group[group["status"].isin(["failed", "diverged", "unreadable"]) | (group["collapse"] != "")]
+        cells = bad.groupby(BLOCK).size()
+        row["cells"] = ", ".join(f"{dataset}/{model} ({count})" for (dataset, model), count in cells.items())
+        rows.append(row)
+    columns = ["loss", "failed", "diverged", "unreadable", "background", "lesion", "cells"]
+    return pd.DataFrame(rows, columns=columns).set_index("loss")
+
+
+def _same_settings(usable: pd.DataFrame) -> tuple[pd.DataFrame, int]:
+    """Of every (dataset, model, repeat), the runs that share its most frequent settings, and how many do not."""
+    if usable.empty:
+        return usable, 0
+    counts = usable.groupby([*PAIR, "settings"]).size().rename("count").reset_index()
+    counts = counts.sort_values([*PAIR, "count", "settings"], ascending=[True, True, True, False, True])
+    chosen = counts.drop_duplicates(PAIR)[[*PAIR, "settings"]]
+    same = usable.merge(chosen, on=[*PAIR, "settings"])
+    return same, len(usable) - len(same)
+
+
+def _pivot(runs: pd.DataFrame, metric: str, losses: list[str]) -> pd.DataFrame:
+    table = runs.pivot(index=PAIR, columns="loss", values=f"test_{metric}").reindex(columns=losses)
+    return table.astype(float).sort_index()
+
+
+def _missing_sentences(runs: pd.DataFrame, dice: pd.DataFrame, complete: pd.DataFrame) -> list[str]:
+    """What of the study's dataset x model cells is not, or not fully, in the comparison."""
+    if runs.empty:
+        return []
+    repeats = runs["repeat"].nunique()
+    used = complete.groupby(level=BLOCK).size()
+    cells = runs.groupby(BLOCK).size()
+    sentences = []
+    for dataset, model in cells.index:
+        count = int(used.get((dataset, model), 0))
+        if count == repeats:
+            continue
+        if (dataset, model) in dice.index.droplevel("repeat"):
+            table = dice.loc[(dataset, model)]
+            lacking = table.columns[table.isna().any() | (len(table) < repeats)].tolist()
+            why = f"lacks runs of {', '.join(lacking)}"
+        else:
+            why = "has no usable run"
+        state = "is left out" if count == 0 else f"uses {count} of {repeats} repeats"
+        sentences.append(f"{dataset} / {model} {state}: it {why}.")
+    return sentences

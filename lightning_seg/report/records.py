@@ -1,0 +1,300 @@
+"""Reads the run records of a study, complete or not, into two tidy tables."""
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from lightning_seg.errors import UserError
+from lightning_seg.report.names import METRICS
+from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
+
+KEYS = ["dataset", "model", "loss", "repeat"]
+_COUNTS = ("tp", "fp", "fn", "tn")
+_IMAGE_COLUMNS = ("id", *_COUNTS, *METRICS)
+# A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
+_COLLAPSED_SHARE = 0.99
+# `result.json` and `test_images.csv` are written from the same numbers; a larger gap in Dice means a damaged record.
+_AGREEMENT = 1e-3
+
+
+@dataclass
+class Study:
+    """The records of a study.
+
+    Attributes:
+        directory: the study's folder.
+        runs: one row a run: dataset, model, loss, repeat, status (finished, diverged, failed, running, unreadable),
+            collapse ("", "background" or "lesion"), test_dice, ..., seconds_fit, ..., settings (hash of what a fair
+            comparison holds fixed), path.
+        images: one row a test image of a run: the keys, id, tp, fp, fn, tn (pixels), dice, iou, precision, recall.
+        problems: sentences on records that could not be read or do not agree with themselves.
+        differences: sentences on settings that differ within a dataset x model cell.
+    """
+
+    directory: Path
+    runs: pd.DataFrame
+    images: pd.DataFrame
+    problems: list[str] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """The study's name, which is its folder's."""
+        return self.directory.resolve().name
+
+
+def load_study(directory: Path, workers: int | None = None) -> Study:
+    """Read all runs below ``<directory>/<dataset>/<model>/<loss>/repeat_<k>/``.
+
+    Records that are damaged are told in ``problems`` and have the status "unreadable"; none is guessed.
+
+    Args:
+        directory: the study's folder.
+        workers: reading threads; by default twice the processors.
+
+    Raises:
+        UserError: ``directory`` is no folder.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise UserError(f"There is no study folder {directory}: give the folder that holds <dataset>/<model>/<loss>/.")
+    paths = find_runs(directory)
+    with ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1)) as pool:
+        records = list(pool.map(lambda path: _read_run(path, directory), paths))
+    problems = [problem for record in records for problem in record.problems]
+    configured = [record for record in records if record.settings]
+    differences = describe_differences(
+        [record.settings or {} for record in configured],
+        [(record.row["dataset"], record.row["model"]) for record in configured],
+    )
+    images = _join_images(records)
+    runs = pd.DataFrame([record.row for record in records], columns=_run_columns(records))
+    _add_versions_problem(runs, problems)
+    return Study(directory, runs, images, problems, differences)
+
+
+def find_runs(directory: Path) -> list[Path]:
+    """The run folders of a study, sorted; folders of another shape are passed over."""
+    level = [str(directory)]
+    for _ in range(3):
+        level = [entry.path for folder in level for entry in _folders(folder)]
+    found = [Path(entry.path) for folder in level for entry in _folders(folder) if _repeat_of(entry.name) is not None]
+    return sorted(found, key=lambda path: (path.parts[:-1], _repeat_of(path.name)))
+
+
+def write_tables(study: Study, output_dir: Path) -> list[Path]:
+    """Write ``runs.parquet`` and ``images.parquet`` for work in pandas or R, each atomically."""
+    written = []
+    for name, frame in (("runs", study.runs), ("images", study.images)):
+        target = output_dir / f"{name}.parquet"
+        partial = target.with_suffix(".parquet.part")
+        parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), partial, compression="zstd")
+        partial.replace(target)
+        written.append(target)
+    return written
+
+
+def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
+    """Training curves of the given runs (default: all): the keys, epoch, train_loss, val_loss, val_dice.
+
+    Runs without a readable ``metrics.csv`` are left out.
+    """
+    rows = study.runs if rows is None else rows
+    wanted = ["epoch", "train_loss", "val_loss", "val_dice"]
+
+    def read(item: tuple[Any, ...]) -> pa.Table | None:
+        dataset, model, loss, repeat, path = item
+        try:
+            table = csv.read_csv(study.directory / path / "metrics.csv", read_options=_serial())
+            table = table.select(wanted).cast(pa.schema([(name, pa.float64()) for name in wanted]))
+        except (OSError, pa.ArrowException, KeyError):
+            return None
+        return _with_keys(table, {"dataset": dataset, "model": model, "loss": loss, "repeat": repeat})
+
+    with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
+        tables = [t for t in pool.map(read, rows[[*KEYS, "path"]].itertuples(index=False, name=None)) if t is not None]
+    if not tables:
+        return pd.DataFrame(columns=[*KEYS, *wanted])
+    return pa.concat_tables(tables).unify_dictionaries().to_pandas()
+
+
+@dataclass
+class _Record:
+    row: dict[str, Any]
+    images: pa.Table | None = None
+    settings: dict[str, Any] | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def _read_run(path: Path, directory: Path) -> _Record:
+    dataset, model, loss = path.parts[-4:-1]
+    place = path.relative_to(directory).as_posix()
+    row: dict[str, Any] = {"dataset": dataset, "model": model, "loss": loss, "repeat": _repeat_of(path.name)}
+    row |= {"status": "running", "collapse": "", "path": place, "settings": "", "error": ""}
+    record = _Record(row)
+    if not (path / "result.json").is_file():
+        if (path / "error.txt").is_file():
+            row["status"] = "failed"
+            row["error"] = _last_line(path / "error.txt")
+        return record
+    try:
+        result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+        _fill_row(row, result)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        row["status"] = "unreadable"
+        record.problems.append(f"{place}/result.json cannot be read ({_reason(error)}); the run is left out.")
+        return record
+    config = result.get("config")
+    if isinstance(config, dict):
+        record.settings = shared_settings(config, loss)
+        row["settings"] = settings_hash(record.settings)
+    if row["status"] == "finished" and not math.isfinite(row["test_dice"]):
+        record.problems.append(f"{place}/result.json holds no finite test Dice; the run is left out of all means.")
+    _read_images(record, path, place)
+    return record
+
+
+def _fill_row(row: dict[str, Any], result: dict[str, Any]) -> None:
+    """Take what the tables need from a ``result.json``; ValueError / KeyError where it is not what it should be."""
+    for key in KEYS:
+        if result[key] != row[key]:
+            raise ValueError(f"it says {key} {result[key]!r} but lies in the folder of {row[key]!r}")
+    if result["status"] not in ("finished", "diverged"):
+        raise ValueError(f"unknown status {result['status']!r}")
+    test = result.get("test") or {}
+    if result["status"] == "finished" and "dice" not in test:
+        raise ValueError("it is of a finished run and lacks the test metrics")
+    row["status"] = result["status"]
+    row.update({f"test_{metric}": _number(test.get(metric)) for metric in METRICS})
+    for name in ("parameters", "epochs", "best_epoch", "best_val_dice", "seed"):
+        row[name] = _number(result.get(name))
+    seconds = result.get("seconds") or {}
+    row.update({f"seconds_{part}": _number(seconds.get(part)) for part in ("data", "fit", "test")})
+    versions = result.get("versions") or {}
+    row["version"] = str(versions.get("lightning_seg") or versions.get("lightning-seg") or "")
+    row["versions"] = json.dumps(versions, sort_keys=True)
+    device = result.get("device")
+    row["device"] = device if isinstance(device, str) else json.dumps(device, sort_keys=True)
+    row["fingerprint"] = str(result.get("fingerprint", ""))
+
+
+def _read_images(record: _Record, path: Path, place: str) -> None:
+    row = record.row
+    try:
+        table = csv.read_csv(
+            path / "test_images.csv",
+            read_options=_serial(),
+            convert_options=csv.ConvertOptions(column_types={"id": pa.string()}),
+        )
+        columns = [*_IMAGE_COLUMNS, *(["contrast"] if "contrast" in table.column_names else [])]
+        types = [(name, pa.int32() if name in _COUNTS else pa.float32()) for name in columns if name != "id"]
+        table = table.select(columns).cast(pa.schema([("id", pa.string()), *types]))
+    except FileNotFoundError:
+        if row["status"] == "finished":
+            record.problems.append(f"{place} has no test_images.csv; its images are left out.")
+        return
+    except (OSError, pa.ArrowException, KeyError) as error:
+        record.problems.append(f"{place}/test_images.csv cannot be read ({_reason(error)}); its images are left out.")
+        return
+    if table.num_rows == 0:
+        record.problems.append(f"{place}/test_images.csv has no rows.")
+        return
+    tp, fp, fn, tn = (table[name].to_numpy() for name in _COUNTS)
+    mean = np.nanmean(table["dice"].to_numpy()) if table["dice"].null_count < table.num_rows else math.nan
+    if math.isfinite(row["test_dice"]) and not abs(mean - row["test_dice"]) <= _AGREEMENT:
+        record.problems.append(
+            f"{place}: the Dice of test_images.csv averages {mean:.4f}, result.json says {row['test_dice']:.4f}; "
+            "its images are left out."
+        )
+        return
+    row["test_images"] = table.num_rows
+    row["failure_rate"] = float(np.mean(table["dice"].to_numpy() < 0.1))
+    row["empty_predictions"] = float(np.mean(tp + fp == 0))
+    if np.mean(tp + fp == 0) >= _COLLAPSED_SHARE and np.any(tp + fn > 0):
+        row["collapse"] = "background"
+    elif np.mean(fn + tn == 0) >= _COLLAPSED_SHARE and np.any(fp + tn > 0):
+        row["collapse"] = "lesion"
+    record.images = _with_keys(table, {key: row[key] for key in KEYS})
+
+
+def _join_images(records: Iterable[_Record]) -> pd.DataFrame:
+    tables = [record.images for record in records if record.images is not None]
+    for record in records:
+        record.images = None
+    if not tables:
+        return pd.DataFrame({name: pd.Series(dtype=object) for name in (*KEYS, *_IMAGE_COLUMNS)})
+    joined = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+    joined = joined.set_column(joined.column_names.index("id"), "id", joined["id"].dictionary_encode())
+    return joined.to_pandas(self_destruct=True, split_blocks=True)
+
+
+def _with_keys(table: pa.Table, keys: dict[str, Any]) -> pa.Table:
+    for name, value in reversed(keys.items()):
+        if isinstance(value, str):
+            codes = pa.array(np.zeros(table.num_rows, dtype=np.int32))
+            column: pa.Array = pa.DictionaryArray.from_arrays(codes, pa.array([value]))
+        else:
+            column = pa.array(np.full(table.num_rows, value, dtype=np.int16))
+        table = table.add_column(0, name, column)
+    return table
+
+
+def _run_columns(records: list[_Record]) -> list[str]:
+    """All columns, also where no run has them yet, so that an empty study has the same table."""
+    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), "best_val_dice", "best_epoch", "epochs"]
+    columns += ["failure_rate", "empty_predictions", "test_images", "parameters", "seconds_data", "seconds_fit"]
+    columns += ["seconds_test", "seed", "device", "version", "versions", "fingerprint", "settings", "error", "path"]
+    return columns
+
+
+def _add_versions_problem(runs: pd.DataFrame, problems: list[str]) -> None:
+    versions = runs.loc[runs["version"].notna() & (runs["version"] != ""), "version"].value_counts()
+    if len(versions) > 1:
+        parts = ", ".join(f"{count} runs by {version}" for version, count in versions.items())
+        problems.append(f"The runs were made by different versions of lightning-seg: {parts}.")
+
+
+def _folders(folder: str) -> list[os.DirEntry[str]]:
+    with os.scandir(folder) as entries:
+        return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+
+
+def _repeat_of(name: str) -> int | None:
+    prefix, _, number = name.rpartition("_")
+    return int(number) if prefix == "repeat" and number.isascii() and number.isdigit() else None
+
+
+def _number(value: Any) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is no number")
+    return float(value)
+
+
+def _serial() -> csv.ReadOptions:
+    return csv.ReadOptions(use_threads=False)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it lacks {error.args[0]!r}"
+    return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
+
+
+def _last_line(path: Path) -> str:
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    except OSError:
+        return ""
+    return lines[-1][:300] if lines else ""

@@ -1,0 +1,60 @@
+"""Whether the runs of a study were made with the same settings, so that their losses can be compared."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+# What may differ between the runs of one comparison: who the run is, and where and how it was carried out.
+_FREE = {"loss", "repeat", "seed", "fingerprint", "study", "paths", "hydra", "logger", "wandb", "tags", "device"}
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mapping -> ``{"a.b": value}``; lists stay values."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def shared_settings(config: Mapping[str, Any], loss: str) -> dict[str, Any]:
+    """The settings that a fair comparison of losses holds fixed: all but the loss, the repeat and places.
+
+    Texts that carry the name of the loss (run names, folders) belong to the run and are left out.
+    """
+    fixed = {key: value for key, value in config.items() if key not in _FREE}
+    return {key: value for key, value in flatten(fixed).items() if not (isinstance(value, str) and loss in value)}
+
+
+def settings_hash(settings: Mapping[str, Any]) -> str:
+    """Short hash of shared settings, equal where the settings are."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:12]
+
+
+def describe_differences(settings: Sequence[Mapping[str, Any]], cells: Sequence[tuple[str, str]]) -> list[str]:
+    """Sentences on the settings that differ between runs of one (dataset, model) cell.
+
+    Args:
+        settings: what :func:`shared_settings` gave for every run.
+        cells: the (dataset, model) of every run; a setting that is constant in each cell may differ between cells.
+    """
+    values: dict[str, dict[tuple[str, str], dict[str, int]]] = {}
+    for setting, cell in zip(settings, cells, strict=True):
+        for key, value in setting.items():
+            counts = values.setdefault(key, {}).setdefault(cell, {})
+            text = json.dumps(value, default=str)
+            counts[text] = counts.get(text, 0) + 1
+    sentences = []
+    for key, by_cell in sorted(values.items()):
+        mixed = [cell for cell, counts in by_cell.items() if len(counts) > 1]
+        if mixed:
+            total: dict[str, int] = {}
+            for cell in mixed:
+                for text, count in by_cell[cell].items():
+                    total[text] = total.get(text, 0) + count
+            parts = ", ".join(f"{text} in {count} runs" for text, count in sorted(total.items(), key=lambda x: -x[1]))
+            sentences.append(f"{key} is {parts} ({len(mixed)} dataset x model cells).")
+    return sentences
