@@ -24,6 +24,17 @@ class ConvBNReLU(nn.Sequential):
         )
 
 
+class ConvBNPReLU(nn.Sequential):
+    """3x3 convolution without bias, batch normalisation (eps 1e-3), PReLU with one slope a channel."""
+
+    def __init__(self, in_channels: int, out_channels: int, *, dilation: int = 1, groups: int = 1) -> None:
+        super().__init__(
+            nn.Conv2d(in_channels, out_channels, 3, padding=dilation, dilation=dilation, groups=groups, bias=False),
+            nn.BatchNorm2d(out_channels, eps=1e-3),
+            nn.PReLU(out_channels),
+        )
+
+
 class SqueezeExcite(nn.Module):
     """Channel attention (Hu et al. 2018, arXiv:1709.01507), without biases."""
 

@@ -23,4 +23,7 @@ CASES = [
     Case("unet", models.UNet),
     Case("unet", models.UNet, {"bilinear": True}, "_bilinear"),
     Case("colonsegnet", models.ColonSegNet),
+    Case("caranet", models.CaraNet),
+    Case("colonformer", models.ColonFormer),
+    Case("fcbformer", models.FCBFormer),
 ]
