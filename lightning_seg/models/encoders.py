@@ -13,7 +13,7 @@ import torch
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from timm.models import load_state_dict
-from torch import Tensor, nn
+from torch import Tensor
 
 from lightning_seg.errors import UserError
 
@@ -24,11 +24,12 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 logger = logging.getLogger(__name__)
 
 
-def create_encoder(name: str, *, pretrained: bool, weights: str | Path | None = None, **options: Any) -> nn.Module:
+def create_encoder(name: str, *, pretrained: bool, weights: str | Path | None = None, **options: Any) -> Any:
     """Build the timm model ``name``, without its classifier.
 
-    Its attribute ``weights_source`` says which weights it started from: None for random ones, otherwise a
-    dictionary of ``encoder`` (name and tag), ``file`` (a path, or a file on timm's hub) and ``sha256``.
+    It is an :class:`torch.nn.Module` with the attributes that timm gives it, such as ``feature_info``. One more,
+    ``weights_source``, says which weights it started from: None for random ones, otherwise a dictionary of
+    ``encoder`` (name and tag), ``file`` (a path, or a file on timm's hub) and ``sha256``.
 
     Args:
         name: timm's name with the tag of the exact weights, such as ``resnet34.tv_in1k``.
@@ -41,8 +42,10 @@ def create_encoder(name: str, *, pretrained: bool, weights: str | Path | None = 
     Raises:
         UserError: the weights are not at hand, unreadable, or not those of this encoder in full.
     """
-    cfg = timm.get_pretrained_cfg(name)
-    classifiers = (cfg.classifier,) if isinstance(cfg.classifier, str) else cfg.classifier
+    cfg = timm.get_pretrained_cfg(name) if name in timm.list_pretrained() else None
+    if cfg is None:
+        raise UserError(f"timm has no encoder {name} with weights; choose one of `timm.list_pretrained()`.")
+    classifiers = (cfg.classifier,) if isinstance(cfg.classifier, str) else cfg.classifier or ()
     prefixes = tuple(f"{classifier}." for classifier in classifiers)
 
     def without_classifier(state: StateDict) -> StateDict:
@@ -51,7 +54,7 @@ def create_encoder(name: str, *, pretrained: bool, weights: str | Path | None = 
     return _build(name, name, cfg.hf_hub_id, without_classifier, pretrained, weights, options)
 
 
-def mix_transformer(variant: str, *, pretrained: bool, weights: str | Path | None = None, **options: Any) -> nn.Module:
+def mix_transformer(variant: str, *, pretrained: bool, weights: str | Path | None = None, **options: Any) -> Any:
     """SegFormer's Mix Transformer (Xie et al. 2021, arXiv:2105.15203) as a list of features at strides 4 to 32.
 
     MiT is timm's PVTv2 with an MLP ratio of 4 in every stage. Blocks and stages normalise with an epsilon of
@@ -94,8 +97,9 @@ def _build(
     pretrained: bool,
     weights: str | Path | None,
     options: dict[str, Any],
-) -> nn.Module:
+) -> Any:
     options = {"num_classes": 0, **options}
+    encoder: Any
     if not pretrained:
         if weights is not None:
             raise UserError(f"model.weights={weights} contradicts model.pretrained=false; leave one of them out.")
