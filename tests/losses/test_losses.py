@@ -133,6 +133,17 @@ def test_finite_at_the_extremes(loss: nn.Module, dtype: torch.dtype, autocast: b
         assert logits.grad is not None and logits.grad.isfinite().all()
 
 
+@pytest.mark.parametrize(("loss", "weight"), [(BCELoss(), 1.0), (FocalLoss(0.8, 0.2), 0.8)], ids=repr)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_confident_mistakes_keep_their_cost_and_slope(loss: nn.Module, weight: float, dtype: torch.dtype) -> None:
+    """A clamped log would cap the cost and lose the gradient."""
+    logits = torch.tensor([-1e4, 1e4], dtype=dtype).view(1, 1, 1, 2).requires_grad_()
+    value = loss(logits, torch.tensor([1.0, 0.0]).view(1, 1, 1, 2))
+    value.backward()
+    assert value.item() == pytest.approx(weight * logits.abs().mean(dtype=torch.float64).item(), rel=1e-6)
+    assert logits.grad.flatten().tolist() == pytest.approx([-weight / 2, weight / 2], rel=1e-2)
+
+
 @every_loss
 def test_half_precision_logits_are_computed_in_float32(loss: nn.Module) -> None:
     logits, targets = batch(side=224)
