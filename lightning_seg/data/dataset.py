@@ -1,5 +1,6 @@
 """What a dataset is: a sorted list of image-mask pairs and the rule that reads them."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
@@ -9,12 +10,14 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
+from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, open_image, open_mask
 from lightning_seg.errors import UserError
 
-MASK_THRESHOLD = 128  # of 255: JPEG noise around 0 and 255 and stray values disappear; "> 0" would keep them
-IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+__all__ = ["IMAGE_SUFFIXES", "MASK_THRESHOLD", "FileDataset", "LesionDataset", "Sample", "raise_problems"]
+
+log = logging.getLogger(__name__)
 
 
 class LesionDataset(ABC):
@@ -45,6 +48,17 @@ class LesionDataset(ABC):
             UserError: the pair cannot be read.
         """
 
+    def groups(self) -> list[str] | None:
+        """For each of :meth:`ids`, the group (sequence, patient, ...) whose images must not be divided.
+
+        ``None``: the dataset does not know; near duplicates are then looked for.
+        """
+        return None
+
+    def official(self) -> dict[str, list[str]] | None:
+        """The publisher's split: ids under ``train``, ``test`` and maybe ``val``; ``None`` if there is none."""
+        return None
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -61,16 +75,34 @@ class FileDataset(LesionDataset):
     Args:
         root: the folder of the dataset.
         name: the dataset's name in results and caches.
+
+    Attributes:
+        samples: the pairs, in sorted-id order.
+        problems: files that :meth:`find` could make nothing of, one line each; they end in the dataset's error.
+        full_count: pairs of the published dataset; fewer or more are warned of.
+        reduce_jpeg: decode JPEGs at a reduced size where that is exact enough (see :func:`open_image`).
     """
+
+    full_count: int | None = None
+    reduce_jpeg: bool = False
 
     def __init__(self, root: str | Path, name: str) -> None:
         self.root = Path(root).expanduser()
         self.name = name
+        self.problems: list[str] = []
         if not self.root.is_dir():
             raise UserError(
                 f"Dataset {name!r}: the folder {self.root} does not exist; set dataset.root to where its files lie."
             )
         self.samples = self._checked(self.find())
+        if self.full_count is not None and len(self.samples) != self.full_count:
+            log.warning(
+                "Dataset %r: %s holds %d of the published %d images; results will not compare with others'.",
+                name,
+                self.root,
+                len(self.samples),
+                self.full_count,
+            )
 
     @abstractmethod
     def find(self) -> list[Sample]:
@@ -81,11 +113,11 @@ class FileDataset(LesionDataset):
         if not samples:
             raise UserError(f"Dataset {self.name!r}: there are no images in {self.root}.")
         problems = [f"{sample.image}: no mask belongs to it" for sample in samples if not sample.masks]
-        repeated = [name for name, count in Counter(sample.id for sample in samples).items() if count > 1]
+        repeated = {name for name, count in Counter(sample.id for sample in samples).items() if count > 1}
         problems += [
             f"{sample.image}: its id {sample.id!r} occurs twice" for sample in samples if sample.id in repeated
         ]
-        raise_problems(self.name, problems)
+        raise_problems(self.name, problems + self.problems)
         return sorted(samples, key=lambda sample: sample.id)
 
     def ids(self) -> list[str]:
@@ -99,37 +131,17 @@ class FileDataset(LesionDataset):
 
     def read(self, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         sample = self.samples[index]
-        image = self.open_image(sample.image)
+        image = open_image(sample.image, size if self.reduce_jpeg else None)
         mask = np.zeros((size, size), dtype=bool)
         for path in sample.masks:
-            part = self.open_mask(path)
+            part = open_mask(path)
             if part.size != image.size:
                 raise UserError(
-                    f"{path}: the mask is {part.width}x{part.height} but its image {sample.image.name} is "
-                    f"{image.width}x{image.height}"
+                    f"{path}: the mask is {part.size[0]}x{part.size[1]} but its image {sample.image.name} is "
+                    f"{image.size[0]}x{image.size[1]}"
                 )
-            mask |= np.asarray(part.resize((size, size), Image.Resampling.NEAREST)) >= MASK_THRESHOLD
-        return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR)), mask
-
-    def open_image(self, path: Path) -> Image.Image:
-        """The whole image, RGB, upright."""
-        return _open(path, "RGB")
-
-    def open_mask(self, path: Path) -> Image.Image:
-        """The whole mask, 8-bit grey, upright; an alpha channel is dropped."""
-        return _open(path, "L")
-
-
-def _open(path: Path, mode: str) -> Image.Image:
-    """Decode a file completely, upright and in the given mode."""
-    try:
-        with Image.open(path) as image:
-            upright = ImageOps.exif_transpose(image)
-            if "A" in upright.getbands():
-                upright = upright.convert("RGB")
-            return upright.convert(mode)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: cannot be read as an image ({error})") from error
+            mask |= np.asarray(part.image.resize((size, size), Image.Resampling.NEAREST)) >= MASK_THRESHOLD
+        return np.asarray(image.image.resize((size, size), Image.Resampling.BILINEAR)), mask
 
 
 def raise_problems(name: str, problems: Iterable[str]) -> None:
