@@ -1,0 +1,7 @@
+"""Hydra's extension point: it accepts plugins of this namespace package only."""
+
+from lightning_seg.sweep import grid
+
+
+class GridSweeper(grid.GridSweeper):
+    """:class:`lightning_seg.sweep.grid.GridSweeper` under a name that Hydra finds."""

@@ -1,0 +1,145 @@
+"""The configuration: where it lies, what makes it valid, and its errors in one sentence."""
+
+import difflib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lightning_seg.errors import UserError
+
+_PACKAGE = Path(__file__).parent
+# A wheel carries the configuration inside the package; a checkout has it beside the package.
+CONFIG_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
+
+OmegaConf.register_new_resolver("basename", lambda path: Path(path).expanduser().resolve().name, replace=True)
+
+
+def _whole(least: int) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+_RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "seed": (_whole(0), "a whole number from 0"),
+    "repeat": (_whole(0), "a whole number from 0"),
+    "cases": (_whole(0), "a whole number from 0"),
+    "data.image_size": (_whole(16), "a whole number of pixels from 16"),
+    "data.batch_size": (_whole(1), "a whole number from 1"),
+    "data.eval_batch_size": (_whole(1), "a whole number from 1"),
+    "early_stopping.patience": (_whole(1), "a whole number of epochs from 1"),
+    "early_stopping.min_delta": (lambda value: _number(value) and value >= 0, "a number from 0"),
+    "checkpoint.every_minutes": (lambda value: _number(value) and value >= 0, "a number from 0"),
+    "trainer.max_epochs": (_whole(1), "a whole number from 1"),
+    "keep_weights": (lambda value: value in (True, False, None), "true, false or null"),
+    "rerun": (lambda value: isinstance(value, bool), "true or false"),
+    "study": (lambda value: _is_folder_name(str(value)), "a folder name"),
+    "dataset.name": (lambda value: _is_folder_name(str(value)), "a folder name"),
+    "model.name": (lambda value: _is_folder_name(str(value)), "a folder name"),
+    "loss.name": (lambda value: _is_folder_name(str(value)), "a folder name"),
+}
+
+
+def _is_folder_name(name: str) -> bool:
+    return re.fullmatch(r"[\w.+=-]+", name) is not None and not name.startswith(".")
+
+
+def check(cfg: DictConfig) -> None:
+    """Check everything that can be checked without reading data.
+
+    Raises:
+        UserError: a value is out of range; the sentence says which, and what is valid.
+    """
+    try:
+        OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise UserError(explain(error)) from error
+    for key, (is_valid, meaning) in _RULES.items():
+        value = OmegaConf.select(cfg, key)
+        if not is_valid(value):
+            raise UserError(f"{key}={value} is not valid: it must be {meaning}.")
+    fractions = cfg.data.fractions
+    shares = [fractions.train, fractions.val, fractions.test]
+    if not all(_number(share) and share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
+        raise UserError(
+            f"data.fractions {' / '.join(map(str, shares))} are not valid: train, val and test must be positive "
+            "and sum to 1."
+        )
+
+
+def compose_config(overrides: list[str]) -> DictConfig:
+    """Compose the configuration of one run outside the Hydra application.
+
+    Raises:
+        UserError: an override is wrong.
+    """
+    try:
+        if GlobalHydra.instance().is_initialized():
+            return compose("config", overrides)
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            return compose("config", overrides)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+
+
+def explain(error: Exception) -> str:
+    """One sentence for an error of Hydra or OmegaConf: what is wrong, and what would be right."""
+    text = str(error)
+    if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        group, _, choice = error.missing_cfg_file.rpartition("/")
+        return f"There is no {group} {choice!r}; choose one of {', '.join(sorted(error.options))}."
+    if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
+        return f"{missing.group(1)} has no value; give one with {missing.group(1)}=... ."
+    if isinstance(error, OverrideParseException):
+        return (
+            f"The override {error.override!r} cannot be read; write key=value, with quotes around special characters."
+        )
+    if isinstance(error, ConfigCompositionException) and (wrong := re.search(r"Could not override '(.+?)'", text)):
+        return _unknown_key(wrong.group(1).split("=")[0])
+    if wrong := re.search(r"Ambiguous value for argument '(.+?)'", text):
+        return f"{wrong.group(1)} names several values: add -m to run a grid, or quote the value."
+    if "Key '" in text and "is not in struct" in text:
+        return _unknown_key(getattr(error, "full_key", None) or re.findall(r"Key '(.+?)'", text)[0])
+    return " ".join(text.split())
+
+
+def _unknown_key(key: str) -> str:
+    known = _known_keys()
+    parent = key.rpartition(".")[0]
+    siblings = sorted({name for name in known if name.rpartition(".")[0] == parent})
+    near = difflib.get_close_matches(key, known, n=1)
+    where = f"keys of {parent} are" if parent else "keys are"
+    hint = f"did you mean {near[0]}?" if near else f"valid {where} {', '.join(siblings)}."
+    return f"There is no configuration key {key!r}; {hint}"
+
+
+def _known_keys() -> list[str]:
+    """Every dotted key of the configuration that the command line's group choices make."""
+    GlobalHydra.instance().clear()
+    choices = [argument for argument in sys.argv[1:] if re.fullmatch(r"(dataset|model|loss|logger)=\w+", argument)]
+    keys: list[str] = []
+
+    def walk(node: DictConfig, prefix: str) -> None:
+        for name in node:
+            keys.append(prefix + str(name))
+            child = node._get_node(name)
+            if isinstance(child, DictConfig) and not child._is_none():
+                walk(child, f"{prefix}{name}.")
+
+    walk(compose_config(choices), "")
+    return keys

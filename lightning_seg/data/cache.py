@@ -1,0 +1,103 @@
+"""A dataset decoded once: two arrays on disk, memory-mapped by every run that uses it."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from filelock import FileLock
+from numpy.typing import NDArray
+from rich.progress import track
+
+from lightning_seg.data.dataset import LesionDataset, raise_problems
+from lightning_seg.errors import UserError
+
+FORMAT = 1  # raise it when the arrays' layout or the reading of pixels changes
+
+
+class Cache(NamedTuple):
+    """A decoded dataset; the arrays are read-only and memory-mapped.
+
+    Attributes:
+        ids: the ids of the N pairs, sorted.
+        images: RGB, uint8 ``(N, 3, size, size)``.
+        masks: true on the lesion, bool ``(N, 1, size, size)``.
+    """
+
+    ids: list[str]
+    images: NDArray[np.uint8]
+    masks: NDArray[np.bool_]
+
+
+def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cache:
+    """Open the decoded form of ``dataset`` at ``size`` x ``size``, building it first where it is missing.
+
+    It lies in ``<directory>/<name>-<fingerprint>/``; the fingerprint changes with the size and with any source
+    file. One process builds it while others wait, and a build that is killed leaves nothing that counts.
+
+    Raises:
+        UserError: source files are bad (all are listed), or the disk is full.
+    """
+    facts = json.dumps([FORMAT, type(dataset).__qualname__, size, dataset.signature()])
+    fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
+    folder = Path(directory) / f"{dataset.name}-{fingerprint}"
+    if not folder.is_dir():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not folder.is_dir():
+                _build(dataset, size, folder)
+    ids = json.loads((folder / "ids.json").read_text())
+    images, masks = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("images.npy", "masks.npy"))
+    return Cache(ids, images, masks)
+
+
+def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
+    partial = folder.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed
+    partial.mkdir()
+    ids = dataset.ids()
+    problems = []
+    try:
+        with (partial / "images.npy").open("wb") as images, (partial / "masks.npy").open("wb") as masks:
+            _write_header(images, np.uint8, (len(ids), 3, size, size))
+            _write_header(masks, np.bool_, (len(ids), 1, size, size))
+            for pair in track(_read_all(dataset, size), f"Caching {dataset.name}", len(ids), transient=True):
+                if isinstance(pair, UserError):
+                    problems.append(str(pair))
+                else:
+                    images.write(np.ascontiguousarray(pair[0].transpose(2, 0, 1)).data)
+                    masks.write(np.ascontiguousarray(pair[1]).data)
+        raise_problems(dataset.name, problems)
+        (partial / "ids.json").write_text(json.dumps(ids))
+        partial.rename(folder)
+    except OSError as error:
+        needed = len(ids) * 4 * size * size / 2**20
+        raise UserError(
+            f"The cache of dataset {dataset.name!r} ({needed:.0f} MiB) cannot be written to {folder.parent} "
+            f"({error.strerror}); free some space or set data.cache_dir to another disk."
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _read_all(dataset: LesionDataset, size: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]] | UserError]:
+    """Every pair in order, or the reason why it cannot be read."""
+
+    def read(index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | UserError:
+        try:
+            return dataset.read(index, size)
+        except UserError as error:
+            return error
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
+        yield from pool.map(read, range(len(dataset.ids())))
+
+
+def _write_header(file, dtype: type[np.generic], shape: tuple[int, ...]) -> None:  # type: ignore[no-untyped-def]
+    descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
+    np.lib.format.write_array_header_1_0(file, {"descr": descr, "fortran_order": False, "shape": shape})

@@ -1,0 +1,177 @@
+"""From a dataset to normalised batches on the device."""
+
+import math
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from lightning import LightningDataModule
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_seg.data.cache import Cache, open_cache
+from lightning_seg.data.dataset import LesionDataset
+from lightning_seg.data.split import Fractions, Split, random_split
+from lightning_seg.seed import derive_seed
+
+
+class Batch(NamedTuple):
+    """Images ``(N, 3, H, W)``, uint8 on their way to the device, normalised float on it; masks ``(N, 1, H, W)``, bool
+    on their way, float in {0, 1} on the device."""
+
+    images: Tensor
+    masks: Tensor
+
+
+class GatherLoader:
+    """Batches gathered by index from arrays in memory: no worker processes, no collation.
+
+    Args:
+        images: uint8 ``(N, 3, H, W)``.
+        masks: bool ``(N, 1, H, W)``.
+        positions: which of the N to serve, int64.
+        batch_size: images of a batch. A last training batch of one joins the batch before it, since batch
+            normalisation of 1x1 maps needs two.
+        shuffle_seed: called at the start of each epoch for the seed of its order; ``None`` keeps the order.
+    """
+
+    def __init__(
+        self,
+        images: Tensor,
+        masks: Tensor,
+        positions: Tensor,
+        batch_size: int,
+        shuffle_seed: Callable[[], int] | None = None,
+    ) -> None:
+        self.images = images
+        self.masks = masks
+        self.positions = positions
+        self.batch_size = batch_size
+        self.shuffle_seed = shuffle_seed
+
+    def __len__(self) -> int:
+        batches = math.ceil(len(self.positions) / self.batch_size)
+        return batches - 1 if self._lone_last() else batches
+
+    def _lone_last(self) -> bool:
+        count = len(self.positions)
+        return self.shuffle_seed is not None and count > self.batch_size > 1 and count % self.batch_size == 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        positions = self.positions
+        if self.shuffle_seed is not None:
+            generator = torch.Generator().manual_seed(self.shuffle_seed())
+            positions = positions[torch.randperm(len(positions), generator=generator).to(positions.device)]
+        batches = list(positions.split(self.batch_size))
+        if self._lone_last():
+            batches[-2:] = [torch.cat(batches[-2:])]
+        for batch in batches:
+            yield Batch(self.images.index_select(0, batch), self.masks.index_select(0, batch))
+
+
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
+    """Scale uint8 images ``(N, 3, H, W)`` to [0, 1] and standardise each channel, on the images' device."""
+    scale = torch.tensor([1 / (255 * s) for s in std], device=images.device).view(-1, 1, 1)
+    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=images.device).view(-1, 1, 1)
+    return torch.addcmul(shift, images.float(), scale)
+
+
+class LesionDataModule(LightningDataModule):
+    """A dataset, decoded once, split by (seed, repeat) and served in batches.
+
+    Args:
+        dataset: what to read.
+        image_size: side of the square that images and masks are resized to, in pixels.
+        batch_size: images of a training batch.
+        eval_batch_size: images of a validation or test batch; results do not depend on it.
+        fractions: shares of the three subsets.
+        seed: of the study.
+        repeat: which of its repeats, from 0; with ``seed`` it decides the split and the training order.
+        cache_dir: where decoded datasets are kept.
+        mean: of each channel in [0, 1], subtracted.
+        std: of each channel in [0, 1], divided by.
+        resident: keep the whole dataset in the device's memory.
+    """
+
+    def __init__(
+        self,
+        dataset: LesionDataset,
+        *,
+        image_size: int,
+        batch_size: int,
+        eval_batch_size: int,
+        fractions: Fractions,
+        seed: int,
+        repeat: int,
+        cache_dir: str | Path,
+        mean: Sequence[float],
+        std: Sequence[float],
+        resident: bool = False,
+    ) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.image_size = image_size
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.fractions = fractions
+        self.seed = seed
+        self.repeat = repeat
+        self.cache_dir = cache_dir
+        self.mean = tuple(mean)
+        self.std = tuple(std)
+        self.resident = resident
+        self.cache: Cache
+        self.split: Split
+
+    def prepare_data(self) -> None:
+        """Build the cache where it is missing."""
+        open_cache(self.dataset, self.image_size, self.cache_dir)
+
+    def setup(self, stage: str = "") -> None:
+        """Open the cache and split it, once."""
+        if not hasattr(self, "cache"):
+            self.cache = open_cache(self.dataset, self.image_size, self.cache_dir)
+            self.split = random_split(len(self.cache.ids), self.fractions, self.seed, self.repeat)
+            self._images, self._masks = _as_tensor(self.cache.images), _as_tensor(self.cache.masks)
+
+    def ids(self) -> dict[str, list[str]]:
+        """The ids of each subset's images, in the order in which validation and test see them."""
+        return {name: [self.cache.ids[i] for i in positions] for name, positions in self.split._asdict().items()}
+
+    def _loader(
+        self, positions: NDArray, batch_size: int, shuffle_seed: Callable[[], int] | None = None
+    ) -> GatherLoader:
+        if self.resident and self.trainer is not None:
+            device = self.trainer.strategy.root_device
+            self._images, self._masks = self._images.to(device), self._masks.to(device)
+        indices = torch.from_numpy(positions).to(self._images.device)
+        return GatherLoader(self._images, self._masks, indices, batch_size, shuffle_seed)
+
+    def train_dataloader(self) -> GatherLoader:
+        """Training batches in an order that depends on (seed, repeat, epoch) alone."""
+
+        def shuffle_seed() -> int:
+            epoch = self.trainer.current_epoch if self.trainer is not None else 0
+            return derive_seed(self.seed, self.repeat, epoch)
+
+        return self._loader(self.split.train, self.batch_size, shuffle_seed)
+
+    def val_dataloader(self) -> GatherLoader:
+        """Validation batches in sorted-id order."""
+        return self._loader(self.split.val, self.eval_batch_size)
+
+    def test_dataloader(self) -> GatherLoader:
+        """Test batches in sorted-id order."""
+        return self._loader(self.split.test, self.eval_batch_size)
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
+        """Normalise on the device."""
+        return Batch(normalise(batch.images, self.mean, self.std), batch.masks.float())
+
+
+def _as_tensor(array: NDArray) -> Tensor:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the array is read-only, and so is every use of the tensor
+        return torch.from_numpy(array)

@@ -1,0 +1,1 @@
+"""One run: its folder, its claim, its training, its record."""

@@ -1,0 +1,53 @@
+"""The table of a run's epochs."""
+
+import csv
+import io
+import time
+from pathlib import Path
+from typing import Any
+
+from lightning import Callback, LightningModule, Trainer
+
+from lightning_seg.files import write_text
+
+
+class History(Callback):
+    """One row an epoch in ``metrics.csv``: epoch, all logged metrics, learning rate, seconds.
+
+    The rows travel inside the resume checkpoint and the file is rewritten whole, so that an interrupted run's table
+    has each epoch once.
+
+    Args:
+        path: of the table; ``None`` keeps it in memory only.
+
+    Attributes:
+        rows: the table, one mapping an epoch.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self._started = 0.0
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self._started = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
+        learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
+        seconds = round(time.perf_counter() - self._started, 3)
+        self.rows.append(
+            {"epoch": trainer.current_epoch, **metrics, "learning_rate": learning_rate, "seconds": seconds}
+        )
+        if self.path is not None:
+            text = io.StringIO()
+            table = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
+            table.writeheader()
+            table.writerows(self.rows)
+            write_text(self.path, text.getvalue())
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]

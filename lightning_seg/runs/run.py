@@ -1,0 +1,327 @@
+"""One run, from its configuration to its record."""
+
+import gc
+import json
+import logging
+import platform
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
+from hydra.utils import instantiate
+from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping
+from omegaconf import DictConfig, OmegaConf
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lightning_seg.config import check
+from lightning_seg.data.datamodule import LesionDataModule, normalise
+from lightning_seg.data.split import Fractions
+from lightning_seg.errors import UserError
+from lightning_seg.files import write_atomic, write_text
+from lightning_seg.metrics import COUNTS, METRICS, image_scores
+from lightning_seg.module import SegmentationModule
+from lightning_seg.progress import EpochProgress
+from lightning_seg.runs.claim import ClaimedError, claim
+from lightning_seg.runs.history import History
+from lightning_seg.runs.record import (
+    ERROR,
+    RESULT,
+    differences,
+    fingerprint,
+    flatten,
+    leftovers,
+    read_result,
+    run_directory,
+    versions,
+    write_result,
+)
+from lightning_seg.runs.resume import BestWeights, EpochSeed, ResumeCheckpoint
+from lightning_seg.seed import derive_seed
+from lightning_seg.sweep.position import position
+
+log = logging.getLogger(__name__)
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its banner, once a run
+warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")  # deprecations inside Lightning
+WEIGHTS = "weights.safetensors"
+
+
+def run(cfg: DictConfig) -> float:
+    """Train, test and record one run; a finished one is left alone and a half-done one goes on.
+
+    Returns:
+        The best validation Dice, in [0, 1].
+
+    Raises:
+        UserError: the configuration, the data or the environment is wrong, or the finished run in this place had
+            another configuration.
+    """
+    check(cfg)
+    directory = run_directory(flatten(cfg))
+    title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} repeat {cfg.repeat}"
+    record = read_result(directory)
+    if record is not None and not cfg.rerun:
+        if changed := differences(flatten(cfg), record):
+            raise UserError(
+                f"{directory} holds a finished run of another configuration ({'; '.join(changed)}); "
+                "name another study with study=..., or replace the run with rerun=true."
+            )
+        log.info("%s: finished before (val Dice %.4f), nothing to train", title, record["best_val_dice"])
+        return record["best_val_dice"]
+    with claim(directory):
+        try:
+            return _train(cfg, directory, title)
+        except Exception:
+            write_text(directory / ERROR, traceback.format_exc())
+            raise
+
+
+def run_isolated(cfg: DictConfig) -> float:
+    """:func:`run` for a grid: a failure is logged, beside the run's ``error.txt``, and nothing is kept of it.
+
+    Hydra would keep the exception until the grid ends, and with it the model and its tensors.
+
+    Returns:
+        The best validation Dice, or NaN for a run that failed or that another process works on.
+    """
+    try:
+        return run(cfg)
+    except ClaimedError as error:
+        log.info("%s", error)
+        return float("nan")
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
+        return float("nan")
+    finally:
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _train(cfg: DictConfig, directory: Path, title: str) -> float:
+    started, clock = datetime.now(UTC), time.perf_counter()
+    for name in (RESULT, ERROR):
+        (directory / name).unlink(missing_ok=True)
+    _save_hydra(cfg, directory)
+    with _log_file(directory / "train.log"):
+        torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
+        data = _build_data(cfg)
+        data.setup()
+        write_text(directory / "split.json", json.dumps(data.ids(), indent=1) + "\n")
+        module = _build_module(cfg)
+        prepared = time.perf_counter()
+
+        best, history = BestWeights(), History(directory / "metrics.csv" if cfg.logger.csv else None)
+        checkpoint = directory / f"resume-{fingerprint(cfg)}.ckpt"
+        callbacks = [
+            EpochSeed(cfg.seed, cfg.repeat),
+            EarlyStopping("val_dice", mode="max", **cfg.early_stopping),
+            best,
+            history,
+            EpochProgress(title),
+            ResumeCheckpoint(checkpoint, cfg.checkpoint.every_minutes),
+        ]
+        with _wandb(cfg, directory) as wandb:
+            trainer = _build_trainer(cfg, directory, callbacks, wandb)
+            resume = checkpoint if checkpoint.is_file() else None
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+            fitted = time.perf_counter()
+
+            module.model.load_state_dict(best.weights)
+            trainer.test(module, datamodule=data, verbose=False)
+            scores = image_scores(module.test_counts)
+            cases = _cases(module, data, cfg.cases)
+            _write_test_images(directory / "test_images.csv", data.ids()["test"], module.test_counts, scores)
+            write_atomic(directory / "cases.npz", lambda path: _save_arrays(path, cases))
+            means = {name: scores[name].mean().item() for name in METRICS}
+            if wandb is not None:
+                wandb.log_test(means, _predictions(cases))
+        if _keeps_weights(cfg):
+            write_atomic(directory / WEIGHTS, lambda path: save_file(module.model.state_dict(), path))
+        diverged = not all(np.isfinite(row["train_loss"]) for row in history.rows)
+        write_result(
+            directory,
+            {
+                "status": "diverged" if diverged else "finished",
+                "study": cfg.study,
+                "dataset": cfg.dataset.name,
+                "model": cfg.model.name,
+                "loss": cfg.loss.name,
+                "repeat": cfg.repeat,
+                "fingerprint": fingerprint(cfg),
+                "config": OmegaConf.to_container(cfg, resolve=True),
+                "seed": cfg.seed,
+                "versions": versions(),
+                "host": platform.node(),
+                "device": _device_name(trainer.strategy.root_device),
+                "parameters": sum(p.numel() for p in module.model.parameters()),
+                "weights_source": getattr(module.model, "weights_source", None),
+                "epochs": len(history.rows),
+                "best_epoch": best.epoch,
+                "best_val_dice": best.score,
+                "test": means,
+                "images": {name: len(ids) for name, ids in data.ids().items()},
+                "started": started.isoformat(timespec="seconds"),
+                "seconds": {
+                    "data": round(prepared - clock, 3),
+                    "fit": round(sum(row["seconds"] for row in history.rows), 3),
+                    "test": round(time.perf_counter() - fitted, 3),
+                },
+            },
+        )
+        for leftover in leftovers(directory):
+            leftover.unlink()
+        log.info("%s: test Dice %.4f, best val Dice %.4f at epoch %d", title, means["dice"], best.score, best.epoch + 1)
+    return best.score
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
+
+
+def _build(node: DictConfig, what: str, **extra: Any) -> Any:
+    """Instantiate a group's ``_target_`` with the rest of its keys; an error names the group."""
+    if "_target_" not in node:
+        raise UserError(f"{what} has no _target_, the class to build.")
+    try:
+        return instantiate(node, **extra)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from error
+        if isinstance(cause, torch.cuda.OutOfMemoryError):
+            raise
+        detail = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+        raise UserError(f"{what} cannot be built from {node._target_}: {' '.join(detail.split())}") from error
+
+
+def _without_name(node: DictConfig) -> DictConfig:
+    return OmegaConf.create({key: node._get_node(key) for key in node if key != "name"}, parent=node._get_parent())
+
+
+def _build_data(cfg: DictConfig) -> LesionDataModule:
+    options = {key: value for key, value in cfg.data.items() if key != "fractions"}
+    return LesionDataModule(
+        _build(cfg.dataset, "dataset"),
+        fractions=Fractions(**cfg.data.fractions),
+        seed=cfg.seed,
+        repeat=cfg.repeat,
+        **options,
+    )
+
+
+def _build_module(cfg: DictConfig) -> SegmentationModule:
+    return SegmentationModule(
+        _build(_without_name(cfg.model), "model"),
+        _build(_without_name(cfg.loss), "loss"),
+        _build(cfg.optimizer, "optimizer", _partial_=True),
+        _build(cfg.scheduler, "scheduler", _partial_=True) if cfg.get("scheduler") else None,
+    )
+
+
+def _build_trainer(cfg: DictConfig, directory: Path, callbacks: list[Callback], logger: Any) -> Trainer:
+    return _build(
+        cfg.trainer,
+        "trainer",
+        callbacks=callbacks,
+        logger=logger or False,
+        default_root_dir=directory,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+    )
+
+
+def _keeps_weights(cfg: DictConfig) -> bool:
+    if cfg.keep_weights is not None:
+        return cfg.keep_weights
+    return not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN
+
+
+def _cases(module: SegmentationModule, data: LesionDataModule, count: int) -> dict[str, np.ndarray]:
+    """The logits of a few test images, evenly spread in id order, so that every model and loss shows the same ones."""
+    test = data.split.test
+    positions = test[np.linspace(0, len(test) - 1, min(count, len(test)), dtype=int)]
+    images = np.ascontiguousarray(data.cache.images[positions])
+    with torch.inference_mode():
+        batch = normalise(torch.from_numpy(images).to(module.device), data.mean, data.std)
+        logits = module.eval()(batch).float().cpu().numpy()[:, 0]
+    ids = np.array([data.cache.ids[i] for i in positions])
+    return {"ids": ids, "images": images, "masks": data.cache.masks[positions][:, 0], "logits": logits}
+
+
+def _predictions(cases: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    return [
+        (str(name), image.transpose(1, 2, 0), mask, logits > 0)
+        for name, image, mask, logits in zip(*(cases[k] for k in ("ids", "images", "masks", "logits")), strict=True)
+    ]
+
+
+def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _write_test_images(path: Path, ids: list[str], counts: Tensor, scores: dict[str, Tensor]) -> None:
+    columns = [counts.tolist(), torch.stack([scores[name] for name in METRICS], dim=1).tolist()]
+    lines = [",".join(("id", *COUNTS, *METRICS))]
+    lines += [
+        ",".join([name, *map(str, row), *map(str, values)]) for name, row, values in zip(ids, *columns, strict=True)
+    ]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def _save_hydra(cfg: DictConfig, directory: Path) -> None:
+    """The ``.hydra`` folder that Hydra itself would write, but only once a run really starts."""
+    folder = directory / ".hydra"
+    folder.mkdir(exist_ok=True)
+    write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg))
+    if HydraConfig.initialized():
+        hydra_cfg = HydraConfig.get()
+        write_text(folder / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra_cfg})))
+        write_text(folder / "overrides.yaml", OmegaConf.to_yaml(hydra_cfg.overrides.task))
+
+
+@contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Send the log to ``path`` too."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s %(name)s: %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _wandb(cfg: DictConfig, directory: Path) -> Iterator[Any]:
+    """The cell's W&B logger or ``None``; closed with the run's true exit code."""
+    if not cfg.logger.wandb:
+        yield None
+        return
+    from lightning_seg.wandb_logger import CellLogger
+
+    address = (cfg.study, cfg.dataset.name, cfg.model.name, cfg.loss.name, f"repeat_{cfg.repeat}")
+    resolved = OmegaConf.to_container(cfg, resolve=True)
+    logger = CellLogger(address, directory, resolved, **OmegaConf.to_container(cfg.logger.wandb))
+    try:
+        yield logger
+    except BaseException:
+        logger.close(exit_code=1)
+        raise
+    logger.close(exit_code=0)

@@ -1,0 +1,224 @@
+"""Hydra's multirun as a study: finished cells are skipped, failures are isolated, repeats vary slowest."""
+
+import itertools
+import json
+import logging
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.core.plugins import Plugins
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, open_dict
+from rich.console import Console
+from rich.table import Table
+
+from lightning_seg.config import check
+from lightning_seg.errors import UserError
+from lightning_seg.files import write_text
+from lightning_seg.runs.claim import is_claimed
+from lightning_seg.runs.record import ERROR, differences, flatten, leftovers, read_result, run_directory
+from lightning_seg.sweep.position import announce_position
+
+log = logging.getLogger(__name__)
+CELLS = "cells.json"
+
+
+class Outcome(StrEnum):
+    """What became of a cell."""
+
+    RAN = "ran"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    ELSEWHERE = "elsewhere"  # another process has it
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of the grid: what is added to the command line for it, and its flat configuration."""
+
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+
+    @property
+    def directory(self) -> Path:
+        return run_directory(self.config)
+
+
+class GridSweeper(Sweeper):
+    """Run every combination of the swept values, ``repeat`` varying slowest.
+
+    Finished cells are dropped before anything is launched. Cells are handed to the launcher one by one, so that
+    nothing of a cell stays in memory and each is looked at again just before it starts: other processes may work on
+    the same study. The sweep ends with a table and fails if any cell failed.
+
+    Args:
+        params: swept by default, such as ``repeat: 0,1,2,3,4``; the command line takes precedence.
+    """
+
+    def __init__(self, params: DictConfig) -> None:
+        self.params = params
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.config = config
+        self.hydra_context = hydra_context
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> None:
+        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
+        defaults = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
+        axes = grid_axes([*defaults, *parser.parse_overrides(arguments)])
+        cells = list(self._cells(axes))
+        self._refuse_other_configurations(cells)
+        _announce(cells)
+        outcomes = self._run(cells)
+        _print_summary(outcomes)
+        if Outcome.FAILED in outcomes.values():
+            sys.exit(1)
+
+    def _compose(self, overrides: Iterable[str]) -> dict[str, Any]:
+        """The flat configuration of one cell, checked."""
+        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        with open_dict(cfg):
+            del cfg["hydra"]
+        check(cfg)
+        return flatten(cfg)
+
+    def _cells(self, axes: list[list[tuple[str, ...]]]) -> Iterator[Cell]:
+        """All cells, composed from few compositions.
+
+        Composing takes about 0.1 s, too long for thousands of cells. So each value of each axis is composed once, with
+        the first values of the other axes, and a cell is the first cell plus the changes that its values make. Where
+        two axes change the same key (an interpolation over both), the cell is composed in full.
+        """
+        first = [values[0] for values in axes]
+        base = self._compose(itertools.chain(*first))
+        changes: list[dict[tuple[str, ...], dict[str, Any]]] = []
+        for position, values in enumerate(axes):
+            changes.append({values[0]: {}})
+            for value in values[1:]:
+                config = self._compose(itertools.chain(*first[:position], value, *first[position + 1 :]))
+                changes[-1][value] = _changes(base, config)
+        for values in itertools.product(*axes):
+            deltas = [change[value] for change, value in zip(changes, values, strict=True)]
+            overrides = tuple(itertools.chain(*values))
+            if sum(map(len, deltas)) > len(set().union(*deltas)):
+                yield Cell(overrides, self._compose(overrides))
+            else:
+                config = base | {key: value for delta in deltas for key, value in delta.items()}
+                yield Cell(overrides, {key: value for key, value in config.items() if value is not _GONE})
+
+    def _refuse_other_configurations(self, cells: list[Cell]) -> None:
+        for cell in cells:
+            record = read_result(cell.directory)
+            if record is not None and not cell.config["rerun"] and (changed := differences(cell.config, record)):
+                raise UserError(
+                    f"{cell.directory} holds a finished run of another configuration ({'; '.join(changed)}), so "
+                    "nothing was started; name another study with study=..., or replace such runs with rerun=true."
+                )
+
+    def _run(self, cells: list[Cell]) -> dict[Path, Outcome]:
+        outcomes = {cell.directory: Outcome.SKIPPED for cell in cells if _is_finished(cell)}
+        waiting = [cell for cell in cells if cell.directory not in outcomes]
+        log.info("%d cells: %d finished before, %d to run", len(cells), len(outcomes), len(waiting))
+        started = time.time()
+        for number, cell in enumerate(waiting):
+            announce_position(number, len(waiting), started)
+            outcomes[cell.directory] = self._run_cell(cell, number)
+        # What another process had in hand may have been dropped with it.
+        for number, cell in enumerate(waiting):
+            if outcomes[cell.directory] is Outcome.ELSEWHERE:
+                outcomes[cell.directory] = self._run_cell(cell, number)
+        return outcomes
+
+    def _run_cell(self, cell: Cell, number: int) -> Outcome:
+        if is_claimed(cell.directory) or _is_finished(cell):
+            return Outcome.ELSEWHERE
+        self.launcher.launch([list(cell.overrides)], initial_job_idx=number)
+        if read_result(cell.directory) is not None:
+            return Outcome.RAN
+        return Outcome.ELSEWHERE if is_claimed(cell.directory) else Outcome.FAILED
+
+
+_GONE = object()
+
+
+def _changes(base: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """What turns ``base`` into ``config``; keys that only ``base`` has become ``_GONE``."""
+    changed = {key: value for key, value in config.items() if key not in base or base[key] != value}
+    return changed | dict.fromkeys(base.keys() - config.keys(), _GONE)
+
+
+def grid_axes(overrides: list[Override]) -> list[list[tuple[str, ...]]]:
+    """The axes of the grid, ``repeat`` first; each is the list of its values, as command-line arguments.
+
+    Overrides of one configuration group (``model=smp model.arch=A,B``) belong to one axis, since together they decide
+    what is composed. A later override replaces an earlier one of the same key.
+    """
+    values: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            values[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
+    groups: dict[str, list[list[str]]] = {"repeat": []}
+    for key, options in values.items():
+        groups.setdefault(re.sub(r"^[+~]*", "", key).split(".")[0].split("@")[0], []).append(options)
+    return [list(itertools.product(*members)) for members in groups.values() if members]
+
+
+def _is_finished(cell: Cell) -> bool:
+    if cell.config["rerun"] or read_result(cell.directory) is None:
+        return False
+    for leftover in leftovers(cell.directory):  # killed between its record and its end
+        leftover.unlink(missing_ok=True)
+    return True
+
+
+def _announce(cells: list[Cell]) -> None:
+    """Add the cells to each study's list, from which ``lightning-seg status`` knows what is missing."""
+    studies: dict[Path, set[str]] = {}
+    for cell in cells:
+        study = cell.directory.parents[3]
+        studies.setdefault(study, set()).add(cell.directory.relative_to(study).as_posix())
+    for study, names in studies.items():
+        study.mkdir(parents=True, exist_ok=True)
+        with FileLock(study / f".{CELLS}.lock"):
+            known = set(json.loads((study / CELLS).read_text())) if (study / CELLS).is_file() else set()
+            if not names <= known:
+                write_text(study / CELLS, json.dumps(sorted(known | names), indent=0))
+
+
+def _print_summary(outcomes: dict[Path, Outcome]) -> None:
+    console = Console()
+    failed = [directory for directory, outcome in outcomes.items() if outcome is Outcome.FAILED]
+    if failed:
+        table = Table("failed run", "reason", title="Failures")
+        for directory in failed:
+            table.add_row(str(directory), _reason(directory))
+        console.print(table)
+    counts = Counter(outcomes.values())
+    console.print(", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]))
+    studies = sorted({directory.parents[3] for directory in outcomes})
+    console.print(*(f"lightning-seg status {study.name}" for study in studies), sep="\n", highlight=False)
+
+
+def _reason(directory: Path) -> str:
+    """The last line of a run's traceback."""
+    try:
+        return (directory / ERROR).read_text(encoding="utf-8").strip().splitlines()[-1]
+    except (FileNotFoundError, IndexError):
+        return "ended without a word (killed?)"

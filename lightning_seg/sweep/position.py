@@ -1,0 +1,33 @@
+"""Where a sweep stands, handed to its runs through the environment, which reaches a launcher's worker processes too."""
+
+import json
+import os
+import time
+
+_VARIABLE = "LIGHTNING_SEG_POSITION"
+
+
+def announce_position(number: int, cells: int, started: float) -> None:
+    """Say that cell ``number`` (from 0) of ``cells`` is next in a sweep that began at the time ``started``."""
+    os.environ[_VARIABLE] = json.dumps([number, cells, started])
+
+
+def position() -> str:
+    """``"[18/80, 2 h 10 min left] "`` inside a sweep, else nothing."""
+    if _VARIABLE not in os.environ:
+        return ""
+    number, cells, started = json.loads(os.environ[_VARIABLE])
+    if not number:
+        return f"[1/{cells}] "
+    left = (time.time() - started) / number * (cells - number)
+    return f"[{number + 1}/{cells}, {duration(left)} left] "
+
+
+def duration(seconds: float) -> str:
+    """A duration in its two largest units: ``"3 d 4 h"``, ``"2 h 10 min"``, ``"45 s"``."""
+    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
+    if days >= 1:
+        return f"{int(days)} d {int(hours % 24)} h"
+    if hours >= 1:
+        return f"{int(hours)} h {int(minutes % 60)} min"
+    return f"{int(minutes)} min {int(seconds % 60)} s" if minutes >= 1 else f"{seconds:.0f} s"

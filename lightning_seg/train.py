@@ -1,0 +1,60 @@
+"""The training application: one run, or with ``-m`` a grid, from the command line."""
+
+import os
+import sys
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from lightning_seg.config import CONFIG_DIR, explain
+from lightning_seg.errors import UserError
+
+os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing in its own way and exiting
+
+
+@hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
+def app(cfg: DictConfig) -> float:
+    """Train one run and return its best validation Dice; in a grid a failure is recorded and the grid goes on."""
+    from lightning_seg.runs.run import run, run_isolated  # here, so that `--help` and a finished grid need no torch
+
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return run_isolated(cfg)
+    try:
+        return run(cfg)
+    except Exception as error:
+        # Hydra would print the traceback; SystemExit passes it by.
+        _fail(error)
+
+
+def main() -> None:
+    """Entry point of ``train.py`` and ``lightning-seg train``."""
+    try:
+        app()
+    except Exception as error:
+        _fail(error)
+    except KeyboardInterrupt:
+        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _fail(error: Exception) -> NoReturn:
+    """Print one sentence and exit with code 2; with LIGHTNING_SEG_DEBUG=1 let the traceback through."""
+    if os.environ.get("LIGHTNING_SEG_DEBUG") == "1":
+        raise error
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        sentence = explain(error)
+    elif isinstance(error, UserError):
+        sentence = str(error)
+    else:
+        sentence = f"{type(error).__name__}: {error} (LIGHTNING_SEG_DEBUG=1 shows where)"
+    print(f"error: {sentence}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""Weights & Biases made harmless: it never prompts, never hangs, and no failure of it ends a training."""
+
+import hashlib
+import logging
+import netrc
+import os
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import numpy as np
+import wandb
+from lightning.pytorch.loggers import WandbLogger
+from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 60.0  # for a server that does not answer
+
+
+class CellLogger(WandbLogger):
+    """The W&B run of one cell of the grid: its curves, its test metrics, its example predictions.
+
+    The run's id follows from its address, so that a resumed run continues its curve. The first call that fails is
+    reported as a warning, and later ones are left out.
+
+    Args:
+        address: study, dataset, model, loss and repeat; they name and tag the run.
+        directory: of the run; W&B's local files go below it.
+        config: the resolved configuration.
+        project: W&B project.
+        entity: W&B user or team; ``None`` for the login's own.
+        group: what runs share; ``None`` for ``dataset/model/loss``.
+        job_type: W&B's job type; ``None`` for the loss.
+        tags: more W&B tags.
+        mode: ``online``, ``offline``, or ``auto``: online where a login exists, else offline.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, str, str, str, str],
+        directory: Path,
+        config: dict[str, Any],
+        *,
+        project: str,
+        entity: str | None = None,
+        group: str | None = None,
+        job_type: str | None = None,
+        tags: list[str] | None = None,
+        mode: str = "auto",
+    ) -> None:
+        study, dataset, model, loss, repeat = address
+        if mode == "auto":
+            mode = "online" if has_login() else "offline"
+        self.works = True
+        run = self._attempt(
+            lambda: wandb.init(
+                project=project,
+                entity=entity,
+                name=f"{dataset} {model} {loss} {repeat}",
+                group=group or f"{dataset}/{model}/{loss}",
+                job_type=job_type or loss,
+                tags=[study, dataset, model, loss, *(tags or [])],
+                id=hashlib.sha256("/".join(address).encode()).hexdigest()[:16],
+                resume="allow" if mode == "online" else None,
+                config=config,
+                dir=directory,
+                mode=mode,
+                settings=wandb.Settings(silent=True, console="off", init_timeout=PATIENCE_SECONDS),
+            )
+        )
+        super().__init__(experiment=run, save_dir=directory)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._attempt(lambda: super(CellLogger, self).log_metrics(metrics, step))
+
+    def log_test(self, scores: Mapping[str, float], cases: list[tuple[str, NDArray, NDArray, NDArray]]) -> None:
+        """Put the test metrics into the run's summary and show example predictions.
+
+        Args:
+            scores: mean of each metric.
+            cases: id, RGB image uint8 ``(H, W, 3)``, true mask bool ``(H, W)`` and predicted mask bool ``(H, W)``.
+        """
+
+        def overlay(mask: NDArray) -> dict[str, Any]:
+            return {"mask_data": mask.astype(np.uint8), "class_labels": {0: "background", 1: "lesion"}}
+
+        def write() -> None:
+            self.experiment.summary.update({f"test_{name}": value for name, value in scores.items()})
+            images = [
+                wandb.Image(image, caption=name, masks={"truth": overlay(truth), "prediction": overlay(prediction)})
+                for name, image, truth, prediction in cases
+            ]
+            self.experiment.log({"test_examples": images})
+
+        self._attempt(write)
+
+    def close(self, exit_code: int) -> None:
+        """End the W&B run as succeeded (0) or failed; an upload that does not end is left to ``wandb sync``."""
+        if self._experiment is None:
+            return
+        closing = threading.Thread(
+            target=lambda: self._attempt(lambda: self._experiment.finish(exit_code=exit_code, quiet=True)), daemon=True
+        )
+        closing.start()
+        closing.join(PATIENCE_SECONDS)
+        if closing.is_alive():
+            log.warning("W&B did not finish its upload; `wandb sync %s` completes it later.", self.save_dir)
+
+    def _attempt(self, call: Callable[[], Any]) -> Any:
+        if not self.works:
+            return None
+        try:
+            return call()
+        except Exception as error:
+            self.works = False
+            log.warning("W&B logging is off for this run (%s: %s); training goes on.", type(error).__name__, error)
+            return None
+
+
+def has_login() -> bool:
+    """Whether W&B can be used online without asking: an API key in the environment or in the netrc file."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
+    try:
+        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
