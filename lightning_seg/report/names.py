@@ -13,7 +13,7 @@ _DATASETS = {
     "breast_benign": "Breast, benign",
     "breast_malignant": "Breast, malignant",
 }
-_MODELS = {
+MODELS = {
     "fcn": "FCN",
     "deeplabv3plus": "DeepLabV3+",
     "unet": "U-Net",
@@ -49,4 +49,4 @@ def dataset_name(dataset: str) -> str:
 
 def model_name(model: str) -> str:
     """The name shown for a model."""
-    return _MODELS.get(model, model)
+    return MODELS.get(model, model)
