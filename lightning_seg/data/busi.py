@@ -23,6 +23,9 @@ class Busi(FileDataset):
         kind: ``benign`` or ``malignant``.
     """
 
+    # Scans of one lesion are shifted or cropped copies; all pairs looked at up to 42 bits are such.
+    near_duplicate_bits = 40
+
     def __init__(self, root: str | Path, kind: Kind, name: str | None = None) -> None:
         if kind not in get_args(Kind):
             raise UserError(f"dataset.kind={kind!r} is not one of {', '.join(get_args(Kind))}.")

@@ -24,6 +24,7 @@ class Wound(FileDataset):
     """
 
     full_count = 1010
+    near_duplicate_bits = 40  # all 31 pairs up to it are the same foot
 
     def __init__(self, root: str | Path, name: str = "wound", drop_empty: bool = False) -> None:
         super().__init__(root, name)

@@ -1,0 +1,90 @@
+"""Finding images that show the same thing, by a perceptual hash."""
+
+import hashlib
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lightning_seg.data.dataset import LesionDataset
+from lightning_seg.files import write_atomic
+
+HASH_SIDE = 16  # the hash has 16 x 16 bits
+_BLOCK = 2048  # images compared at a time
+
+
+class Pairs(NamedTuple):
+    """Pairs of similar images, by position; ``first[k] < second[k]``, all int64 ``(K,)``."""
+
+    first: NDArray[np.int64]
+    second: NDArray[np.int64]
+    bits: NDArray[np.int64]
+
+
+def difference_hash(image: Image.Image) -> NDArray[np.bool_]:
+    """The horizontal difference hash (dHash) of an image, bool ``(256,)``: where does it get brighter to the right?"""
+    small = image.convert("L").resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.LANCZOS)
+    grey = np.asarray(small)
+    return (grey[:, 1:] > grey[:, :-1]).ravel()
+
+
+def dataset_hashes(dataset: LesionDataset, cache_dir: str | Path | None = None) -> NDArray[np.bool_]:
+    """The hash of every image, bool ``(N, 256)``, in the order of ``dataset.ids()``.
+
+    Args:
+        dataset: whose images are hashed.
+        cache_dir: where the hashes are kept for the next call, as long as the dataset's signature stays the same.
+    """
+    if cache_dir is None:
+        return _hash_all(dataset)
+    facts = json.dumps([type(dataset).__qualname__, dataset.ids(), dataset.signature()])
+    fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
+    path = Path(cache_dir) / f"{dataset.name}-{fingerprint}.dhash.npy"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, partial(_save, hashes=_hash_all(dataset)))
+    return np.load(path, allow_pickle=False)
+
+
+def _hash_all(dataset: LesionDataset) -> NDArray[np.bool_]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
+        hashes = pool.map(lambda index: difference_hash(dataset.picture(index)), range(len(dataset.ids())))
+        return np.stack(list(hashes))
+
+
+def _save(path: Path, hashes: NDArray[np.bool_]) -> None:
+    with path.open("wb") as file:
+        np.save(file, hashes)
+
+
+def similar_pairs(hashes: NDArray[np.bool_], bits: int) -> Pairs:
+    """All pairs whose hashes (bool ``(N, 256)``) differ in at most ``bits`` bits."""
+    signs = np.where(hashes, 1, -1).astype(np.float32)
+    found = []
+    for start in range(0, len(signs), _BLOCK):
+        differing = (hashes.shape[1] - signs[start : start + _BLOCK] @ signs.T) / 2
+        first, second = np.nonzero(np.triu(differing <= bits, k=1 + start))
+        found.append((first + start, second, differing[first, second].astype(np.int64)))
+    return Pairs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def joined(count: int, pairs: Pairs) -> NDArray[np.int64]:
+    """For each of ``count`` images, the smallest position among those linked to it by pairs, int64 ``(count,)``."""
+    root = list(range(count))
+
+    def find(index: int) -> int:
+        while root[index] != index:
+            root[index] = root[root[index]]
+            index = root[index]
+        return index
+
+    for first, second in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
+        low, high = sorted((find(first), find(second)))
+        root[high] = low
+    return np.array([find(index) for index in range(count)], dtype=np.int64)
