@@ -1,5 +1,7 @@
 """Colonoscopy polyps: Kvasir-SEG (Jha et al. 2020, doi:10.1007/978-3-030-37734-2_37)."""
 
+import csv
+from importlib.resources import files
 from pathlib import Path
 
 from lightning_seg.data.dataset import FileDataset, Sample
@@ -27,3 +29,13 @@ class Kvasir(FileDataset):
         images = [path for path in files if path.parent.name.lower() in ("images", "image")]
         masks = [path for path in files if path.parent.name.lower() in ("masks", "mask")]
         return pair(by_stem(images), by_stem(masks), self.problems)
+
+    def official(self) -> dict[str, list[str]]:
+        """The authors' 880 / 120 (github.com/DebeshJha/ColonSegNet); their validation set is the test set here."""
+        with files("lightning_seg.data").joinpath("published/kvasir.csv").open(encoding="utf-8") as file:
+            subset_of = {row["id"]: row["official"] for row in csv.DictReader(file)}
+        subsets: dict[str, list[str]] = {"train": [], "test": []}
+        for name in self.ids():
+            if name in subset_of:
+                subsets[subset_of[name]].append(name)
+        return subsets
