@@ -1,7 +1,6 @@
 """CaraNet (Lou et al. 2023, Journal of Medical Imaging 10(1):014005, doi:10.1117/1.JMI.10.1.014005)."""
 
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -64,7 +63,6 @@ class CaraNet(SegmentationModel):
     """
 
     size_multiple = 32
-    encoder: Any
 
     def __init__(
         self,
@@ -83,6 +81,7 @@ class CaraNet(SegmentationModel):
             features_only=True,
             out_indices=(2, 3, 4),
             in_chans=in_channels,
+            zero_init_last=False,  # from scratch, every residual block starts with its full share
         )
         width = 32
         self.reduce = nn.ModuleList(ConvBNPReLU(channels, width) for channels in self.encoder.feature_info.channels())

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -67,7 +66,6 @@ class ColonFormer(SegmentationModel):
     """
 
     size_multiple = 32
-    encoder: Any
 
     def __init__(
         self,
