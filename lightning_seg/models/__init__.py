@@ -4,7 +4,28 @@ from lightning_seg.models.base import SegmentationModel
 from lightning_seg.models.caranet import CaraNet
 from lightning_seg.models.colonformer import ColonFormer
 from lightning_seg.models.colonsegnet import ColonSegNet
+from lightning_seg.models.deeplabv3plus import DeepLabV3Plus
+from lightning_seg.models.ducknet import DUCKNet
+from lightning_seg.models.emcadnet import EMCADNet
+from lightning_seg.models.esfpnet import ESFPNet
+from lightning_seg.models.fatnet import FATNet
 from lightning_seg.models.fcbformer import FCBFormer
+from lightning_seg.models.fcn import FCN
 from lightning_seg.models.unet import UNet
+from lightning_seg.models.unetplusplus import UNetPlusPlus
 
-__all__ = ["CaraNet", "ColonFormer", "ColonSegNet", "FCBFormer", "SegmentationModel", "UNet"]
+__all__ = [
+    "FCN",
+    "CaraNet",
+    "ColonFormer",
+    "ColonSegNet",
+    "DUCKNet",
+    "DeepLabV3Plus",
+    "EMCADNet",
+    "ESFPNet",
+    "FATNet",
+    "FCBFormer",
+    "SegmentationModel",
+    "UNet",
+    "UNetPlusPlus",
+]

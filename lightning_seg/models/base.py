@@ -34,6 +34,15 @@ class SegmentationModel(nn.Module, ABC):
             One logit map ``(N, classes, H, W)`` for each entry of ``output_weights``.
         """
 
+    @property
+    def weights_source(self) -> dict[str, dict[str, str]]:
+        """The pretrained weights that each encoder started from, by its name in this network.
+
+        See :func:`lightning_seg.models.encoders.create_encoder`; empty if everything started at random.
+        """
+        sources = {name: getattr(part, "weights_source", None) for name, part in self.named_children()}
+        return {name: source for name, source in sources.items() if source}
+
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Training mode: every logit map of :meth:`outputs`; evaluation mode: the main one alone.
 
