@@ -106,7 +106,7 @@ def _open_tiff(path: Path) -> Image.Image:
     """A TIFF that Pillow refuses, such as CVC-ClinicDB's: three samples a pixel, declared as grey."""
     try:
         pixels = tifffile.imread(path)
-    except (tifffile.TiffFileError, KeyError, IndexError) as error:
+    except Exception as error:  # on damaged files tifffile lets whatever it stumbles over escape
         raise ValueError(str(error)) from error
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):
         raise ValueError(f"TIFF of {pixels.dtype} in the shape {pixels.shape}; 8-bit grey or RGB is understood")
