@@ -70,7 +70,7 @@ def check(cfg: DictConfig) -> None:
     except OmegaConfBaseException as error:
         raise UserError(explain(error)) from error
     for key, (is_valid, meaning) in _RULES.items():
-        value = OmegaConf.select(cfg, key)
+        value: Any = OmegaConf.select(cfg, key)
         if not is_valid(value):
             raise UserError(f"{key}={value} is not valid: it must be {meaning}.")
     fractions = cfg.data.fractions
@@ -135,8 +135,8 @@ def _known_keys() -> list[str]:
     keys: list[str] = []
 
     def walk(node: DictConfig, prefix: str) -> None:
-        for name in node:
-            keys.append(prefix + str(name))
+        for name in map(str, node):
+            keys.append(prefix + name)
             child = node._get_node(name)
             if isinstance(child, DictConfig) and not child._is_none():
                 walk(child, f"{prefix}{name}.")

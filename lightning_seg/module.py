@@ -1,7 +1,7 @@
 """Training, validation and test of any network with any loss."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 import torch
 from lightning import LightningModule
@@ -57,7 +57,7 @@ class SegmentationModule(LightningModule):
         if isinstance(outputs, Tensor):
             loss = self.loss(outputs, batch.masks)
         else:
-            weights = self.model.output_weights
+            weights = cast(Sequence[float], self.model.output_weights)
             loss = sum(w * self.loss(logits, batch.masks) for w, logits in zip(weights, outputs, strict=True))
         self._add_loss("train_loss", loss, batch)
         return loss

@@ -46,6 +46,8 @@ def _fail(error: Exception) -> NoReturn:
     """Print one sentence and exit with code 2; with LIGHTNING_SEG_DEBUG=1 let the traceback through."""
     if os.environ.get("LIGHTNING_SEG_DEBUG") == "1":
         raise error
+    if isinstance(error, BrokenPipeError):  # `| head` has read enough
+        os._exit(1)
     if isinstance(error, HydraException | OmegaConfBaseException):
         sentence = explain(error)
     elif isinstance(error, UserError):

@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlparse
 
 import numpy as np
@@ -49,7 +49,7 @@ class CellLogger(WandbLogger):
         group: str | None = None,
         job_type: str | None = None,
         tags: list[str] | None = None,
-        mode: str = "auto",
+        mode: Literal["auto", "online", "offline"] = "auto",
     ) -> None:
         study, dataset, model, loss, repeat = address
         if mode == "auto":
@@ -99,11 +99,10 @@ class CellLogger(WandbLogger):
 
     def close(self, exit_code: int) -> None:
         """End the W&B run as succeeded (0) or failed; an upload that does not end is left to ``wandb sync``."""
-        if self._experiment is None:
+        run = self._experiment
+        if run is None:
             return
-        closing = threading.Thread(
-            target=lambda: self._attempt(lambda: self._experiment.finish(exit_code=exit_code, quiet=True)), daemon=True
-        )
+        closing = threading.Thread(target=lambda: self._attempt(lambda: run.finish(exit_code)), daemon=True)
         closing.start()
         closing.join(PATIENCE_SECONDS)
         if closing.is_alive():

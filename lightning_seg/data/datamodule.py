@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lightning_seg.data.cache import Cache, open_cache
 from lightning_seg.data.dataset import LesionDataset
-from lightning_seg.data.split import Fractions, Split, random_split
+from lightning_seg.data.split import Fractions, Split, make_split
 from lightning_seg.seed import derive_seed
 
 
@@ -86,6 +86,8 @@ class LesionDataModule(LightningDataModule):
         image_size: side of the square that images and masks are resized to, in pixels.
         batch_size: images of a training batch.
         eval_batch_size: images of a validation or test batch; results do not depend on it.
+        split: how images are divided: ``random`` (the paper's), ``grouped``, ``official``, ``kfold`` or a file of ids.
+        groups: a CSV of (id, group) that says what belongs together, for ``grouped`` and ``kfold``.
         fractions: shares of the three subsets.
         seed: of the study.
         repeat: which of its repeats, from 0; with ``seed`` it decides the split and the training order.
@@ -103,6 +105,8 @@ class LesionDataModule(LightningDataModule):
         batch_size: int,
         eval_batch_size: int,
         fractions: Fractions,
+        split: str = "random",
+        groups: str | Path | None = None,
         seed: int,
         repeat: int,
         cache_dir: str | Path,
@@ -116,6 +120,8 @@ class LesionDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
         self.fractions = fractions
+        self.strategy = split
+        self.groups = groups
         self.seed = seed
         self.repeat = repeat
         self.cache_dir = cache_dir
@@ -133,7 +139,15 @@ class LesionDataModule(LightningDataModule):
         """Open the cache and split it, once."""
         if not hasattr(self, "cache"):
             self.cache = open_cache(self.dataset, self.image_size, self.cache_dir)
-            self.split = random_split(len(self.cache.ids), self.fractions, self.seed, self.repeat)
+            self.split = make_split(
+                self.strategy,
+                self.dataset,
+                self.fractions,
+                self.seed,
+                self.repeat,
+                groups=self.groups,
+                cache_dir=self.cache_dir,
+            )
             self._images, self._masks = _as_tensor(self.cache.images), _as_tensor(self.cache.masks)
 
     def ids(self) -> dict[str, list[str]]:

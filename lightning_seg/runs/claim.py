@@ -35,7 +35,7 @@ def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEAR
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / CLAIM
-    with FileLock(directory.parent / f".{directory.name}.lock"):
+    with study_lock(directory):
         if is_claimed(directory, lease):
             raise ClaimedError(f"{directory} is being trained by another process; it is left to that one.")
         write_text(path, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
@@ -53,6 +53,11 @@ def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEAR
         stop.set()
         thread.join()
         path.unlink(missing_ok=True)
+
+
+def study_lock(directory: Path) -> FileLock:
+    """The lock under which the files that a study's processes share are changed, from one of its runs' folders."""
+    return FileLock(directory.parents[3] / ".lock")
 
 
 def is_claimed(directory: Path, lease: float = LEASE_SECONDS) -> bool:

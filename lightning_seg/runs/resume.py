@@ -2,11 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from torch import Tensor
+from torch import Tensor, nn
 
 from lightning_seg.files import write_atomic
 from lightning_seg.seed import derive_seed
@@ -47,7 +47,9 @@ class BestWeights(Callback):
         if score > self.score:
             self.score = score
             self.epoch = trainer.current_epoch
-            self.weights = {name: value.detach().clone() for name, value in pl_module.model.state_dict().items()}
+            self.weights = {
+                name: value.detach().clone() for name, value in cast(nn.Module, pl_module.model).state_dict().items()
+            }
 
     def state_dict(self) -> dict[str, Any]:
         return {"score": self.score, "epoch": self.epoch, "weights": self.weights}

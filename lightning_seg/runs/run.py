@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -54,6 +54,7 @@ from lightning_seg.sweep.position import position
 log = logging.getLogger(__name__)
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its banner, once a run
 warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")  # deprecations inside Lightning
+warnings.filterwarnings("ignore", message="The number of training batches")  # nothing is logged by steps
 WEIGHTS = "weights.safetensors"
 
 
@@ -161,7 +162,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
                 "loss": cfg.loss.name,
                 "repeat": cfg.repeat,
                 "fingerprint": fingerprint(cfg),
-                "config": OmegaConf.to_container(cfg, resolve=True),
+                "config": _plain(cfg),
                 "seed": cfg.seed,
                 "versions": versions(),
                 "host": platform.node(),
@@ -194,29 +195,29 @@ def _device_name(device: torch.device) -> str:
 
 
 def _build(node: DictConfig, what: str, **extra: Any) -> Any:
-    """Instantiate a group's ``_target_`` with the rest of its keys; an error names the group."""
-    if "_target_" not in node:
+    """Instantiate a group's ``_target_`` with its other keys, but for ``name``; an error names the group."""
+    options = _plain(node)
+    options.pop("name", None)
+    if "_target_" not in options:
         raise UserError(f"{what} has no _target_, the class to build.")
     try:
-        return instantiate(node, **extra)
+        return instantiate(options, **extra)
     except InstantiationException as error:
         cause = error.__cause__
-        if isinstance(cause, UserError):
+        if isinstance(cause, UserError | torch.cuda.OutOfMemoryError):
             raise cause from error
-        if isinstance(cause, torch.cuda.OutOfMemoryError):
-            raise
         detail = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
-        raise UserError(f"{what} cannot be built from {node._target_}: {' '.join(detail.split())}") from error
+        raise UserError(f"{what} cannot be built from {options['_target_']}: {' '.join(detail.split())}") from error
 
 
-def _without_name(node: DictConfig) -> DictConfig:
-    return OmegaConf.create({key: node._get_node(key) for key in node if key != "name"}, parent=node._get_parent())
+def _plain(node: DictConfig) -> dict[str, Any]:
+    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
 
 
 def _build_data(cfg: DictConfig) -> LesionDataModule:
     options = {key: value for key, value in cfg.data.items() if key != "fractions"}
     return LesionDataModule(
-        _build(cfg.dataset, "dataset"),
+        _build(cfg.dataset, "dataset", name=cfg.dataset.name),
         fractions=Fractions(**cfg.data.fractions),
         seed=cfg.seed,
         repeat=cfg.repeat,
@@ -226,8 +227,8 @@ def _build_data(cfg: DictConfig) -> LesionDataModule:
 
 def _build_module(cfg: DictConfig) -> SegmentationModule:
     return SegmentationModule(
-        _build(_without_name(cfg.model), "model"),
-        _build(_without_name(cfg.loss), "loss"),
+        _build(cfg.model, "model"),
+        _build(cfg.loss, "loss"),
         _build(cfg.optimizer, "optimizer", _partial_=True),
         _build(cfg.scheduler, "scheduler", _partial_=True) if cfg.get("scheduler") else None,
     )
@@ -317,8 +318,7 @@ def _wandb(cfg: DictConfig, directory: Path) -> Iterator[Any]:
     from lightning_seg.wandb_logger import CellLogger
 
     address = (cfg.study, cfg.dataset.name, cfg.model.name, cfg.loss.name, f"repeat_{cfg.repeat}")
-    resolved = OmegaConf.to_container(cfg, resolve=True)
-    logger = CellLogger(address, directory, resolved, **OmegaConf.to_container(cfg.logger.wandb))
+    logger = CellLogger(address, directory, _plain(cfg), **_plain(cfg.logger.wandb))
     try:
         yield logger
     except BaseException:

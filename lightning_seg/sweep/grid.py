@@ -13,10 +13,11 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, open_dict
@@ -26,12 +27,11 @@ from rich.table import Table
 from lightning_seg.config import check
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
-from lightning_seg.runs.claim import is_claimed
-from lightning_seg.runs.record import ERROR, differences, flatten, leftovers, read_result, run_directory
+from lightning_seg.runs.claim import is_claimed, study_lock
+from lightning_seg.runs.record import CELLS, ERROR, differences, flatten, leftovers, read_result, run_directory
 from lightning_seg.sweep.position import announce_position
 
 log = logging.getLogger(__name__)
-CELLS = "cells.json"
 
 
 class Outcome(StrEnum):
@@ -70,15 +70,15 @@ class GridSweeper(Sweeper):
         self.params = params
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.config = config
-        self.hydra_context = hydra_context
-        self.launcher = Plugins.instance().instantiate_launcher(
+        self.config: DictConfig = config
+        self.loader: ConfigLoader = hydra_context.config_loader
+        self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        parser = OverridesParser.create(config_loader=self.hydra_context.config_loader)
-        defaults = parser.parse_overrides([f"{key}={value}" for key, value in self.params.items()])
+        parser = OverridesParser.create(config_loader=self.loader)
+        defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in self.params.items()])
         axes = grid_axes([*defaults, *parser.parse_overrides(arguments)])
         cells = list(self._cells(axes))
         self._refuse_other_configurations(cells)
@@ -90,7 +90,7 @@ class GridSweeper(Sweeper):
 
     def _compose(self, overrides: Iterable[str]) -> dict[str, Any]:
         """The flat configuration of one cell, checked."""
-        cfg = self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
+        cfg = self.loader.load_sweep_config(self.config, list(overrides))
         with open_dict(cfg):
             del cfg["hydra"]
         check(cfg)
@@ -111,9 +111,9 @@ class GridSweeper(Sweeper):
             for value in values[1:]:
                 config = self._compose(itertools.chain(*first[:position], value, *first[position + 1 :]))
                 changes[-1][value] = _changes(base, config)
-        for values in itertools.product(*axes):
-            deltas = [change[value] for change, value in zip(changes, values, strict=True)]
-            overrides = tuple(itertools.chain(*values))
+        for combination in itertools.product(*axes):
+            deltas = [change[value] for change, value in zip(changes, combination, strict=True)]
+            overrides = tuple(itertools.chain(*combination))
             if sum(map(len, deltas)) > len(set().union(*deltas)):
                 yield Cell(overrides, self._compose(overrides))
             else:
@@ -189,17 +189,14 @@ def _is_finished(cell: Cell) -> bool:
 
 
 def _announce(cells: list[Cell]) -> None:
-    """Add the cells to each study's list, from which ``lightning-seg status`` knows what is missing."""
-    studies: dict[Path, set[str]] = {}
-    for cell in cells:
-        study = cell.directory.parents[3]
-        studies.setdefault(study, set()).add(cell.directory.relative_to(study).as_posix())
-    for study, names in studies.items():
+    """Add the cells to their studies' lists, from which ``lightning-seg status`` knows what is missing."""
+    for study, members in itertools.groupby(cells, key=lambda cell: cell.directory.parents[3]):
+        names = [cell.directory.relative_to(study).as_posix() for cell in members]
         study.mkdir(parents=True, exist_ok=True)
-        with FileLock(study / f".{CELLS}.lock"):
-            known = set(json.loads((study / CELLS).read_text())) if (study / CELLS).is_file() else set()
-            if not names <= known:
-                write_text(study / CELLS, json.dumps(sorted(known | names), indent=0))
+        with study_lock(study / names[0]):
+            known = json.loads((study / CELLS).read_text()) if (study / CELLS).is_file() else []
+            if new := set(names).difference(known):
+                write_text(study / CELLS, json.dumps(sorted(new.union(known)), indent=0))
 
 
 def _print_summary(outcomes: dict[Path, Outcome]) -> None:

@@ -1,0 +1,55 @@
+"""The ``lightning-seg`` command: everything that is not training, and training as well."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lightning_seg.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which pixel-wise loss should a lesion-segmentation model be trained with?",
+)
+
+StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
+OutputOption = Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")]
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    help="Train one run, or with -m a grid; the same as train.py. `lightning-seg train --help` shows its choices.",
+)
+def train(context: typer.Context) -> None:
+    """Hand all arguments to the Hydra application."""
+    from lightning_seg.train import main as train_main
+
+    sys.argv = ["lightning-seg train", *context.args]
+    train_main()
+
+
+@app.command(help="Show which runs of a study are finished, failed, running or missing.")
+def status(study: StudyArgument = "default", output_dir: OutputOption = Path("multirun")) -> None:
+    """Print the study's table."""
+    from lightning_seg.status import print_status
+
+    print_status(output_dir / study)
+
+
+def main() -> None:
+    """Entry point of the console script: a user's error is one sentence and exit code 2."""
+    try:
+        app()
+    except UserError as error:
+        if os.environ.get("LIGHTNING_SEG_DEBUG") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""How far a study is: a table of its runs."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from lightning_seg.errors import UserError
+from lightning_seg.runs.claim import is_claimed
+from lightning_seg.runs.record import CELLS, ERROR, read_result
+from lightning_seg.sweep.position import duration
+
+
+@dataclass
+class Cell:
+    """The repeats of one dataset, model and loss."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    failed: int = 0
+    running: int = 0
+    missing: int = 0
+
+
+def read_study(study: Path) -> dict[tuple[str, str, str], Cell]:
+    """The state of every run that the study holds or that a grid announced for it.
+
+    Raises:
+        UserError: there is no such study.
+    """
+    if not study.is_dir():
+        known = sorted(path.name for path in study.parent.glob("*") if path.is_dir()) if study.parent.is_dir() else []
+        choices = f"studies there are {', '.join(known)}" if known else "train a run first"
+        raise UserError(f"There is no study {study.name!r} in {study.parent}; {choices}.")
+    directories = {path for path in study.glob("*/*/*/repeat_*") if path.is_dir()}
+    if (study / CELLS).is_file():
+        directories |= {study / name for name in json.loads((study / CELLS).read_text())}
+    cells: dict[tuple[str, str, str], Cell] = {}
+    for directory in sorted(directories):
+        dataset, model, loss = directory.relative_to(study).parts[:3]
+        cell = cells.setdefault((dataset, model, loss), Cell())
+        if (record := read_result(directory)) is not None:
+            cell.results.append(record)
+        elif is_claimed(directory):
+            cell.running += 1
+        elif (directory / ERROR).is_file():
+            cell.failed += 1
+        else:
+            cell.missing += 1
+    return cells
+
+
+def print_status(study: Path, console: Console | None = None) -> None:
+    """Print the study's table and its totals."""
+    console = console or Console()
+    cells = read_study(study)
+    counts = {name: sum(getattr(cell, name) for cell in cells.values()) for name in ("failed", "running", "missing")}
+    shown = [name for name, count in counts.items() if count]
+    table = Table(title=f"Study {study.name}", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("dataset", "model", "loss"):
+        table.add_column(name, overflow="fold")
+    for name in ("done", *shown, "val Dice", "test Dice", "per run"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, cell in cells.items():
+        done = str(len(cell.results))
+        if diverged := sum(record["status"] == "diverged" for record in cell.results):
+            done += f" ({diverged} diverged)"
+        table.add_row(
+            *key,
+            done,
+            *(str(getattr(cell, name) or "") for name in shown),
+            _mean(record["best_val_dice"] for record in cell.results),
+            _mean(record["test"]["dice"] for record in cell.results),
+            duration(mean(_seconds(record) for record in cell.results)) if cell.results else "",
+        )
+    console.print(table)
+    results = [record for cell in cells.values() for record in cell.results]
+    parts = [f"{len(results)} finished", *(f"{counts[name]} {name}" for name in shown)]
+    if results:
+        parts.append(f"{duration(sum(map(_seconds, results)))} of training")
+    console.print(", ".join(parts), highlight=False)
+
+
+def _seconds(record: dict[str, Any]) -> float:
+    return sum(record["seconds"].values())
+
+
+def _mean(values: Iterable[float]) -> str:
+    values = list(values)
+    return f"{mean(values):.4f}" if values else ""
