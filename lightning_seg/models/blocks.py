@@ -14,11 +14,12 @@ class ConvBNReLU(nn.Sequential):
         *,
         stride: int = 1,
         dilation: int = 1,
+        groups: int = 1,
         bias: bool = False,
     ) -> None:
         padding = dilation * (kernel_size // 2)
         super().__init__(
-            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias),
+            nn.Conv2d(in_channels, out_channels, kernel_size, stride, padding, dilation, groups, bias),
             nn.BatchNorm2d(out_channels),
             nn.ReLU(inplace=True),
         )
