@@ -1,0 +1,41 @@
+"""From a configuration group to the object that it names."""
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import cuda
+
+from lightning_seg.errors import UserError
+
+
+def build(node: DictConfig, what: str, **extra: Any) -> Any:
+    """Instantiate a group's ``_target_`` with its other keys as arguments.
+
+    Args:
+        node: the group.
+        what: its name in errors.
+        extra: more arguments.
+
+    Raises:
+        UserError: there is no ``_target_``, or it refuses the arguments.
+    """
+    if "_target_" not in node:
+        raise UserError(f"{what} has no _target_, the class to build.")
+    try:
+        return instantiate(node, **extra)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from error
+        if isinstance(cause, cuda.OutOfMemoryError):
+            raise
+        detail = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+        raise UserError(f"{what} cannot be built from {node._target_}: {' '.join(detail.split())}") from error
+
+
+def build_nameless(node: DictConfig, what: str) -> Any:
+    """:func:`build` for a model or a loss, whose ``name`` says where its results go and is no argument."""
+    arguments = {key: node._get_node(key) for key in node if key != "name"}
+    return build(OmegaConf.create(arguments, parent=node._get_parent()), what)

@@ -1,0 +1,35 @@
+"""Parts from outside this package: where their configuration and their code are found.
+
+* The working directory: YAML files in its ``conf/<group>/`` are choices like the built-in ones, and the modules beside
+  ``conf`` can be named by ``_target_``.
+* Installed packages: an entry point of the group ``lightning_seg.conf`` names a package that holds such folders, as in
+  ``[project.entry-points."lightning_seg.conf"]`` ``mine = "my_package.conf"``.
+
+Both are searched after the built-in configuration, so that they add choices and never change one.
+"""
+
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+ENTRY_POINT_GROUP = "lightning_seg.conf"
+
+
+def own_conf() -> Path | None:
+    """The working directory's ``conf``, if it has one."""
+    folder = Path.cwd() / "conf"
+    return folder if folder.is_dir() else None
+
+
+def search_paths() -> list[str]:
+    """Where Hydra looks besides the built-in configuration."""
+    own = own_conf()
+    packages = [f"pkg://{point.value}" for point in entry_points(group=ENTRY_POINT_GROUP)]
+    return ([f"file://{own}"] if own else []) + packages
+
+
+def import_from_working_directory() -> None:
+    """Let ``_target_`` name modules that lie beside the working directory's ``conf``; installed ones come first."""
+    own = own_conf()
+    if own and str(own.parent) not in sys.path:
+        sys.path.append(str(own.parent))
