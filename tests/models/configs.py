@@ -1,0 +1,27 @@
+"""The networks as their files in ``conf/model`` describe them."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_seg.models import SegmentationModel
+
+CONFIGS = {path.stem: path for path in sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))}
+
+
+def load(name: str) -> DictConfig:
+    """The options of a network, its class as ``_target_``."""
+    options = OmegaConf.load(CONFIGS[name])
+    assert isinstance(options, DictConfig)
+    assert options.pop("name") == name
+    return options
+
+
+def build(name: str, **changes: Any) -> SegmentationModel:
+    """The network ``name`` with random weights, some of its options changed."""
+    options = load(name)
+    if "pretrained" in options:
+        options.pretrained = False
+    return instantiate(options, **changes)
