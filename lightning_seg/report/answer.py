@@ -264,8 +264,8 @@ def next_runs(
             None,
         )
     return (
-        f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}; {blocks} dataset x "
-        f"model blocks let them count as units (now {found.units}).",
+        f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}; {blocks} dataset "
+        f"x model blocks let them count as units (now {found.units}).",
         _command(study, datasets, known[: int(models_needed)], group, repeats),
     )
 

@@ -7,7 +7,8 @@ their variance that comes from below (Davison & Hinkley, Bootstrap Methods, 1997
 a drawn mean is that of the estimate. With too few blocks (``statistics.fewest_blocks``) these are held fixed.
 
 The absolute mean of a loss also depends on which datasets and models were taken. Its interval resamples the two, each
-with replacement (Owen's pigeonhole bootstrap), where there are three of each or more.
+with replacement (Owen's pigeonhole bootstrap), where there are ``FEWEST_LEVELS`` of each; with fewer these datasets and
+models are held fixed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,8 @@ from lightning_seg.report.ranking import points
 from lightning_seg.report.statistics import TEST_TO_TRAIN, fewest_blocks
 
 DRAWS = 10_000
+# Datasets, and models, from which on an interval speaks of others like them.
+FEWEST_LEVELS = 5
 _CHUNK = 500
 # Resampled image means of a run that draws choose from.
 _IMAGE_POOL = 200
@@ -214,7 +217,7 @@ def _draw_level(pairs: pd.DataFrame, draws: int, rng: np.random.Generator) -> tu
     table = level.groupby(level=["dataset", "model"], observed=True).mean().unstack("model")
     grand = float(np.nanmean(table.to_numpy()))
     rows, columns = table.shape
-    if min(rows, columns) >= 3 and table.notna().all(axis=None):
+    if min(rows, columns) >= FEWEST_LEVELS and table.notna().all(axis=None):
         cells = table.to_numpy() - grand
         row_part, column_part = cells.mean(axis=1), cells.mean(axis=0)
         rest = cells - row_part[:, None] - column_part[None, :]
@@ -225,7 +228,7 @@ def _draw_level(pairs: pd.DataFrame, draws: int, rng: np.random.Generator) -> tu
         drawn += picked_columns @ column_part * sqrt(columns / (columns - 1))
         drawn += np.einsum("dr,rc,dc->d", picked_rows, rest, picked_columns)
         return grand + drawn, min(rows, columns)
-    if rows >= 3 and columns == 1 and len(level) == rows:
+    if rows >= FEWEST_LEVELS and columns == 1 and len(level) == rows:
         cells = table.iloc[:, 0].to_numpy() - grand
         picked = rng.multinomial(rows, np.full(rows, 1 / rows), draws) / rows
         return grand + picked @ cells * sqrt(rows / (rows - 1)), rows

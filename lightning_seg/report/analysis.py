@@ -1,0 +1,206 @@
+"""All results of a report, worked out once; pages, figures and tables only show them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from lightning_seg.report import reasons
+from lightning_seg.report.answer import (
+    ROPE,
+    Verdict,
+    judge,
+    judge_rows,
+    next_runs,
+    scope_of,
+    sentences,
+    trouble_sentences,
+)
+from lightning_seg.report.bootstrap import DRAWS, Bootstrap, bootstrap, bootstrap_rows
+from lightning_seg.report.cases import Case, load_cases
+from lightning_seg.report.comparison import Comparison, compare, coverage, trouble
+from lightning_seg.report.published import Published, load_published
+from lightning_seg.report.ranking import Ranking, overall, rank, table_by
+from lightning_seg.report.records import Study, load_curves
+from lightning_seg.report.statistics import equivalence, variance_shares
+
+
+@dataclass
+class Certainty:
+    """How sure the comparison of a units x losses table is.
+
+    Attributes:
+        units: the table: blocks, or rows of a published table.
+        verdict: the tests.
+        drawn: the bootstrap; None where there is nothing to resample.
+        equivalence: Bayesian signed-rank probabilities of the best loss against the others; None with too few units.
+        answer: paragraphs.
+    """
+
+    units: pd.DataFrame
+    verdict: Verdict
+    drawn: Bootstrap | None
+    equivalence: pd.DataFrame | None
+    answer: list[str]
+
+
+@dataclass
+class Analysis:
+    """What a study's records say.
+
+    Attributes:
+        certainty: tests and intervals; None where no loss can be compared.
+        variance: shares of variance; None likewise.
+        overall: metric x loss means.
+        by_dataset, by_model: the paper's tables with their scores.
+        next_step: what to run next, and the command.
+        images: test images of the compared runs.
+        by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
+        notes: sentences on what could not be read, does not agree, or is left out.
+    """
+
+    study: Study
+    comparison: Comparison
+    coverage: pd.DataFrame
+    trouble: pd.DataFrame
+    certainty: Certainty | None
+    variance: pd.DataFrame | None
+    overall: pd.DataFrame
+    by_dataset: Ranking | None
+    by_model: Ranking | None
+    next_step: tuple[str, str | None]
+    trouble_text: list[str]
+    by_size: pd.DataFrame
+    by_contrast: pd.DataFrame
+    failures: pd.DataFrame
+    ranking: pd.DataFrame
+    curves: pd.DataFrame
+    costs: pd.DataFrame
+    cases: list[Case]
+    calibration: pd.DataFrame
+    beside_published: pd.DataFrame | None
+    notes: list[str]
+    rope: float
+
+
+def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0) -> Analysis:
+    """Work out everything that the report shows of a study.
+
+    Args:
+        draws: bootstrap draws.
+        rope: difference that matters, in Dice (0-1).
+        seed: of the resampling.
+    """
+    comparison = compare(study)
+    losses, pairs = comparison.losses, comparison.pairs["dice"]
+    comparable = len(losses) > 0 and len(pairs) > 0
+    images = reasons.compared_images(study.images, pairs)
+    matrices, unpaired = reasons.image_matrices(images, losses)
+    notes = [*study.problems, *study.differences]
+    if unpaired:
+        notes.append(
+            f"In {unpaired} repeats the losses were not tested on the same images: they are no true pairs, and their "
+            "differences are noisier than they need to be."
+        )
+    cases, unread = load_cases(study, losses)
+    notes += unread
+    certainty = _certainty(pairs, matrices, draws, rope, seed) if comparable else None
+    troubles = trouble(study.runs)
+    blocks = comparison.blocks() if comparable else pd.DataFrame()
+    next_step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
+    if certainty:
+        datasets, models = (sorted(study.runs[key].unique()) for key in ("dataset", "model"))
+        next_step = _next(study, comparison, certainty.verdict, datasets, models, rope)
+    by_dataset = rank(table_by(blocks, "dataset")) if comparable else None
+    return Analysis(
+        study=study,
+        comparison=comparison,
+        coverage=coverage(study.runs),
+        trouble=troubles,
+        certainty=certainty,
+        variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,
+        overall=overall(comparison.pairs) if comparable else pd.DataFrame(),
+        by_dataset=by_dataset,
+        by_model=rank(table_by(blocks, "model")) if comparable else None,
+        next_step=next_step,
+        trouble_text=trouble_sentences(troubles, study.runs["loss"].value_counts()),
+        by_size=reasons.dice_along(images, "size"),
+        by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
+        failures=reasons.failures(images),
+        ranking=reasons.image_ranking(images),
+        curves=reasons.mean_curves(load_curves(study, study.runs[study.runs["loss"].isin(losses)])),
+        costs=reasons.costs(study.runs, losses),
+        cases=cases,
+        calibration=reasons.calibration(cases),
+        beside_published=_beside(by_dataset, load_published()) if by_dataset else None,
+        notes=notes,
+        rope=rope,
+    )
+
+
+def analyse_rows(rows: pd.DataFrame, scope: str, draws: int = DRAWS, rope: float = ROPE) -> Certainty:
+    """The same tests on a published table, rows x losses.
+
+    Args:
+        scope: what its rows are, such as "12 models".
+    """
+    verdict = judge_rows(rows)
+    return Certainty(
+        units=rows,
+        verdict=verdict,
+        drawn=bootstrap_rows(rows, draws),
+        equivalence=equivalence(rows, verdict.losses[0], rope),
+        answer=sentences(verdict, scope, rope),
+    )
+
+
+def _certainty(pairs: pd.DataFrame, matrices: dict, draws: int, rope: float, seed: int) -> Certainty:
+    verdict = judge(pairs)
+    blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean()
+    units = pairs if verdict.unit == "repeat" else blocks
+    several = len(pairs.columns) > 1 and len(pairs) > 1
+    return Certainty(
+        units=units,
+        verdict=verdict,
+        drawn=bootstrap(pairs, matrices, draws, seed) if several else None,
+        equivalence=equivalence(blocks, verdict.losses[0], rope, seed) if several and verdict.unit == "block" else None,
+        answer=sentences(verdict, scope_of(pairs), rope),
+    )
+
+
+def _next(
+    study: Study, comparison: Comparison, verdict: Verdict, datasets: Sequence[str], models: Sequence[str], rope: float
+) -> tuple[str, str | None]:
+    repeats = comparison.planned[3]
+    unfinished = int((study.runs["status"].isin(["failed", "running", "unreadable"])).sum())
+    full = len(datasets) * len(models) * study.runs["loss"].nunique() * repeats
+    missing = full - len(study.runs) + unfinished
+    if missing > 0 and comparison.left_out:
+        losses = sorted(study.runs["loss"].unique())
+        numbers = ",".join(str(n) for n in sorted(study.runs["repeat"].unique()))
+        return (
+            f"First finish the study: {missing} of {full} runs are not there yet. The same command skips finished runs "
+            "and retries failed ones.",
+            f"python train.py -m study={study.name} dataset={','.join(datasets)} model={','.join(models)} "
+            f"loss={','.join(losses)} repeat={numbers}",
+        )
+    return next_runs(verdict, study.name, list(datasets), list(models), repeats, rope)
+
+
+def _beside(by_dataset: Ranking, published: Published) -> pd.DataFrame | None:
+    """Mean Dice of the losses and datasets that the published table shares; None with fewer than two such losses."""
+    means, printed = by_dataset.means, published.by_dataset
+    losses = [loss for loss in printed.columns if loss in means.columns]
+    datasets = [dataset for dataset in printed.index if dataset in means.index]
+    if len(losses) < 2 or not datasets:
+        return None
+    table = pd.DataFrame(
+        {
+            "study": means.loc[datasets, losses].mean(),
+            "published": printed.loc[datasets, losses].mean(),
+        }
+    )
+    table["difference"] = table["study"] - table["published"]
+    table["study_rank"] = table["study"].rank(ascending=False)
+    table["published_rank"] = table["published"].rank(ascending=False)
+    return table.sort_values("study_rank").rename_axis("loss")

@@ -1,0 +1,187 @@
+"""How sure: intervals, critical differences, pairs, rank stability, shares of variance."""
+
+import numpy as np
+import pandas as pd
+
+from lightning_seg.report.analysis import Certainty
+from lightning_seg.report.answer import Verdict
+from lightning_seg.report.bootstrap import Bootstrap
+from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new
+from lightning_seg.report.names import loss_name
+from lightning_seg.report.statistics import ALPHA, Omnibus, critical_difference
+
+
+def intervals(drawn: Bootstrap, verdict: Verdict) -> Figure:
+    """Mean of every loss with the 95 % interval of its difference to the mean of all losses."""
+    table = drawn.intervals().loc[verdict.losses]
+    centre = float(table["mean"].mean())
+    figure = new(
+        "intervals",
+        "Means and 95 % intervals",
+        "Mean Dice with the 95 % bootstrap interval of each loss's distance to the mean of all compared losses "
+        "(vertical line): what losses share, the difficulty of a dataset, model or split, is no part of it. Green: "
+        "cannot be told apart from the best; red: worse.",
+        7.2,
+        0.8 + 0.3 * len(table),
+    )
+    axis = figure.canvas.subplots()
+    axis.axvline(centre, color=FAINT, lw=1, zorder=1)
+    for y, (loss, row) in enumerate(table.iterrows()):
+        colour = BAD if loss in verdict.worse else GOOD
+        low, high = centre + row["contrast_low"], centre + row["contrast_high"]
+        (line,) = axis.plot([low, high], [y, y], color=colour, lw=2.4, solid_capstyle="round")
+        (dot,) = axis.plot([row["mean"]], [y], "o", color=colour, ms=6)
+        for artist in (line, dot):
+            figure.tip(artist, f"{loss_name(str(loss))}: {row['mean']:.5f} [{low:.5f}, {high:.5f}]")
+    axis.set_yticks(range(len(table)), [loss_name(str(loss)) for loss in table.index])
+    axis.invert_yaxis()
+    axis.set_xlabel("mean Dice")
+    axis.grid(axis="y", visible=False)
+    return figure
+
+
+def critical_differences(overall: Omnibus, name: str = "critical_difference") -> Figure:
+    """Nemenyi's diagram: mean ranks, with bars over losses whose ranks are closer than the critical difference."""
+    ranks = overall.mean_ranks.sort_values()
+    distance = critical_difference(overall.units, overall.losses)
+    half = (len(ranks) + 1) // 2
+    cliques = _cliques(ranks.to_numpy(), distance)
+    figure = new(
+        name,
+        "Critical-difference diagram",
+        f"Mean ranks over {overall.units} units (1 is best). Losses under one bar differ by less than Nemenyi's "
+        f"critical difference of {distance:.2f} ranks and cannot be told apart at 5 %.",
+        7.2,
+        1.2 + 0.24 * half + 0.12 * len(cliques),
+    )
+    axis = figure.canvas.subplots()
+    k = len(ranks)
+    top, step = 0.0, 0.9
+    start = 0.7 + 0.5 * len(cliques)
+    axis.set_xlim(1 - 0.28 * (k - 1), k + 0.28 * (k - 1))
+    axis.set_ylim(start + step * half, -1.9)
+    axis.hlines(top, 1, k, color=INK, lw=1.2)
+    for tick in range(1, k + 1):
+        axis.vlines(tick, top - 0.18, top, color=INK, lw=1)
+        axis.text(tick, top - 0.3, str(tick), ha="center", va="bottom", fontsize=8)
+    axis.hlines(-1.35, 1, 1 + min(distance, k - 1), color=INK, lw=1.6)
+    axis.text(1 + min(distance, k - 1) / 2, -1.45, f"CD {distance:.2f}", ha="center", va="bottom", fontsize=8)
+    for n, (loss, rank) in enumerate(ranks.items()):
+        left = n < half
+        y = start + step * (n if left else k - 1 - n)
+        edge = 1 - 0.06 * (k - 1) if left else k + 0.06 * (k - 1)
+        (line,) = axis.plot([rank, rank, edge], [top, y, y], color=FAINT, lw=1)
+        figure.tip(line, f"{loss_name(str(loss))}: mean rank {rank:.3f}")
+        text = f"{loss_name(str(loss))}  {rank:.2f}" if left else f"{rank:.2f}  {loss_name(str(loss))}"
+        axis.text(edge, y, f"{text} " if left else f" {text}", ha="right" if left else "left", va="center")
+    for n, (low, high) in enumerate(cliques):
+        axis.hlines(0.5 + 0.5 * n, low - 0.03, high + 0.03, color=DARK, lw=4)
+    axis.set_axis_off()
+    return figure
+
+
+def pair_map(certainty: Certainty) -> Figure:
+    """Row minus column, in Dice points; a dot marks pairs that are told apart after Holm's adjustment."""
+    verdict = certainty.verdict
+    losses = verdict.losses
+    place = {loss: n for n, loss in enumerate(losses)}
+    values = np.zeros((len(losses), len(losses)))
+    figure = new(
+        "pairs",
+        "Every pair",
+        "Mean difference in Dice points, row minus column. Bold with a star: the pair is told apart at 5 % after "
+        "Holm's adjustment over all pairs.",
+        1.4 + 0.55 * len(losses),
+        1.2 + 0.36 * len(losses),
+    )
+    axis = figure.canvas.subplots()
+    for row in verdict.pairs.itertuples():
+        a, b = place[str(row.a)], place[str(row.b)]
+        values[a, b], values[b, a] = 100 * float(row.difference), -100 * float(row.difference)  # type: ignore[arg-type]
+    limit = max(float(np.abs(values).max()), 1e-6)
+    picture = axis.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
+    for row in verdict.pairs.itertuples():
+        a, b = place[str(row.a)], place[str(row.b)]
+        told = float(row.p_holm) < ALPHA  # type: ignore[arg-type]
+        for x, y, sign in ((b, a, 1), (a, b, -1)):
+            value = sign * 100 * float(row.difference)  # type: ignore[arg-type]
+            text = axis.text(
+                *(x, y, f"{value:+.2f}{'*' if told else ''}"),
+                ha="center",
+                va="center",
+                fontsize=7,
+                fontweight="bold" if told else "normal",
+                color="white" if abs(value) > 0.6 * limit else "#1b1f25",
+            )
+            figure.tip(
+                text, f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points, p {row.p_holm:.3g}"
+            )
+    names = [loss_name(loss) for loss in losses]
+    axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axis.set_yticks(range(len(names)), names)
+    axis.grid(visible=False)
+    axis.tick_params(length=0)
+    figure.canvas.colorbar(picture, ax=axis, label="Dice points", fraction=0.04)
+    return figure
+
+
+def stability(drawn: Bootstrap) -> Figure:
+    """How often each loss is first, and among the first three, under the bootstrap."""
+    table = drawn.stability
+    order = table[("mean", "first three")].sort_values().index
+    figure = new(
+        "stability",
+        "Rank stability",
+        f"Share of {len(drawn.contrasts):,} bootstrap draws in which a loss is first (dark) and among the first three "
+        "(light), by the overall mean and by the 3/2/1 scores. A ranking to rely on has one dark bar near 100 %.",
+        7.6,
+        0.9 + 0.26 * len(order),
+    )
+    kinds = list(dict.fromkeys(table.columns.get_level_values(0)))
+    axes = figure.canvas.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
+    for axis, kind in zip(axes, kinds, strict=True):
+        three, first = (100 * table.loc[order, (kind, part)] for part in ("first three", "first"))
+        for values, colour, words in ((three, LIGHT, "among the first three"), (first, DARK, "first")):
+            for y, bar in enumerate(axis.barh(range(len(order)), values, color=colour)):
+                figure.tip(bar, f"{loss_name(str(order[y]))}: {words} in {values.iloc[y]:.1f} % of draws ({kind})")
+        axis.set_title(f"by {kind}")
+        axis.set_xlim(0, 100)
+        axis.set_xlabel("% of draws")
+        axis.set_yticks(range(len(order)), [loss_name(str(loss)) for loss in order])
+        axis.grid(axis="y", visible=False)
+    return figure
+
+
+def variance(shares: pd.DataFrame) -> Figure:
+    """What single runs' Dice varies with."""
+    shown = shares[shares["df"] > 0]
+    figure = new(
+        "variance",
+        "What Dice varies with",
+        "Shares of the variance of single runs. The loss's own share against that of dataset, model and chance says "
+        "how much the choice of the loss matters.",
+        7.2,
+        0.7 + 0.26 * len(shown),
+    )
+    axis = figure.canvas.subplots()
+    colour = [DARK if str(name).startswith("loss") else LIGHT for name in shown.index]
+    bars = axis.barh(range(len(shown)), 100 * shown["share"], color=colour)
+    for bar, (name, share) in zip(bars, shown["share"].items(), strict=True):
+        figure.tip(bar, f"{name}: {100 * share:.3f} %")
+        axis.text(100 * share, bar.get_y() + bar.get_height() / 2, f" {100 * share:.2g} %", va="center", fontsize=8)
+    axis.set_yticks(range(len(shown)), [str(name) for name in shown.index])
+    axis.invert_yaxis()
+    axis.set_xlabel("% of the variance")
+    axis.grid(axis="y", visible=False)
+    axis.margins(x=0.12)
+    return figure
+
+
+def _cliques(ranks: np.ndarray, distance: float) -> list[tuple[float, float]]:
+    """Longest runs of sorted ranks that lie within the critical difference, none inside another."""
+    found: list[tuple[int, int]] = []
+    for first in range(len(ranks)):
+        last = int(np.searchsorted(ranks, ranks[first] + distance, side="right")) - 1
+        if last > first and (not found or last > found[-1][1]):
+            found.append((first, last))
+    return [(float(ranks[first]), float(ranks[last])) for first, last in found]

@@ -1,0 +1,168 @@
+"""The paper's figures, from any study."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from matplotlib.patches import Rectangle
+
+from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map
+from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new
+from lightning_seg.report.names import METRIC_NAMES, METRICS, dataset_name, is_compound, loss_name, model_name
+from lightning_seg.report.ranking import Ranking
+
+
+def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
+    """Fig. 1: an example image with its mask, and the number of images of each dataset.
+
+    Args:
+        counts: dataset -> number of different test images in the records.
+    """
+    first = {case.dataset: case for case in reversed(cases)}
+    names = sorted(first)
+    figure = new(
+        "fig1_examples",
+        "Example images",
+        "One test image of each dataset with its mask, and how many different test images the records hold.",
+        1.35 * max(len(names), 3),
+        3.1,
+    )
+    axes = figure.canvas.subplots(2, max(len(names), 1), squeeze=False)
+    for column, name in enumerate(names):
+        case = first[name]
+        axes[0][column].imshow(np.moveaxis(case.image, 0, -1))
+        axes[1][column].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
+        axes[0][column].set_title(f"{dataset_name(name)}\n{counts.get(name, 0)} images", fontsize=8)
+    for axis in axes.ravel():
+        axis.set_axis_off()
+    return figure
+
+
+def overall_bars(means: pd.DataFrame) -> Figure:
+    """Fig. 2A: overall means of the four metrics; compound losses dark, single ones light, the first three marked."""
+    figure = new(
+        "fig2a_overall",
+        "Overall means",
+        "Mean over all blocks, which weighs datasets and models equally. Compound losses are dark, single losses "
+        "light; the first three of each metric carry their place. The axis does not start at zero.",
+        7.6,
+        4.8,
+    )
+    axes = figure.canvas.subplots(2, 2).ravel()
+    for axis, metric in zip(axes, METRICS, strict=True):
+        values = means.loc[metric].dropna().sort_values(ascending=False)
+        bars = axis.bar(
+            range(len(values)), values, color=[DARK if is_compound(name) else LIGHT for name in values.index]
+        )
+        for n, (bar, (loss, value)) in enumerate(zip(bars, values.items(), strict=True)):
+            figure.tip(bar, f"{loss_name(str(loss))}: {METRIC_NAMES[metric]} {value:.5f}")
+            if n < 3:
+                axis.text(n, value, str(n + 1), ha="center", va="bottom", color=MARK, fontweight="bold")
+        axis.set_xticks(range(len(values)), [loss_name(str(name)) for name in values.index], rotation=45, ha="right")
+        spread = max(float(values.max() - values.min()), 0.002) if len(values) else 1.0
+        if len(values):
+            axis.set_ylim(max(0, values.min() - 0.35 * spread), min(1.02, values.max() + 0.25 * spread))
+        axis.set_title(METRIC_NAMES[metric])
+        axis.grid(axis="x", visible=False)
+    return figure
+
+
+def ranking_table(ranking: Ranking, name: str, title: str, row_name: Callable[[str], str]) -> Figure:
+    """Fig. 2B or 2C: mean Dice, the first three of each row shaded, the 3/2/1 score below, columns sorted by it."""
+    losses = ranking.order
+    rows = list(ranking.means.index)
+    figure = new(
+        name,
+        title,
+        "Mean Dice. The first three of each row are shaded; they give 3, 2 and 1 points, whose sum is the ranking "
+        "score. Ranks come from unrounded values.",
+        1.2 + 0.68 * len(losses),
+        0.9 + 0.27 * len(rows),
+    )
+    axis = figure.canvas.subplots()
+    axis.set_xlim(-0.5, len(losses) - 0.5)
+    axis.set_ylim(len(rows) + 0.6, -0.5)
+    shades = {1: DARK, 2: "#7f91b5", 3: "#c9d3e6"}
+    for y, row in enumerate(rows):
+        values = ranking.means.loc[row, losses]
+        places = values.rank(ascending=False, method="min")
+        for x, loss in enumerate(losses):
+            place = int(places[loss])
+            if place <= 3:
+                box = axis.add_patch(Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, color=shades[place], lw=0))
+                figure.tip(box, f"{row_name(str(row))}, {loss_name(loss)}: {values[loss]:.6f}, place {place}")
+            ink = "white" if place < 3 else "#1b1f25" if place == 3 else INK
+            axis.text(x, y, f"{values[loss]:.4f}", ha="center", va="center", fontsize=8, color=ink)
+    for x, loss in enumerate(losses):
+        axis.text(x, len(rows) + 0.1, f"{ranking.score[loss]:.3g}", ha="center", va="center", fontweight="bold")
+    axis.set_xticks(range(len(losses)), [loss_name(loss) for loss in losses], rotation=35, ha="left")
+    axis.xaxis.tick_top()
+    axis.set_yticks([*range(len(rows)), len(rows) + 0.1], [*(row_name(str(row)) for row in rows), "Ranking score"])
+    axis.tick_params(length=0)
+    axis.grid(visible=False)
+    axis.axhline(len(rows) - 0.45, color=FAINT, lw=0.8)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
+    return figure
+
+
+def by_dataset_table(ranking: Ranking) -> Figure:
+    """Fig. 2B."""
+    return ranking_table(ranking, "fig2b_dataset_by_loss", "Datasets x losses", dataset_name)
+
+
+def by_model_table(ranking: Ranking) -> Figure:
+    """Fig. 2C."""
+    return ranking_table(ranking, "fig2c_model_by_loss", "Models x losses", model_name)
+
+
+def case_grid(cases: Sequence[Case], losses: Sequence[str], threshold: str) -> Figure:
+    """Fig. 3: cases x losses, error pixels coloured by kind.
+
+    Args:
+        threshold: "sigmoid" (sigmoid > 0.5) or "mean" (logit > the image's mean logit).
+    """
+    letter, words = ("a", "sigmoid > 0.5") if threshold == "sigmoid" else ("b", "logit > the image's mean logit")
+    shown = _one_each(cases)
+    figure = new(
+        f"fig3{letter}_cases_{threshold}",
+        f"Cases, {words}",
+        f"Predictions by {words}: hits grey, false positives orange, false negatives blue. For each dataset, the most "
+        "disputed of the example images that runs keep.",
+        0.78 * (len(losses) + 2) + 0.6,
+        0.86 * max(len(shown), 1) + 0.7,
+    )
+    axes = figure.canvas.subplots(max(len(shown), 1), len(losses) + 2, squeeze=False)
+    for row, case in enumerate(shown):
+        maps = {loss: error_map(found, case.mask) for loss, found in case.predictions(threshold).items()}
+        scores = case.dice(threshold)
+        axes[row][0].imshow(np.moveaxis(case.image, 0, -1))
+        axes[row][1].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
+        axes[row][0].set_ylabel(dataset_name(case.dataset), fontsize=6.5)
+        for column, loss in enumerate(losses, start=2):
+            if loss in maps:
+                axes[row][column].imshow(maps[loss], interpolation="nearest")
+                axes[row][column].set_xlabel(f"{scores[loss]:.3f}", fontsize=7, labelpad=1)
+    titles = ["Image", "Mask", *(loss_name(loss) for loss in losses)]
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=7, fontweight="normal", loc="center")
+    for axis in axes.ravel():
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.grid(visible=False)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    kinds = (("hit", TRUE_POSITIVE), ("false positive", FALSE_POSITIVE), ("false negative", FALSE_NEGATIVE))
+    handles = [Rectangle((0, 0), 1, 1, color=np.array(colour) / 255, label=name) for name, colour in kinds]
+    figure.canvas.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
+    return figure
+
+
+def _one_each(cases: Sequence[Case]) -> list[Case]:
+    """Of every dataset, the case on which losses disagree most."""
+    chosen: dict[str, Case] = {}
+    for case in cases:
+        other = chosen.get(case.dataset)
+        if other is None or np.std(list(case.dice().values())) > np.std(list(other.dice().values())):
+            chosen[case.dataset] = case
+    return [chosen[name] for name in sorted(chosen)]

@@ -1,0 +1,118 @@
+"""The look of all figures, and how they are saved: SVG, PDF, PNG, and an SVG for the page."""
+
+import html
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure as Canvas
+
+INK, FAINT, LINE = "#1b1f24", "#6e7781", "#d0d7de"
+DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91c1c"
+# Ten hues that also differ in lightness; ends with a grey.
+_HUES = ["#4c6ef5", "#e8590c", "#2b8a3e", "#c2255c", "#0b7285", "#9c36b5", "#b08900", "#1864ab", "#a0522d", "#6e7781"]
+_MARKERS = "osD^vP*Xhd"
+
+matplotlib.rcParams.update(
+    {
+        "font.family": "sans-serif",
+        "font.size": 9,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": FAINT,
+        "axes.titlesize": 10,
+        "axes.titleweight": "bold",
+        "axes.titlelocation": "left",
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": LINE,
+        "grid.linewidth": 0.6,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "legend.frameon": False,
+        "svg.fonttype": "none",
+        "pdf.fonttype": 42,
+    }
+)
+
+
+@dataclass
+class Figure:
+    """A drawn figure.
+
+    Attributes:
+        name: file name without ending.
+        title, caption: plain text for the page.
+        canvas: matplotlib's figure.
+        tips: hover texts, in the order in which :meth:`tip` numbered their artists.
+    """
+
+    name: str
+    title: str
+    caption: str
+    canvas: Canvas
+    tips: list[str] = field(default_factory=list)
+
+    def tip(self, artist: Artist, text: str) -> None:
+        """Show ``text`` where the pointer rests on ``artist`` (in the page)."""
+        artist.set_gid(f"tip-{self.name}-{len(self.tips)}")
+        self.tips.append(text)
+
+
+def new(name: str, title: str, caption: str, width: float = 7.2, height: float = 3.6) -> Figure:
+    """An empty figure of the given size in inches."""
+    return Figure(name, title, caption, Canvas(figsize=(width, height), layout="constrained"))
+
+
+def colours(losses: Sequence[str]) -> dict[str, str]:
+    """A colour for every loss, the same in all figures of a report."""
+    return {loss: _HUES[n % len(_HUES)] for n, loss in enumerate(sorted(losses))}
+
+
+def markers(losses: Sequence[str]) -> dict[str, str]:
+    """A marker for every loss, so that colour is never the only sign."""
+    return {loss: _MARKERS[n % len(_MARKERS)] for n, loss in enumerate(sorted(losses))}
+
+
+def save(figure: Figure, directory: Path) -> str:
+    """Write ``<name>.svg``, ``.pdf`` and ``.png``, and return the SVG to be put into the page.
+
+    The page's SVG takes its ink from the page (``currentColor``), so that it holds in light and dark.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": figure.name}):
+        figure.canvas.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = _with_tips(buffer.getvalue(), figure)
+    (directory / f"{figure.name}.svg").write_text(svg, encoding="utf-8")
+    figure.canvas.savefig(directory / f"{figure.name}.pdf", metadata={"CreationDate": None})
+    figure.canvas.savefig(directory / f"{figure.name}.png", dpi=160)
+    return _for_page(svg, figure)
+
+
+def _with_tips(svg: str, figure: Figure) -> str:
+    for n, text in enumerate(figure.tips):
+        place = f'<g id="tip-{figure.name}-{n}">'
+        svg = svg.replace(place, f"{place}<title>{html.escape(text)}</title>", 1)
+    return svg
+
+
+def _for_page(svg: str, figure: Figure) -> str:
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
+    # The white background goes, the ink follows the theme; names of parts must be unique in the page.
+    svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.S)
+    svg = re.sub(r'<g id="(?!tip-)[^"]*"', "<g", svg)
+    svg = svg.replace(INK, "currentColor").replace(LINE, "var(--line)").replace(FAINT, "var(--faint)")
+    svg = re.sub(r"font: ?([^;\"']*?)(\d[\d.]*px)[^;\"]*", r"font: \1\2 inherit", svg)
+    size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+    if size:
+        svg = svg.replace(size.group(0), f'style="max-width:{float(size.group(1)) * 1.35:.0f}px"', 1)
+    label = html.escape(figure.title, quote=True)
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

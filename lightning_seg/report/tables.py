@@ -1,0 +1,254 @@
+"""The report's tables, as CSV, as LaTeX (booktabs) and for the page."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from lightning_seg.report.analysis import Analysis, Certainty
+from lightning_seg.report.names import METRIC_NAMES, dataset_name, loss_name, model_name
+from lightning_seg.report.ranking import Ranking
+from lightning_seg.report.statistics import critical_difference
+
+_TEX = {
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "\\": r"\textbackslash{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "\n": " ",
+}
+
+
+@dataclass
+class Table:
+    """A table of the report.
+
+    Attributes:
+        name: file name without ending.
+        title, caption: plain text.
+        data: unrounded values; all columns are shown, the index is not.
+        digits: column -> digits after the point in the page and in LaTeX (4 where absent).
+        best: columns in which the largest value is marked.
+    """
+
+    name: str
+    title: str
+    caption: str
+    data: pd.DataFrame
+    digits: dict[str, int]
+    best: tuple[str, ...] = ()
+
+    def shown(self, column: str, value: object) -> str:
+        """A cell as text."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return str(value)
+        if pd.isna(value):
+            return "–"
+        return str(value) if isinstance(value, int) else f"{value:.{self.digits.get(column, 4)}f}"
+
+
+def save(table: Table, directory: Path) -> None:
+    """Write ``<name>.csv`` (unrounded) and ``<name>.tex``."""
+    directory.mkdir(parents=True, exist_ok=True)
+    table.data.to_csv(directory / f"{table.name}.csv", index=False)
+    (directory / f"{table.name}.tex").write_text(latex(table), encoding="utf-8")
+
+
+def latex(table: Table) -> str:
+    """A LaTeX ``table`` with booktabs rules; every text is escaped."""
+    columns = list(table.data.columns)
+    numeric = [pd.api.types.is_numeric_dtype(table.data[column]) for column in columns]
+    lines = [
+        "% needs \\usepackage{booktabs}",
+        "\\begin{table}",
+        "  \\centering",
+        f"  \\caption{{{escape_tex(table.title)}. {escape_tex(table.caption)}}}",
+        f"  \\label{{tab:{table.name.replace('_', '-')}}}",
+        f"  \\begin{{tabular}}{{{''.join('r' if number else 'l' for number in numeric)}}}",
+        "    \\toprule",
+        f"    {' & '.join(escape_tex(str(column)) for column in columns)} \\\\",
+        "    \\midrule",
+    ]
+    for values in table.data.astype(object).to_numpy().tolist():
+        cells = [escape_tex(table.shown(column, value)) for column, value in zip(columns, values, strict=True)]
+        lines.append(f"    {' & '.join(cells)} \\\\")
+    return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""])
+
+
+def escape_tex(text: str) -> str:
+    """``text`` with LaTeX's special signs made plain."""
+    return "".join(_TEX.get(sign, sign) for sign in text).replace("–", "--")
+
+
+def study_tables(analysis: Analysis) -> dict[str, Table]:
+    """All tables of a study's report, by name."""
+    tables = [_coverage(analysis.coverage), _trouble(analysis.trouble)]
+    if analysis.certainty:
+        tables.append(_overall(analysis.overall))
+        tables += certainty_tables(analysis.certainty, analysis.rope)
+    if analysis.by_dataset:
+        tables.append(ranking_table(analysis.by_dataset, "dataset", dataset_name))
+    if analysis.by_model:
+        tables.append(ranking_table(analysis.by_model, "model", model_name))
+    if analysis.variance is not None:
+        shown = analysis.variance.rename_axis("term").reset_index()
+        shown["share"] *= 100
+        shown.columns = ["Term", "Sum of squares", "df", "Share (%)"]
+        caption = "Sequential sums of squares of the test Dice of single runs."
+        tables.append(Table("variance", "Shares of variance", caption, shown, {"Share (%)": 2, "Sum of squares": 5}))
+    if analysis.beside_published is not None:
+        tables.append(_beside(analysis.beside_published))
+    if len(analysis.failures):
+        shown = (100 * analysis.failures).reset_index()
+        shown["loss"] = [loss_name(str(loss)) for loss in shown["loss"]]
+        shown.columns = ["Loss", "Dice < 0.1 (%)", "Empty prediction (%)"]
+        digits = {"Dice < 0.1 (%)": 2, "Empty prediction (%)": 2}
+        tables.append(Table("failures", "Failures", "Of the test images with a lesion.", shown, digits))
+    if len(analysis.ranking):
+        tables += [_images(analysis.ranking, "disagreement", "Most disputed images"), _images(analysis.ranking, "dice")]
+    if len(analysis.costs):
+        tables.append(_costs(analysis.costs))
+    return {table.name: table for table in tables}
+
+
+def certainty_tables(certainty: Certainty, rope: float, suffix: str = "") -> list[Table]:
+    """Losses with intervals and stability; pairs; the omnibus tests; practical equivalence."""
+    verdict, tables = certainty.verdict, []
+    if certainty.drawn is not None:
+        tables.append(_losses(certainty, suffix))
+    if len(verdict.pairs):
+        pairs = verdict.pairs.copy()
+        pairs["a"], pairs["b"] = ([loss_name(loss) for loss in pairs[column]] for column in ("a", "b"))
+        pairs["difference"] *= 100
+        pairs["median"] *= 100
+        names = ["Better", "Worse", "Mean difference", "Median", "p", "p (Holm)", "Effect size", "P(improvement)"]
+        pairs.columns = names
+        digits = {"Mean difference": 3, "Median": 3, "Effect size": 3, "P(improvement)": 3}
+        test = "Corrected resampled t-test" if verdict.unit == "repeat" else "Wilcoxon's signed-rank test"
+        caption = f"{test}, Holm-adjusted over all pairs; differences in Dice points."
+        tables.append(Table(f"pairs{suffix}", "Every pair", caption, pairs, digits))
+    tables.append(_omnibus(certainty, suffix))
+    if certainty.equivalence is not None:
+        shown = (100 * certainty.equivalence).rename_axis("loss").reset_index()
+        shown["loss"] = [loss_name(loss) for loss in shown["loss"]]
+        best = loss_name(verdict.losses[0])
+        shown.columns = ["Against", f"{best} better (%)", "Equivalent (%)", f"{best} worse (%)"]
+        caption = f"Bayesian signed-rank probabilities; equivalent means within {100 * rope:g} Dice points."
+        digits = {str(column): 1 for column in shown.columns[1:]}
+        tables.append(Table(f"equivalence{suffix}", "Practical equivalence", caption, shown, digits))
+    return tables
+
+
+def ranking_table(ranking: Ranking, level: str, row_name: Callable[[str], str]) -> Table:
+    """Fig. 2B or 2C with its score as last row."""
+    order = ranking.order
+    data = ranking.means[order].copy()
+    data.columns = [loss_name(loss) for loss in order]
+    data.insert(0, level.capitalize(), [row_name(str(row)) for row in ranking.means.index])
+    data.loc[len(data)] = ["Ranking score", *ranking.score[order]]
+    caption = "Mean Dice; below, the sum of 3, 2 and 1 points for the first three of each row."
+    return Table(f"{level}_by_loss", f"{level.capitalize()}s x losses", caption, data, {})
+
+
+def _losses(certainty: Certainty, suffix: str) -> Table:
+    assert certainty.drawn is not None
+    verdict = certainty.verdict
+    order = verdict.losses
+    intervals = certainty.drawn.intervals().loc[order]
+    stability = certainty.drawn.stability.loc[order]
+    data = pd.DataFrame(
+        {
+            "Loss": [loss_name(loss) for loss in order],
+            "Mean": intervals["mean"],
+            "Mean low": intervals["mean_low"],
+            "Mean high": intervals["mean_high"],
+            "To the best": 100 * intervals["to_best"],
+            "low": 100 * intervals["to_best_low"],
+            "high": 100 * intervals["to_best_high"],
+            "Mean rank": verdict.omnibus.mean_ranks.loc[order],
+            "First (%)": 100 * stability[("mean", "first")],
+            "First three (%)": 100 * stability[("mean", "first three")],
+            "Verdict": ["worse" if loss in verdict.worse else "cannot be told apart" for loss in order],
+        }
+    )
+    data.loc[order[0], "Verdict"] = "better than all" if verdict.winner else "highest mean"
+    caption = (
+        "Mean Dice with its 95 % interval for datasets and models like these, the difference to the best in Dice points "
+        "with its paired 95 % interval, and how often the loss is first, and among the first three, in the bootstrap."
+    )
+    digits = {"To the best": 2, "low": 2, "high": 2, "Mean rank": 2, "First (%)": 1, "First three (%)": 1}
+    return Table(f"losses{suffix}", "Losses", caption, data.reset_index(drop=True), digits)
+
+
+def _omnibus(certainty: Certainty, suffix: str) -> Table:
+    test = certainty.verdict.omnibus
+    rows = [
+        ("Units", test.units, "rows of the tested table"),
+        ("Losses", test.losses, ""),
+        ("Friedman chi-square", test.chi2, f"p = {test.p:.3g}"),
+        ("Iman-Davenport F", test.f, f"p = {test.p_f:.3g}"),
+        ("Nemenyi critical difference", critical_difference(test.units, test.losses), "mean ranks"),
+        ("Detectable difference", 100 * certainty.verdict.resolution.detectable, "Dice points, 80 % power, adjusted"),
+    ]
+    data = pd.DataFrame(rows, columns=["Statistic", "Value", "Note"])
+    data["Value"] = data["Value"].map("{:.4g}".format)
+    return Table(f"tests{suffix}", "Overall tests", "Whether any loss differs from the others.", data, {})
+
+
+def _overall(means: pd.DataFrame) -> Table:
+    data = means.T.sort_values("dice", ascending=False)
+    data.insert(0, "Loss", [loss_name(str(loss)) for loss in data.index])
+    data = data.rename(columns=METRIC_NAMES).reset_index(drop=True)
+    caption = "Mean over blocks; the best of each metric is marked."
+    return Table("overall", "Overall means", caption, data, {}, best=tuple(METRIC_NAMES.values()))
+
+
+def _coverage(coverage: pd.DataFrame) -> Table:
+    data = coverage.rename_axis("Dataset").reset_index()
+    data["Dataset"] = [dataset_name(str(name)) for name in data["Dataset"]]
+    data.columns = [str(column).capitalize() for column in data.columns]
+    return Table("coverage", "Coverage", "Runs by state; missing ones have left no record.", data, {})
+
+
+def _trouble(trouble: pd.DataFrame) -> Table:
+    data = trouble.reset_index()
+    data["loss"] = [loss_name(str(loss)) for loss in data["loss"]]
+    data.columns = ["Loss", "Failed", "Diverged", "Unreadable", "All background", "All lesion", "Where"]
+    caption = "Runs that failed, diverged, left damaged records, or predict one class everywhere."
+    return Table("trouble", "Failed and collapsed runs", caption, data, {})
+
+
+def _beside(table: pd.DataFrame) -> Table:
+    data = table.reset_index()
+    data["loss"] = [loss_name(str(loss)) for loss in data["loss"]]
+    data["difference"] *= 100
+    data.columns = ["Loss", "This study", "Published", "Difference", "Rank here", "Rank published"]
+    caption = (
+        "Mean Dice over the datasets that both have; the published means are over 12 models. Difference in Dice points."
+    )
+    digits = {"Difference": 2, "Rank here": 1, "Rank published": 1}
+    return Table("beside_published", "Beside the published table", caption, data, digits)
+
+
+def _images(ranking: pd.DataFrame, by: str, title: str = "Worst images") -> Table:
+    data = ranking.sort_values(by, ascending=by == "dice").head(20).copy()
+    data["dataset"] = [dataset_name(str(name)) for name in data["dataset"]]
+    data["best"], data["worst"] = ([loss_name(loss) for loss in data[column]] for column in ("best", "worst"))
+    data["size"] *= 100
+    data["id"] = data["id"].astype(str)
+    data.columns = ["Dataset", "Image", "Mean Dice", "Disagreement", "Best loss", "Worst loss", "Lesion (%)"]
+    caption = "Mean over models and repeats; disagreement is the standard deviation over losses."
+    name = "disputed_images" if by == "disagreement" else "worst_images"
+    return Table(name, title, caption, data, {"Lesion (%)": 2})
+
+
+def _costs(costs: pd.DataFrame) -> Table:
+    data = costs.groupby(level="model").mean().sort_values("test_dice", ascending=False).reset_index()
+    data["model"] = [model_name(str(model)) for model in data["model"]]
+    data["parameters"] /= 1e6
+    data.columns = ["Model", "Mean Dice", "Minutes", "Epochs", "Best epoch", "Parameters (M)"]
+    digits = {"Minutes": 1, "Epochs": 1, "Best epoch": 1, "Parameters (M)": 1}
+    return Table("costs", "Cost per model", "Means over the runs of a model.", data, digits)
