@@ -7,6 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_seg.data.datamodule import Batch
 from lightning_seg.metrics import METRICS, confusion_counts, image_scores
@@ -71,6 +72,9 @@ class SegmentationModule(LightningModule):
         scores = image_scores(self._take_counts())
         self.log_dict({f"val_{name}": scores[name].mean() for name in METRICS}, batch_size=1)
         self.log_dict({name: self._take_loss(name) for name, parts in self._losses.items() if parts}, batch_size=1)
+        scheduler = self.lr_schedulers()
+        if isinstance(scheduler, ReduceLROnPlateau) and not self.trainer.sanity_checking:
+            scheduler.step(scores["dice"].mean())
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         self._counts.append(confusion_counts(self.model(batch.images), batch.masks))
@@ -84,6 +88,11 @@ class SegmentationModule(LightningModule):
             return optimizer
         scheduler = {"scheduler": self.make_scheduler(optimizer), "monitor": "val_dice"}
         return {"optimizer": optimizer, "lr_scheduler": scheduler}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        # Lightning steps by a metric only after the last hook of an epoch, too late for that epoch's resume checkpoint.
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
 
     def _add_loss(self, name: str, loss: Tensor, batch: Batch) -> None:
         self._losses[name].append((loss.detach(), len(batch.images)))

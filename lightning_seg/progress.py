@@ -63,6 +63,12 @@ class EpochProgress(Callback):
             log.info("%s: epoch %d, %s, %.1f s", self.title, trainer.current_epoch + 1, state, seconds)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        self._stop()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        self._stop()  # a run that fails gets no teardown
+
+    def _stop(self) -> None:
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

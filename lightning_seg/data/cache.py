@@ -48,7 +48,7 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
     folder = Path(directory) / f"{dataset.name}-{fingerprint}"
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with FileLock(folder.with_name(folder.name + ".lock")):
             if not folder.is_dir():
                 _build(dataset, size, folder)
     ids = json.loads((folder / "ids.json").read_text())
@@ -57,7 +57,7 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
 
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
-    partial = folder.with_suffix(".partial")
+    partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed
     partial.mkdir()
     ids = dataset.ids()

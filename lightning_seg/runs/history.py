@@ -28,16 +28,17 @@ class History(Callback):
         self.path = path
         self.rows: list[dict[str, Any]] = []
         self._started = 0.0
+        self._learning_rate = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._started = time.perf_counter()
+        self._learning_rate = trainer.optimizers[0].param_groups[0]["lr"]  # later a scheduler has changed it
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
-        learning_rate = trainer.optimizers[0].param_groups[0]["lr"]
         seconds = round(time.perf_counter() - self._started, 3)
         self.rows.append(
-            {"epoch": trainer.current_epoch, **metrics, "learning_rate": learning_rate, "seconds": seconds}
+            {"epoch": trainer.current_epoch, **metrics, "learning_rate": self._learning_rate, "seconds": seconds}
         )
         if self.path is not None:
             text = io.StringIO()
