@@ -81,6 +81,7 @@ class GridSweeper(Sweeper):
         defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in self.params.items()])
         axes = grid_axes([*defaults, *parser.parse_overrides(arguments)])
         cells = list(self._cells(axes))
+        _refuse_shared_folders(cells)
         self._refuse_other_configurations(cells)
         _announce(cells)
         outcomes = self._run(cells)
@@ -178,6 +179,20 @@ def grid_axes(overrides: list[Override]) -> list[list[tuple[str, ...]]]:
     for key, options in values.items():
         groups.setdefault(re.sub(r"^[+~]*", "", key).split(".")[0].split("@")[0], []).append(options)
     return [list(itertools.product(*members)) for members in groups.values() if members]
+
+
+def _refuse_shared_folders(cells: list[Cell]) -> None:
+    """Raise if two cells would write to the same folder: the second would never run."""
+    by_folder: dict[Path, Cell] = {}
+    for cell in cells:
+        other = by_folder.setdefault(cell.directory, cell)
+        if other is not cell:
+            values = [value for value in cell.overrides if value not in other.overrides]
+            raise UserError(
+                f"Several runs of the grid ({', '.join(values) or 'the same values twice'} among them) have the folder "
+                f"{cell.directory}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
+                "optimizer.lr."
+            )
 
 
 def _is_finished(cell: Cell) -> bool:
