@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,13 +105,7 @@ class FileDataset(LesionDataset):
             )
         self.samples = self._checked(self.find())
         if self.full_count is not None and len(self.samples) != self.full_count:
-            log.warning(
-                "Dataset %r: %s holds %d of the published %d images; results will not compare with others'.",
-                name,
-                self.root,
-                len(self.samples),
-                self.full_count,
-            )
+            _warn_of_part(name, self.root, len(self.samples), self.full_count)
 
     @abstractmethod
     def find(self) -> list[Sample]:
@@ -153,6 +148,17 @@ class FileDataset(LesionDataset):
 
     def picture(self, index: int) -> Image.Image:
         return open_image(self.samples[index].image, 224 if self.reduce_jpeg else None).image
+
+
+@cache  # once a process, not once a run
+def _warn_of_part(name: str, root: Path, count: int, full_count: int) -> None:
+    log.warning(
+        "Dataset %r: %s holds %d of the published %d images; results will not compare with others'.",
+        name,
+        root,
+        count,
+        full_count,
+    )
 
 
 def raise_problems(name: str, problems: Iterable[str]) -> None:

@@ -1,0 +1,55 @@
+"""The commands that deal with data: ``prepare`` and ``inspect``."""
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from lightning_seg.errors import UserError
+
+
+def prepare(
+    datasets: Annotated[
+        list[str],
+        typer.Argument(help="isic, wound, clinicdb, kvasir, breast_benign, breast_malignant, or all."),
+    ],
+    given: Annotated[
+        Path | None,
+        typer.Option("--from", help="The dataset's archive or folder, if you have it: nothing is downloaded then."),
+    ] = None,
+    data_dir: Annotated[Path, typer.Option(help="Where datasets lie.")] = Path("data"),
+    cache: Annotated[
+        bool, typer.Option(help="Decode the images as well, so that the first run starts at once.")
+    ] = True,
+    image_size: Annotated[int, typer.Option(help="Side in pixels to which they are resized for that.")] = 224,
+) -> None:
+    """Download published datasets, or take them from where you have them, and verify every file."""
+    from lightning_seg.data.cache import open_cache
+    from lightning_seg.data.prepare import DATASETS, source_of
+    from lightning_seg.data.prepare import prepare as prepare_source
+
+    names = list(DATASETS) if "all" in datasets else datasets
+    unknown = [name for name in names if name not in DATASETS]
+    if unknown:
+        raise UserError(f"{unknown[0]!r} cannot be prepared; choose from {', '.join(DATASETS)}, or all.")
+    sources = {source_of(name).name: source_of(name) for name in names}
+    if given is not None and len(sources) > 1:
+        raise UserError("--from goes with one dataset (or the two breast sets, which come in one archive).")
+    console = Console(stderr=True)
+    logging.getLogger("lightning_seg.data.dataset").setLevel(logging.ERROR)  # what is missing is told below
+    check = partial(open_cache, size=image_size, directory=data_dir / "cache") if cache else None
+    failed = []
+    for source in sources.values():
+        try:
+            prepare_source(source, data_dir, given, console, check)
+        except UserError as error:
+            if len(sources) == 1:
+                raise
+            console.print(f"[red]{source.name}[/]: {escape(str(error))}", highlight=False)
+            failed.append(source.name)
+    if failed:
+        raise UserError(f"{len(failed)} of {len(sources)} could not be prepared: {', '.join(failed)}.")
