@@ -4,7 +4,7 @@ from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, open_dict
 from torch import cuda
 
 from lightning_seg.errors import UserError
@@ -37,5 +37,7 @@ def build(node: DictConfig, what: str, **extra: Any) -> Any:
 
 def build_nameless(node: DictConfig, what: str) -> Any:
     """:func:`build` for a model or a loss, whose ``name`` says where its results go and is no argument."""
-    arguments = {key: node._get_node(key) for key in node if key != "name"}
-    return build(OmegaConf.create(arguments, parent=node._get_parent()), what)
+    nameless = node.copy()  # which keeps its place in the whole, for interpolations
+    with open_dict(nameless):
+        nameless.pop("name", None)
+    return build(nameless, what)

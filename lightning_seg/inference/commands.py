@@ -1,0 +1,69 @@
+"""The commands of ``lightning-seg`` for what comes after training."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+RunArgument = Annotated[
+    Path, typer.Argument(help="A run's folder or weights file, or a cell's folder: the mean of its repeats.")
+]
+WithOption = Annotated[list[Path] | None, typer.Option("--with", help="One more run to average with; repeatable.")]
+FlipsOption = Annotated[bool, typer.Option("--flips", help="Average over four mirrored views of each image.")]
+BatchOption = Annotated[int | None, typer.Option(min=1, help="Images at a time; by default as in the run's own test.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ... or mps.")]
+
+
+def predict(
+    run: RunArgument,
+    images: Annotated[list[str], typer.Argument(help="Image files, folders, or quoted patterns such as 'a/**/*.jpg'.")],
+    with_: WithOption = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the results are written.")] = Path(
+        "predictions"
+    ),
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Probability maps too, as 16-bit PNG.")
+    ] = False,
+    overlays: Annotated[bool, typer.Option(help="Overlays, for looking at.")] = True,
+    flips: FlipsOption = False,
+    batch_size: BatchOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Segment images with a finished run, or with the mean of several.
+
+    Exits with 0 if every image was segmented, with 1 if some were not, with 2 if nothing could begin.
+    """
+    from lightning_seg.inference import predict as prediction
+    from lightning_seg.inference.images import find_images
+    from lightning_seg.inference.trained import Predictor, choose_device, find_runs
+
+    console = Console(stderr=True)
+    predictor = Predictor(find_runs([run, *(with_ or [])]), choose_device(device), flips)
+    paths, problems = find_images(images)
+    failed = len(problems)
+    for problem in problems:
+        _skip(console, problem)
+    predictions = prediction.predict(predictor, paths, batch_size)
+    saved = prediction.save_predictions(predictions, output, probabilities=probabilities, overlays=overlays)
+    count = 0
+    with _progress(console) as progress:
+        for sentence in progress.track(saved, total=len(paths), description="Predicting"):
+            if sentence is None:
+                count += 1
+            else:
+                failed += 1
+                _skip(progress.console, sentence)
+    typer.echo(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _skip(console: Console, sentence: str) -> None:
+    console.print(f"skipped: {sentence}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

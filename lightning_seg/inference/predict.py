@@ -1,0 +1,172 @@
+"""Trained networks on the user's images: masks, overlays and a table."""
+
+import csv
+import io
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from lightning_seg.errors import UserError
+from lightning_seg.files import write_atomic, write_text
+from lightning_seg.inference.images import Photo, name_images, read_photo
+from lightning_seg.inference.overlay import draw_overlay
+from lightning_seg.inference.trained import Predictor
+
+S = TypeVar("S")
+T = TypeVar("T")
+THRESHOLD = 0.5
+COLUMNS = ("id", "width", "height", "area_px", "area_fraction", "components", "confidence")
+_EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
+
+
+class Prediction(NamedTuple):
+    """What is known of one image.
+
+    Attributes:
+        id: its name in the output.
+        path: its file.
+        photo: the image, or the sentence why there is none.
+        probabilities: of each run, float32 ``(runs, size, size)``; ``None`` without an image.
+    """
+
+    id: str
+    path: Path
+    photo: Photo | str
+    probabilities: NDArray[np.float32] | None
+
+
+def predict(predictor: Predictor, paths: Sequence[Path], batch_size: int | None = None) -> Iterator[Prediction]:
+    """Predict images one batch after the other, reading ahead.
+
+    Args:
+        predictor: one run or several.
+        paths: different image files.
+        batch_size: of the network; by default that of the run's own test.
+    """
+    batch_size = batch_size or predictor.batch_size
+
+    def read(path: Path) -> Photo | str:
+        try:
+            return read_photo(path, predictor.preparation)
+        except UserError as error:
+            return str(error)
+
+    items = zip(name_images(paths), paths, map_ahead(read, paths, 2 * batch_size), strict=True)
+    while batch := list(itertools.islice(items, batch_size)):
+        pixels = [photo.pixels for _, _, photo in batch if isinstance(photo, Photo)]
+        found = iter(predictor.probabilities(np.stack(pixels)).swapaxes(0, 1) if pixels else ())
+        for name, path, photo in batch:
+            yield Prediction(name, path, photo, next(found) if isinstance(photo, Photo) else None)
+
+
+def map_ahead(function: Callable[[S], T], items: Iterable[S], count: int) -> Iterator[T]:
+    """``map`` in threads, in order and with at most ``count`` results waiting: memory stays bounded."""
+    pending: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for item in items:
+            pending.append(pool.submit(function, item))
+            if len(pending) > count:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def to_source(probability: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """A square probability map at the source's ``(width, height)``, interpolated bilinearly."""
+    return np.asarray(Image.fromarray(probability).resize(size, Image.Resampling.BILINEAR))
+
+
+def confidence(probability: NDArray[np.float32]) -> float:
+    """How sure a map is of its own mask, from 0 to 1: its soft Dice with the mask that it gives at 0.5.
+
+    Among simple scores, this one tells good from bad masks best (Borges et al. 2024, arXiv:2402.10665). Where the mask
+    is empty it is 1 minus the highest probability.
+    """
+    mask = probability > THRESHOLD
+    if not mask.any():
+        return float(1 - probability.max())
+    return float(2 * probability[mask].sum(dtype=np.float64) / (probability.sum(dtype=np.float64) + mask.sum()))
+
+
+def disagreement(probabilities: NDArray[np.float32]) -> float:
+    """1 minus the mean Dice between the masks of each two runs, from 0 to 1; two empty masks agree.
+
+    Args:
+        probabilities: ``(runs, size, size)``, at least two runs.
+    """
+    masks = probabilities > THRESHOLD
+    scores = []
+    for a, b in itertools.combinations(masks, 2):
+        total = a.sum() + b.sum()
+        scores.append(2 * (a & b).sum() / total if total else 1.0)
+    return 1 - float(np.mean(scores))
+
+
+def save_predictions(
+    predictions: Iterable[Prediction], output: Path, *, probabilities: bool, overlays: bool
+) -> Iterator[str | None]:
+    """Write each prediction as it comes, and at the end ``predictions.csv``.
+
+    In ``output``: ``masks/<id>.png`` (0 and 255, at the source's size), ``overlays/<id>.png`` (at most 1,024 pixels a
+    side), ``probabilities/<id>.png`` (16-bit, 65,535 is 1, at the source's size) and, of several runs,
+    ``disagreement/<id>.png`` (the standard deviation of their probabilities, 255 is 0.5, its most).
+
+    Yields:
+        After each image ``None``, or the sentence why it has no prediction.
+    """
+
+    def save(item: Prediction) -> dict[str, Any] | str:
+        if item.probabilities is None or isinstance(item.photo, str):
+            return str(item.photo)
+        return _save(item.id, item.photo, item.probabilities, output, probabilities, overlays)
+
+    rows = []
+    for saved in map_ahead(save, predictions, 2 * (os.cpu_count() or 1)):
+        if isinstance(saved, str):
+            yield saved
+        else:
+            rows.append(saved)
+            yield None
+    if rows:
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(output / "predictions.csv", text.getvalue())
+
+
+def _save(
+    name: str, photo: Photo, each: NDArray[np.float32], output: Path, probabilities: bool, overlays: bool
+) -> dict[str, Any]:
+    mean = each.mean(axis=0)
+    at_source = to_source(mean, photo.size)
+    mask = at_source > THRESHOLD
+    _write(output, "masks", name, mask * np.uint8(255))
+    if probabilities:
+        _write(output, "probabilities", name, (at_source * 65535).round().astype(np.uint16))
+    if overlays:
+        _write(output, "overlays", name, draw_overlay(photo.preview, mean))
+    area = int(mask.sum())
+    components = ndimage.label(mask, _EIGHT_NEIGHBOURS)[1]
+    values = (name, *photo.size, area, f"{area / mask.size:.6f}", components, f"{confidence(mean):.4f}")
+    row = dict(zip(COLUMNS, values, strict=True))
+    if len(each) > 1:
+        spread = to_source(each.std(axis=0), photo.size)
+        _write(output, "disagreement", name, (spread * 510).round().clip(0, 255).astype(np.uint8))
+        row["disagreement"] = f"{disagreement(each):.4f}"
+    return row
+
+
+def _write(output: Path, kind: str, name: str, pixels: NDArray[Any]) -> None:
+    path = output / kind / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, lambda temporary: Image.fromarray(pixels).save(temporary, format="PNG"))

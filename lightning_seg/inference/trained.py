@@ -1,0 +1,235 @@
+"""Finished runs as predictors: the network, its weights and how its images were prepared."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from hydra.utils import get_class
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lightning_seg import __version__
+from lightning_seg.build import build_nameless
+from lightning_seg.data.datamodule import normalise
+from lightning_seg.errors import UserError
+from lightning_seg.plugins import import_from_working_directory
+from lightning_seg.runs.record import RESULT, read_result
+
+WEIGHTS = "weights.safetensors"
+_AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+_PRECISIONS = ("32-true", "32", *_AUTOCAST)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What happens to an image before it reaches the network.
+
+    Attributes:
+        size: side in pixels of the square that it is resized to.
+        mean: of each channel in [0, 1], subtracted.
+        std: of each channel in [0, 1], divided by.
+        reduce_jpeg: JPEGs are decoded at a reduced size where that is exact enough, as the run's dataset did.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    reduce_jpeg: bool
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A finished run with its network in evaluation mode.
+
+    Attributes:
+        directory: the run's folder.
+        record: its ``result.json``.
+        config: the configuration in it.
+        model: the network with the run's best weights.
+        preparation: of its images.
+    """
+
+    directory: Path
+    record: dict[str, Any]
+    config: DictConfig
+    model: nn.Module
+    preparation: Preparation
+
+
+def find_runs(paths: Sequence[Path]) -> list[Path]:
+    """The weights files that ``paths`` stand for, in order, each once.
+
+    A path is a run's folder, a safetensors file beside its run's ``result.json``, or the folder of a cell, whose
+    ``repeat_<k>`` are then all meant.
+
+    Raises:
+        UserError: there are no weights, or no record beside them.
+    """
+    found: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path} does not exist; give a run's folder or its {WEIGHTS}.")
+        repeats = sorted(path.glob("repeat_*/" + RESULT)) if path.is_dir() else []
+        folders = [result.parent for result in repeats] or [path]
+        found += [folder / WEIGHTS if folder.is_dir() else folder for folder in folders]
+    for weights in found:
+        if read_result(weights.parent) is None:
+            raise UserError(f"{weights.parent} holds no finished run; weights need their run's {RESULT} beside them.")
+        if not weights.is_file():
+            raise UserError(
+                f"{weights.parent} has kept no {WEIGHTS}; train it again with rerun=true keep_weights=true."
+            )
+    return list(dict.fromkeys(found))
+
+
+def load_run(weights: Path) -> TrainedRun:
+    """Load one run.
+
+    Args:
+        weights: its safetensors file, beside its ``result.json``.
+
+    Raises:
+        UserError: the file is damaged, or its weights are not those of the recorded network.
+    """
+    import_from_working_directory()
+    record = read_result(weights.parent)
+    if record is None:
+        raise UserError(f"{weights.parent} holds no finished run.")
+    config = OmegaConf.create(record["config"])
+    try:
+        state = load_file(weights)
+    except (SafetensorError, OSError) as error:
+        raise UserError(
+            f"{weights} cannot be read as weights: it is damaged or no safetensors file ({error})."
+        ) from error
+    model = build_nameless(_untrained(config.model), "model")
+    if misfit := _misfit(model.state_dict(), state):
+        trained_with = record.get("versions", {}).get("lightning-seg")
+        raise UserError(
+            f"{weights} does not fit the model {record['model']} of its record ({misfit}): it belongs to another "
+            f"model, or to another version of it (recorded with lightning-seg {trained_with}, this is {__version__})."
+        )
+    model.load_state_dict(state)
+    data = config.data
+    preparation = Preparation(data.image_size, tuple(data.mean), tuple(data.std), _reduces_jpeg(config.dataset))
+    return TrainedRun(weights.parent, record, config, model.eval(), preparation)
+
+
+def _untrained(model: DictConfig) -> DictConfig:
+    """The network's configuration without the encoder's weights, which the run's own replace."""
+    model = model.copy()
+    if "pretrained" in model:
+        model.pretrained = False
+    if "weights" in model:
+        model.weights = dict.fromkeys(model.weights) if isinstance(model.weights, DictConfig) else None
+    return model
+
+
+def _reduces_jpeg(dataset: DictConfig) -> bool:
+    try:
+        return getattr(get_class(dataset._target_), "reduce_jpeg", False)
+    except ImportError:  # the user's own dataset is not at hand; it is not needed for prediction
+        return False
+
+
+def _misfit(expected: dict[str, Tensor], given: dict[str, Tensor]) -> str:
+    """How two state dicts differ, in a few words; empty if they do not."""
+    missing, unknown = expected.keys() - given.keys(), given.keys() - expected.keys()
+    reshaped = [key for key in expected.keys() & given.keys() if expected[key].shape != given[key].shape]
+    parts = []
+    for names, what in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape")):
+        if names:
+            parts.append(f"{len(names)} tensors {what}, such as {min(names)}")
+    return "; ".join(parts)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called ``name``; ``auto`` is the first accelerator, else the CPU.
+
+    Raises:
+        UserError: there is no such device.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"There is no device {name!r} here; choose auto, cpu, cuda, cuda:1, ... or mps.") from error
+    return device
+
+
+class Predictor:
+    """One run, or the mean of several, on a device.
+
+    Args:
+        runs: weights files as :func:`find_runs` gives them; their images must be prepared alike.
+        device: where to compute.
+        flips: average over the image, its two mirror images and its half turn.
+
+    Raises:
+        UserError: a run cannot be loaded, or two of them prepare images differently.
+    """
+
+    def __init__(self, runs: Sequence[Path], device: torch.device, flips: bool = False) -> None:
+        self.runs = [load_run(path) for path in runs]
+        self.device = device
+        self.flips = flips
+        self.preparation = self.runs[0].preparation
+        for run in self.runs[1:]:
+            if run.preparation != self.preparation:
+                raise UserError(
+                    f"{run.directory} prepares its images differently from {self.runs[0].directory} "
+                    f"({run.preparation} against {self.preparation}): they cannot be one ensemble."
+                )
+        for run in self.runs:
+            run.model.to(device)
+
+    @property
+    def batch_size(self) -> int:
+        """The batch size of the first run's own test."""
+        return self.runs[0].config.data.eval_batch_size
+
+    @torch.inference_mode()
+    def probabilities(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Each run's lesion probabilities, ``(runs, N, size, size)``, in [0, 1].
+
+        Without flips, thresholding one run's at 0.5 gives the masks of its own test, if the batches are the same.
+
+        Args:
+            images: RGB, uint8 ``(N, size, size, 3)``.
+        """
+        batch = self._prepare(images)
+        return np.stack([self._probability(run, batch).squeeze(1).cpu().numpy() for run in self.runs])
+
+    def _prepare(self, images: NDArray[np.uint8]) -> Tensor:
+        batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(self.device)
+        return normalise(batch, self.preparation.mean, self.preparation.std)
+
+    def _probability(self, run: TrainedRun, batch: Tensor) -> Tensor:
+        if not self.flips:
+            return torch.sigmoid(self._run(run, batch))
+        views = [[], [-1], [-2], [-1, -2]]
+        return torch.stack([torch.sigmoid(self._run(run, batch.flip(dims))).flip(dims) for dims in views]).mean(0)
+
+    def _run(self, run: TrainedRun, batch: Tensor) -> Tensor:
+        with _precision(str(run.config.trainer.precision), self.device):
+            return run.model(batch).float()
+
+
+def _precision(name: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context in which Lightning runs a network of a given ``trainer.precision``."""
+    if name not in _PRECISIONS:
+        raise UserError(f"trainer.precision={name} is not supported here; runs of {', '.join(_PRECISIONS)} are.")
+    if name not in _AUTOCAST or (name == "16-mixed" and device.type == "cpu"):  # Lightning's CPU has none
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_AUTOCAST[name])
