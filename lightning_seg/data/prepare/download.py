@@ -120,7 +120,7 @@ class ResumingDownloader:
             total = int(length) + (have if continued else 0) if length else None
             task = progress.add_task(Path(self.part.stem).name, total=total, completed=have if continued else 0)
             with self.part.open("ab" if continued else "wb") as file:
-                for chunk in response.iter_content(1 << 18):
+                for chunk in response.iter_content(1 << 16):
                     file.write(chunk)
                     progress.advance(task, len(chunk))
             progress.remove_task(task)

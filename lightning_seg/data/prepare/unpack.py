@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from lightning_seg.errors import UserError
 
@@ -126,10 +126,20 @@ def _rar_members(archive: Path) -> Iterator[Member]:
             f"{archive}: to unpack a rar, install libarchive ('apt install libarchive13', 'brew install libarchive') "
             "and 'pip install libarchive-c'; or unpack it with any program and give the folder instead."
         ) from error
+
+    def damaged(error: Exception) -> UserError:
+        return UserError(f"{archive}: cannot be unpacked ({error}).")
+
+    def chunks(entry: Any) -> Iterator[bytes]:
+        try:
+            yield from entry.get_blocks()
+        except libarchive.exception.ArchiveError as error:
+            raise damaged(error) from error
+
     try:
         with libarchive.file_reader(str(archive)) as entries:
             for entry in entries:
                 kind = "file" if entry.isreg else "folder" if entry.isdir else "other"
-                yield Member(entry.pathname.replace("\\", "/"), kind, entry.get_blocks() if kind == "file" else ())
+                yield Member(entry.pathname.replace("\\", "/"), kind, chunks(entry) if kind == "file" else ())
     except libarchive.exception.ArchiveError as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error}).") from error
+        raise damaged(error) from error
