@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config import CONFIG_DIR, explain
 from lightning_seg.errors import UserError
+from lightning_seg.runs.stop import INTERRUPTED, StoppedError
 
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing in its own way and exiting
 
@@ -27,8 +28,7 @@ def app(cfg: DictConfig) -> float:
     try:
         return run(cfg)
     except Exception as error:
-        # Hydra would print the traceback; SystemExit passes it by.
-        _fail(error)
+        _fail(error)  # here: Hydra would print the traceback first
 
 
 def main() -> None:
@@ -39,7 +39,7 @@ def main() -> None:
         _fail(error)
     except KeyboardInterrupt:
         print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def _fail(error: Exception) -> NoReturn:
@@ -50,6 +50,9 @@ def _fail(error: Exception) -> NoReturn:
         os._exit(1)
     if isinstance(error, HydraException | OmegaConfBaseException):
         sentence = explain(error)
+    elif isinstance(error, StoppedError):
+        print(error, file=sys.stderr)
+        sys.exit(INTERRUPTED)
     elif isinstance(error, UserError):
         sentence = str(error)
     else:

@@ -9,6 +9,7 @@ from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
 
 from lightning_seg.files import write_atomic
+from lightning_seg.runs import stop
 from lightning_seg.seed import derive_seed
 
 
@@ -59,23 +60,34 @@ class BestWeights(Callback):
 
 
 class ResumeCheckpoint(Callback):
-    """Save the whole training state at an epoch's end, atomically and at most every ``every_minutes``.
+    """Save the whole training state at an epoch's end, atomically, at most every ``every_minutes``, and on a stop.
 
-    Must come last among the callbacks, so that it saves what the others know of the epoch. The epoch that ends
+    Must come last among the callbacks, so that it saves what the others know of the epoch; Lightning calls monitoring
+    callbacks and metric-driven schedulers even later, so those have to act after validation. The epoch that ends
     training is not saved: resumed from the one before, training stops at the same place by itself.
 
     Args:
         path: where.
         every_minutes: the least time between two savings; 0 saves every epoch.
+
+    Attributes:
+        stopped: whether training ended here because a stop was requested.
     """
 
     def __init__(self, path: Path, every_minutes: float) -> None:
         self.path = path
         self.every_minutes = every_minutes
         self.saved_at = time.monotonic()
+        self.stopped = False
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stop.listen()  # Lightning's own handler would break the epoch off
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if trainer.should_stop or time.monotonic() - self.saved_at < 60 * self.every_minutes:
+        if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return
-        write_atomic(self.path, trainer.save_checkpoint)
-        self.saved_at = time.monotonic()
+        self.stopped = stop.requested()
+        if self.stopped or time.monotonic() - self.saved_at >= 60 * self.every_minutes:
+            write_atomic(self.path, trainer.save_checkpoint)
+            self.saved_at = time.monotonic()
+        trainer.should_stop = self.stopped

@@ -3,6 +3,7 @@
 import gc
 import json
 import logging
+import os
 import platform
 import time
 import traceback
@@ -33,6 +34,7 @@ from lightning_seg.files import write_atomic, write_text
 from lightning_seg.metrics import COUNTS, METRICS, image_scores
 from lightning_seg.module import SegmentationModule
 from lightning_seg.progress import EpochProgress
+from lightning_seg.runs import stop
 from lightning_seg.runs.claim import ClaimedError, claim
 from lightning_seg.runs.history import History
 from lightning_seg.runs.record import (
@@ -48,6 +50,7 @@ from lightning_seg.runs.record import (
     write_result,
 )
 from lightning_seg.runs.resume import BestWeights, EpochSeed, ResumeCheckpoint
+from lightning_seg.runs.stop import StoppedError
 from lightning_seg.seed import derive_seed
 from lightning_seg.sweep.position import position
 
@@ -69,23 +72,36 @@ def run(cfg: DictConfig) -> float:
             another configuration.
     """
     check(cfg)
+    stop.listen()
     directory = run_directory(flatten(cfg))
     title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} repeat {cfg.repeat}"
-    record = read_result(directory)
-    if record is not None and not cfg.rerun:
-        if changed := differences(flatten(cfg), record):
-            raise UserError(
-                f"{directory} holds a finished run of another configuration ({'; '.join(changed)}); "
-                "name another study with study=..., or replace the run with rerun=true."
-            )
-        log.info("%s: finished before (val Dice %.4f), nothing to train", title, record["best_val_dice"])
-        return record["best_val_dice"]
+    if (finished := _finished(cfg, directory, title)) is not None:
+        return finished
     with claim(directory):
+        # Another process may have ended the run between that look and the claim.
+        if (finished := _finished(cfg, directory, title)) is not None:
+            return finished
         try:
             return _train(cfg, directory, title)
+        except StoppedError:
+            raise
         except Exception:
             write_text(directory / ERROR, traceback.format_exc())
             raise
+
+
+def _finished(cfg: DictConfig, directory: Path, title: str) -> float | None:
+    """The best validation Dice of the finished run in ``directory``, or ``None`` if there is one to train."""
+    record = read_result(directory)
+    if record is None or cfg.rerun:
+        return None
+    if changed := differences(flatten(cfg), record):
+        raise UserError(
+            f"{directory} holds a finished run of another configuration ({'; '.join(changed)}); "
+            "name another study with study=..., or replace the run with rerun=true."
+        )
+    log.info("%s: finished before (val Dice %.4f), nothing to train", title, record["best_val_dice"])
+    return record["best_val_dice"]
 
 
 def run_isolated(cfg: DictConfig) -> float:
@@ -96,9 +112,12 @@ def run_isolated(cfg: DictConfig) -> float:
     Returns:
         The best validation Dice, or NaN for a run that failed or that another process works on.
     """
+    if stop.requested():
+        return float("nan")
+    os.chdir(HydraConfig.get().runtime.cwd)  # a launcher's worker may start elsewhere
     try:
         return run(cfg)
-    except ClaimedError as error:
+    except (ClaimedError, StoppedError) as error:
         log.info("%s", error)
         return float("nan")
     except Exception as error:
@@ -126,18 +145,23 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
 
         best, history = BestWeights(), History(directory / "metrics.csv" if cfg.logger.csv else None)
         checkpoint = directory / f"resume-{fingerprint(cfg)}.ckpt"
+        resume_checkpoint = ResumeCheckpoint(checkpoint, cfg.checkpoint.every_minutes)
         callbacks = [
             EpochSeed(cfg.seed, cfg.repeat),
-            EarlyStopping("val_dice", mode="max", **cfg.early_stopping),
+            EarlyStopping("val_dice", mode="max", check_on_train_epoch_end=False, **cfg.early_stopping),
             best,
             history,
             EpochProgress(title),
-            ResumeCheckpoint(checkpoint, cfg.checkpoint.every_minutes),
+            resume_checkpoint,
         ]
         with _wandb(cfg, directory) as wandb:
             trainer = _build_trainer(cfg, directory, callbacks, wandb)
             resume = checkpoint if checkpoint.is_file() else None
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+            if resume_checkpoint.stopped:
+                raise StoppedError(
+                    f"{title}: stopped after epoch {len(history.rows)}; the same command goes on from there"
+                )
             fitted = time.perf_counter()
 
             module.model.load_state_dict(best.weights)
@@ -183,7 +207,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
             },
         )
         for leftover in leftovers(directory):
-            leftover.unlink()
+            leftover.unlink(missing_ok=True)
         log.info("%s: test Dice %.4f, best val Dice %.4f at epoch %d", title, means["dice"], best.score, best.epoch + 1)
     return best.score
 
