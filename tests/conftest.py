@@ -1,0 +1,160 @@
+"""Training commands run for real: in child processes that can be killed, at the price of a fork."""
+
+import io
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; children inherit it
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+CONF = Path(__file__).parent / "conf"  # of the parts in tests/parts.py
+SMALL = (
+    f"--config-dir={CONF}",
+    "trainer=cpu",
+    "trainer.max_epochs=2",
+    "data.image_size=32",
+    "dataset.count=24",
+    "model=tiny",
+    "logger=csv",
+)
+PATIENCE_SECONDS = 120  # for what takes a second or two where nothing else runs
+
+# Children are forked from a server that has imported torch and Lightning once, and nothing else has happened to it.
+_processes = multiprocessing.get_context("forkserver")
+_processes.set_forkserver_preload(["lightning_seg.train", "lightning_seg.runs.run", "tests.parts"])
+
+
+def call_main(arguments: list[str]) -> int:
+    """``lightning_seg.train.main`` with these command-line arguments; its exit code."""
+    from lightning_seg.train import main
+
+    sys.argv = ["train.py", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    return 0
+
+
+def _command_line(arguments: tuple[str, ...], small: bool) -> list[str]:
+    """All arguments, flags first, where argparse wants them."""
+    return sorted([*(SMALL if small else ()), *arguments], key=lambda argument: not argument.startswith("-"))
+
+
+def _child(arguments: list[str], directory: Path, environment: dict[str, str], output: Path) -> None:
+    os.setsid()
+    os.chdir(directory)
+    os.environ.update(environment)
+    for number, stream in ((1, sys.stdout), (2, sys.stderr)):
+        target = os.open(output.with_suffix(f".{number}"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(target, number)
+        stream.flush()
+    # Python's own streams stay on the two files; buffers are written line by line, so that a kill loses nothing.
+    sys.stdout = os.fdopen(1, "w", buffering=1)
+    sys.stderr = os.fdopen(2, "w", buffering=1)
+    sys.exit(call_main(arguments))
+
+
+class Training:
+    """A training command in a process of its own."""
+
+    def __init__(self, arguments: list[str], directory: Path, environment: dict[str, str], output: Path) -> None:
+        self.directory = directory
+        self._output = output
+        self.process: Any = _processes.Process(target=_child, args=(arguments, directory, environment, output))
+        self.process.start()
+
+    @property
+    def stdout(self) -> str:
+        return self._output.with_suffix(".1").read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self._output.with_suffix(".2").read_text()
+
+    def wait(self) -> int:
+        """The exit code, negative for a signal."""
+        self.process.join(PATIENCE_SECONDS)
+        if self.process.exitcode is None:
+            self.kill()
+            pytest.fail(f"still running after {PATIENCE_SECONDS} s:\n{self.stderr}")
+        return self.process.exitcode
+
+    def kill(self) -> None:
+        """SIGKILL, to the process and to all that it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            self.process.kill()
+        self.process.join()
+
+    def wait_until(self, condition: Callable[[], bool]) -> bool:
+        """Wait for a condition; false if the process ends before it holds."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not condition():
+            if not self.process.is_alive():
+                return condition()
+            assert time.monotonic() < deadline, f"nothing happened:\n{self.stderr}"
+            time.sleep(0.01)
+        return True
+
+
+class Train:
+    """Runs training commands in a folder of their own, at the smallest size."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.environment = {"HOME": str(directory), "NETRC": str(directory / "netrc"), "WANDB_API_KEY": ""}
+        self._trainings: list[Training] = []
+
+    def start(self, *arguments: str, small: bool = True, environment: dict[str, str] | None = None) -> Training:
+        """Start ``train.py`` with these arguments and go on."""
+        training = Training(
+            _command_line(arguments, small),
+            self.directory,
+            self.environment | (environment or {}),
+            self.directory / f"process{len(self._trainings)}",
+        )
+        self._trainings.append(training)
+        return training
+
+    def __call__(self, *arguments: str, code: int = 0, **options: Any) -> Training:
+        """Run ``train.py`` with these arguments to its end, which must have this exit code."""
+        training = self.start(*arguments, **options)
+        assert training.wait() == code, training.stderr
+        return training
+
+    def here(self, *arguments: str, small: bool = True) -> tuple[int, str, str]:
+        """Run in this process: exit code, standard output and standard error."""
+        out, err, before, argv = io.StringIO(), io.StringIO(), Path.cwd(), sys.argv
+        os.chdir(self.directory)
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
+                code = call_main(_command_line(arguments, small))
+        finally:
+            os.chdir(before)
+            sys.argv = argv
+        return code, out.getvalue(), err.getvalue()
+
+    def stop(self) -> None:
+        for training in self._trainings:
+            if training.process.is_alive():
+                training.kill()
+
+
+@pytest.fixture
+def train(tmp_path: Path) -> Iterator[Train]:
+    runner = Train(tmp_path)
+    yield runner
+    runner.stop()

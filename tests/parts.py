@@ -1,0 +1,36 @@
+"""Small networks and losses that do on command what goes wrong in practice."""
+
+import os
+import signal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Tiny(nn.Sequential):
+    """A network with batch normalisation and dropout, whose state and randomness must survive a restart."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(
+            nn.Conv2d(3, width, 3, padding=1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Dropout2d(0.2),
+            nn.Conv2d(width, 1, 1),
+        )
+
+
+class Deadly(nn.Module):
+    """Cross-entropy that kills its process with SIGKILL at the training step ``DIE_AT_STEP``, from 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.step = 0
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            self.step += 1
+            if self.step == int(os.environ.get("DIE_AT_STEP", 0)):
+                os.kill(os.getpid(), signal.SIGKILL)
+        return F.binary_cross_entropy_with_logits(logits, targets)

@@ -1,0 +1,110 @@
+"""One run: what it leaves, the same whenever and wherever it is computed."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from lightning_seg.runs import run as runs
+from tests.conftest import SMALL, Train
+from tests.outcome import outcome
+
+CHECKOUT = Path(__file__).parents[2]
+FILES = {
+    ".hydra",
+    "train.log",
+    "metrics.csv",
+    "split.json",
+    "test_images.csv",
+    "cases.npz",
+    "result.json",
+    "weights.safetensors",
+}
+
+
+def read(directory: Path) -> dict:
+    return json.loads((directory / "result.json").read_text())
+
+
+@pytest.mark.slow
+def test_the_same_alone_and_as_the_last_of_a_grid(train: Train) -> None:
+    """Run by the script in an interpreter of its own, and as the eighth run of one process."""
+    grid = ("-m", "model=tiny,unet", "model.width=4", "loss=iou,bce", "repeat=0,1", "keep_weights=true")
+    sweep = train(*grid, "study=grid")
+    command = [sys.executable, CHECKOUT / "train.py", *SMALL, "model=unet", "model.width=4", "loss=bce", "repeat=1"]
+    alone = subprocess.run(
+        command, cwd=train.directory, env={"OMP_NUM_THREADS": "1", "PYTHONPATH": str(CHECKOUT)}, capture_output=True
+    )
+    assert alone.returncode == 0, alone.stderr.decode()
+    alone_in, address = train.directory / "multirun/default", "synthetic/unet/bce/repeat_1"
+    assert outcome(alone_in / address) == outcome(train.directory / "multirun/grid" / address)
+
+    # Repeats vary slowest, so that a stopped sweep has complete ones.
+    lines = [line for line in sweep.stderr.splitlines() if "epoch 1," in line]
+    assert [("repeat 1" in line) for line in lines] == [False] * 4 + [True] * 4
+
+    # Every model and loss of a repeat sees the same images; other repeats see others.
+    splits = {repeat: set() for repeat in (0, 1)}
+    for path in (train.directory / "multirun/grid").rglob("split.json"):
+        splits[int(path.parent.name[-1])].add(path.read_text())
+    assert len(splits[0]) == len(splits[1]) == 1 and splits[0] != splits[1]
+
+
+@pytest.mark.slow
+def test_what_a_run_leaves(train: Train) -> None:
+    train("loss=bce", "optimizer.lr=0.05", "trainer.max_epochs=4")
+    directory = train.directory / "multirun/default/synthetic/tiny/bce/repeat_0"
+    assert {path.name for path in directory.iterdir()} == FILES
+    record = read(directory)
+    assert record["status"] == "finished" and record["seed"] == 42 and record["parameters"] == 125
+    assert record["config"]["optimizer"]["lr"] == 0.05 and record["versions"]["torch"]
+    assert record["images"] == {"train": 14, "val": 5, "test": 5}
+    assert record["seconds"].keys() == {"data", "fit", "test"}
+
+    # The test used the best epoch's weights, which are those that are kept.
+    epochs = outcome(directory)["epochs"]
+    best = max(range(4), key=lambda epoch: float(epochs[epoch]["val_dice"]))
+    assert record["best_epoch"] == best and record["best_val_dice"] == float(epochs[best]["val_dice"])
+    rows = [line.split(",") for line in (directory / "test_images.csv").read_text().splitlines()]
+    assert rows[0] == ["id", "tp", "fp", "fn", "tn", "dice", "iou", "precision", "recall"]
+    assert [row[0] for row in rows[1:]] == json.loads((directory / "split.json").read_text())["test"]
+    assert sum(float(row[5]) for row in rows[1:]) / 5 == pytest.approx(record["test"]["dice"], abs=1e-12)
+    assert load_file(directory / "weights.safetensors").keys() >= {"0.weight", "1.running_mean"}
+    log = (directory / "train.log").read_text()
+    assert log.count(": epoch ") == 4
+
+    # A second call trains nothing; another configuration is refused; rerun=true replaces.
+    written = (directory / "result.json").stat().st_mtime_ns
+    again = train.here("loss=bce", "optimizer.lr=0.05", "trainer.max_epochs=4", "cases=2")  # what is kept may differ
+    assert again[0] == 0 and "finished before" in again[2]
+    code, _, message = train.here("loss=bce", "optimizer.lr=0.04", "trainer.max_epochs=3")
+    assert code == 2 and "Traceback" not in message
+    for part in ("optimizer.lr was 0.05 and is now 0.04", "trainer.max_epochs was 4 and is now 3", "study=", "rerun="):
+        assert part in message
+    assert (directory / "result.json").stat().st_mtime_ns == written
+    assert train.here("loss=bce", "optimizer.lr=0.04", "trainer.max_epochs=3", "rerun=true")[0] == 0
+    assert read(directory)["epochs"] == 3
+
+
+@pytest.mark.slow
+def test_outcome_of_a_run_that_ended_elsewhere_between_look_and_claim(
+    train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert train.here("loss=bce")[0] == 0
+    path = train.directory / "multirun/default/synthetic/tiny/bce/repeat_0/result.json"
+    record = path.read_text()
+    path.unlink()
+
+    @contextmanager
+    def late_claim(directory: Path) -> Iterator[None]:
+        path.write_text(record)
+        yield
+
+    monkeypatch.setattr(runs, "claim", late_claim)
+    monkeypatch.setattr(runs, "_train", lambda *_: pytest.fail("trained twice"))
+    assert train.here("loss=bce")[0] == 0
