@@ -172,15 +172,13 @@ def _next(
     study: Study, comparison: Comparison, verdict: Verdict, datasets: Sequence[str], models: Sequence[str], rope: float
 ) -> tuple[str, str | None]:
     repeats = comparison.planned[3]
-    unfinished = int((study.runs["status"].isin(["failed", "running", "unreadable"])).sum())
-    full = len(datasets) * len(models) * study.runs["loss"].nunique() * repeats
-    missing = full - len(study.runs) + unfinished
-    if missing > 0 and comparison.left_out:
+    unfinished = int((~study.runs["status"].isin(["finished", "diverged"])).sum())
+    if unfinished and comparison.left_out:
         losses = sorted(study.runs["loss"].unique())
         numbers = ",".join(str(n) for n in sorted(study.runs["repeat"].unique()))
         return (
-            f"First finish the study: {missing} of {full} runs are not there yet. The same command skips finished runs "
-            "and retries failed ones.",
+            f"First finish the study: {unfinished} of {len(study.runs)} runs are not there yet. The same command skips "
+            "finished runs and retries failed ones.",
             f"python train.py -m study={study.name} dataset={','.join(datasets)} model={','.join(models)} "
             f"loss={','.join(losses)} repeat={numbers}",
         )

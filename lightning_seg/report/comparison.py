@@ -74,15 +74,14 @@ def compare(study: Study) -> Comparison:
 
 
 def coverage(runs: pd.DataFrame) -> pd.DataFrame:
-    """Count of runs per dataset and status, and in all; "missing" counts what the full crossing lacks.
+    """Count of runs per dataset and status, and in all.
 
     Returns:
-        table with a row per dataset and a last row "all".
+        table with a row per dataset and a last row "all", and a last column "all".
     """
-    statuses = ["finished", "diverged", "failed", "running", "unreadable"]
+    statuses = ["finished", "diverged", "failed", "running", "missing", "unreadable"]
     counts = runs.groupby(["dataset", "status"]).size().unstack(fill_value=0).reindex(columns=statuses, fill_value=0)
-    counts["planned"] = runs["model"].nunique() * runs["loss"].nunique() * runs["repeat"].nunique()
-    counts["missing"] = counts["planned"] - counts[statuses].sum(axis=1)
+    counts["all"] = counts.sum(axis=1)
     counts.loc["all"] = counts.sum()
     return counts
 

@@ -17,6 +17,8 @@ from pyarrow import csv, parquet
 from lightning_seg.errors import UserError
 from lightning_seg.report.names import METRICS
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
+from lightning_seg.runs.claim import is_claimed
+from lightning_seg.runs.record import CELLS, ERROR, RESULT
 
 KEYS = ["dataset", "model", "loss", "repeat"]
 _COUNTS = ("tp", "fp", "fn", "tn")
@@ -33,8 +35,8 @@ class Study:
 
     Attributes:
         directory: the study's folder.
-        runs: one row a run: dataset, model, loss, repeat, status (finished, diverged, failed, running, unreadable),
-            collapse ("", "background" or "lesion"), test_dice, ..., seconds_fit, ..., settings (hash of what a fair
+        runs: one row a run: dataset, model, loss, repeat, status (finished, diverged, failed, running, missing or
+            unreadable), collapse ("", "background" or "lesion"), test_dice, ..., seconds_fit, ..., settings (hash of what a fair
             comparison holds fixed), path.
         images: one row a test image of a run: the keys, id, tp, fp, fn, tn (pixels), dice, iou, precision, recall.
         problems: sentences on records that could not be read or do not agree with themselves.
@@ -68,10 +70,11 @@ def load_study(directory: Path, workers: int | None = None) -> Study:
     directory = Path(directory)
     if not directory.is_dir():
         raise UserError(f"There is no study folder {directory}: give the folder that holds <dataset>/<model>/<loss>/.")
-    paths = find_runs(directory)
+    problems: list[str] = []
+    paths = find_runs(directory, problems)
     with ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1)) as pool:
         records = list(pool.map(lambda path: _read_run(path, directory), paths))
-    problems = [problem for record in records for problem in record.problems]
+    problems += [problem for record in records for problem in record.problems]
     configured = [record for record in records if record.settings]
     differences = describe_differences(
         [record.settings or {} for record in configured],
@@ -83,12 +86,27 @@ def load_study(directory: Path, workers: int | None = None) -> Study:
     return Study(directory, runs, images, problems, differences)
 
 
-def find_runs(directory: Path) -> list[Path]:
-    """The run folders of a study, sorted; folders of another shape are passed over."""
+def find_runs(directory: Path, problems: list[str] | None = None) -> list[Path]:
+    """The run folders of a study and of the runs that grids announced for it, sorted; others are passed over.
+
+    Args:
+        problems: takes a sentence where the list of announced runs cannot be read.
+    """
     level = [str(directory)]
     for _ in range(3):
         level = [entry.path for folder in level for entry in _folders(folder)]
-    found = [Path(entry.path) for folder in level for entry in _folders(folder) if _repeat_of(entry.name) is not None]
+    found = {Path(entry.path) for folder in level for entry in _folders(folder) if _repeat_of(entry.name) is not None}
+    try:
+        names = json.loads((directory / CELLS).read_text(encoding="utf-8"))
+        announced = [Path(name) for name in names]
+        if any(len(path.parts) != 4 or _repeat_of(path.name) is None or ".." in path.parts for path in announced):
+            raise ValueError("it names no runs")
+        found |= {directory / path for path in announced}
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, TypeError) as error:
+        if problems is not None:
+            problems.append(f"{CELLS} cannot be read ({_reason(error)}); runs that have not started are not known.")
     return sorted(found, key=lambda path: (path.parts[:-1], _repeat_of(path.name)))
 
 
@@ -140,15 +158,17 @@ def _read_run(path: Path, directory: Path) -> _Record:
     dataset, model, loss = path.parts[-4:-1]
     place = path.relative_to(directory).as_posix()
     row: dict[str, Any] = {"dataset": dataset, "model": model, "loss": loss, "repeat": _repeat_of(path.name)}
-    row |= {"status": "running", "collapse": "", "path": place, "settings": "", "error": ""}
+    row |= {"status": "missing", "collapse": "", "path": place, "settings": "", "error": ""}
     record = _Record(row)
-    if not (path / "result.json").is_file():
-        if (path / "error.txt").is_file():
+    if not (path / RESULT).is_file():
+        if is_claimed(path):
+            row["status"] = "running"
+        elif (path / ERROR).is_file():
             row["status"] = "failed"
-            row["error"] = _last_line(path / "error.txt")
+            row["error"] = _last_line(path / ERROR)
         return record
     try:
-        result = json.loads((path / "result.json").read_text(encoding="utf-8"))
+        result = json.loads((path / RESULT).read_text(encoding="utf-8"))
         _fill_row(row, result)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         row["status"] = "unreadable"
@@ -156,7 +176,7 @@ def _read_run(path: Path, directory: Path) -> _Record:
         return record
     config = result.get("config")
     if isinstance(config, dict):
-        record.settings = shared_settings(config, loss)
+        record.settings = shared_settings(config)
         row["settings"] = settings_hash(record.settings)
     if row["status"] == "finished" and not math.isfinite(row["test_dice"]):
         record.problems.append(f"{place}/result.json holds no finite test Dice; the run is left out of all means.")

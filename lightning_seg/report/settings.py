@@ -5,28 +5,17 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What may differ between the runs of one comparison: who the run is, and where and how it was carried out.
-_FREE = {"loss", "repeat", "seed", "fingerprint", "study", "paths", "hydra", "logger", "wandb", "tags", "device"}
+from lightning_seg.runs.record import essential, flatten
 
 
-def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mapping -> ``{"a.b": value}``; lists stay values."""
-    flat: dict[str, Any] = {}
-    for key, value in config.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
+def shared_settings(config: dict[str, Any]) -> dict[str, Any]:
+    """The flat settings that a fair comparison of losses holds fixed: all essential ones but the loss and the repeat.
 
-
-def shared_settings(config: Mapping[str, Any], loss: str) -> dict[str, Any]:
-    """The settings that a fair comparison of losses holds fixed: all but the loss, the repeat and places.
-
-    Texts that carry the name of the loss (run names, folders) belong to the run and are left out.
+    Args:
+        config: a run's nested, resolved configuration.
     """
-    fixed = {key: value for key, value in config.items() if key not in _FREE}
-    return {key: value for key, value in flatten(fixed).items() if not (isinstance(value, str) and loss in value)}
+    flat = essential(flatten(config))
+    return {key: value for key, value in flat.items() if key != "repeat" and not key.startswith("loss.")}
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:

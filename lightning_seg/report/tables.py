@@ -176,8 +176,8 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
     )
     data.loc[order[0], "Verdict"] = "better than all" if verdict.winner else "highest mean"
     caption = (
-        "Mean Dice with its 95 % interval for datasets and models like these, the difference to the best in Dice points "
-        "with its paired 95 % interval, and how often the loss is first, and among the first three, in the bootstrap."
+        "Mean Dice with its 95 % interval, the difference to the best in Dice points with its paired 95 % interval, "
+        "and how often the loss is first, and among the first three, in the bootstrap."
     )
     digits = {"To the best": 2, "low": 2, "high": 2, "Mean rank": 2, "First (%)": 1, "First three (%)": 1}
     return Table(f"losses{suffix}", "Losses", caption, data.reset_index(drop=True), digits)
@@ -210,7 +210,9 @@ def _coverage(coverage: pd.DataFrame) -> Table:
     data = coverage.rename_axis("Dataset").reset_index()
     data["Dataset"] = [dataset_name(str(name)) for name in data["Dataset"]]
     data.columns = [str(column).capitalize() for column in data.columns]
-    return Table("coverage", "Coverage", "Runs by state; missing ones have left no record.", data, {})
+    return Table(
+        "coverage", "Coverage", "Runs by state; missing ones were announced or begun and have left no result.", data, {}
+    )
 
 
 def _trouble(trouble: pd.DataFrame) -> Table:

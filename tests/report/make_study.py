@@ -115,7 +115,6 @@ def write_run(
         "repeat": repeat,
         "seed": 42 + repeat,
         "trainer": {"max_epochs": 200, "batch_size": 8},
-        "run_name": f"{dataset}/{model}/{loss}/{repeat}",
         **(config or {}),
     }
     result = {

@@ -1,6 +1,8 @@
 """Records come in as they are; what is damaged is told and left out."""
 
 import json
+import os
+import socket
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +79,7 @@ def test_failed_running_and_missing_runs_are_counted_and_left_out(directory):
     (directory / "wound/fcn/iou/repeat_1/result.json").unlink()
     study = load_study(directory)
     counts = coverage(study.runs).loc["all"]
-    assert counts[["finished", "failed", "running"]].tolist() == [22, 1, 1]
+    assert counts[["finished", "failed", "missing"]].tolist() == [22, 1, 1]
     assert trouble(study.runs).loc["dice", ["failed", "cells"]].tolist() == [1, "isic/fcn (1)"]
     comparison = compare(study)
     assert comparison.pairs["dice"].groupby(level=["dataset", "model"]).size().to_dict() == {
@@ -126,6 +128,20 @@ def test_nan_metrics_are_told(directory):
     study = load_study(directory)
     assert "no finite test Dice" in study.problems[0]
     assert ("isic", "fcn", 0) not in compare(study).pairs["dice"].index
+
+
+def test_announced_and_running_runs_are_known(directory):
+    names = ["isic/unet/iou/repeat_0", RUN]
+    (directory / "cells.json").write_text(json.dumps(names))
+    (directory / "wound/unet/iou/repeat_0").mkdir(parents=True)
+    owner = {"host": socket.gethostname(), "pid": os.getpid()}
+    (directory / "wound/unet/iou/repeat_0/claim.json").write_text(json.dumps(owner))
+    counts = coverage(load_study(directory).runs).loc["all"]
+    assert counts[["finished", "missing", "running", "all"]].tolist() == [24, 1, 1, 26]
+    for text in ("{", '["../../a/repeat_0"]', "3"):
+        (directory / "cells.json").write_text(text)
+        study = load_study(directory)
+        assert len(study.runs) == 25 and "cells.json cannot be read" in study.problems[0]
 
 
 def test_foreign_folders_are_passed_over(directory):
