@@ -31,8 +31,8 @@ SMALL = (
 PATIENCE_SECONDS = 120  # for what takes a second or two where nothing else runs
 
 # Children are forked from a server that has imported torch and Lightning once, and nothing else has happened to it.
-_processes = multiprocessing.get_context("forkserver")
-_processes.set_forkserver_preload(["lightning_seg.train", "lightning_seg.runs.run", "tests.parts"])
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["lightning_seg.train", "lightning_seg.runs.run", "tests.parts"])
 
 
 def call_main(arguments: list[str]) -> int:
@@ -72,7 +72,7 @@ class Training:
     def __init__(self, arguments: list[str], directory: Path, environment: dict[str, str], output: Path) -> None:
         self.directory = directory
         self._output = output
-        self.process: Any = _processes.Process(target=_child, args=(arguments, directory, environment, output))
+        self.process: Any = PROCESSES.Process(target=_child, args=(arguments, directory, environment, output))
         self.process.start()
 
     @property

@@ -41,16 +41,23 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
     file. One process builds it while others wait, and a build that is killed leaves nothing that counts.
 
     Raises:
-        UserError: source files are bad (all are listed), or the disk is full.
+        UserError: source files are bad (all are listed), or the cache cannot be written.
     """
     facts = json.dumps([FORMAT, type(dataset).__qualname__, size, dataset.signature()])
     fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    folder = Path(directory) / f"{dataset.name}-{fingerprint}"
+    folder = Path(directory).expanduser() / f"{dataset.name}-{fingerprint}"
     if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_name(folder.name + ".lock")):
-            if not folder.is_dir():
-                _build(dataset, size, folder)
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_name(folder.name + ".lock")):
+                if not folder.is_dir():
+                    _build(dataset, size, folder)
+        except OSError as error:
+            needed = len(dataset.ids()) * 4 * size * size / 2**20
+            raise UserError(
+                f"The cache of dataset {dataset.name!r} ({needed:.0f} MiB) cannot be written to {folder.parent} "
+                f"({error.strerror or error}); free some space or set data.cache_dir to another disk."
+            ) from error
     ids = json.loads((folder / "ids.json").read_text())
     images, masks = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("images.npy", "masks.npy"))
     return Cache(ids, images, masks)
@@ -75,12 +82,6 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
         raise_problems(dataset.name, problems)
         (partial / "ids.json").write_text(json.dumps(ids))
         partial.rename(folder)
-    except OSError as error:
-        needed = len(ids) * 4 * size * size / 2**20
-        raise UserError(
-            f"The cache of dataset {dataset.name!r} ({needed:.0f} MiB) cannot be written to {folder.parent} "
-            f"({error.strerror}); free some space or set data.cache_dir to another disk."
-        ) from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
