@@ -23,6 +23,9 @@ INCIDENTAL = (
     "study",
     "output_dir",
     "rerun",
+    "retry",
+    "fail_fast",
+    "threads",
     "keep_weights",
     "cases",
     "checkpoint",
@@ -93,6 +96,14 @@ def differences(flat: dict[str, Any], record: dict[str, Any]) -> list[str]:
         for key in sorted(now.keys() | then.keys())
         if now.get(key, absent) != then.get(key, absent)
     ]
+
+
+def last_error(directory: Path) -> str:
+    """The last line of a failed run's traceback, or nothing."""
+    try:
+        return (directory / ERROR).read_text(encoding="utf-8").strip().splitlines()[-1]
+    except (FileNotFoundError, IndexError):
+        return ""
 
 
 def leftovers(directory: Path) -> Iterator[Path]:

@@ -73,6 +73,8 @@ def run(cfg: DictConfig) -> float:
     """
     check(cfg)
     stop.listen()
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
     directory = run_directory(flatten(cfg))
     title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} repeat {cfg.repeat}"
     if (finished := _finished(cfg, directory, title)) is not None:

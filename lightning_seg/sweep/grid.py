@@ -4,22 +4,27 @@ import itertools
 import json
 import logging
 import re
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
+from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 from rich.console import Console
 from rich.table import Table
@@ -27,11 +32,22 @@ from rich.table import Table
 from lightning_seg.config import check
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
+from lightning_seg.runs import stop
 from lightning_seg.runs.claim import is_claimed, study_lock
-from lightning_seg.runs.record import CELLS, ERROR, differences, flatten, leftovers, read_result, run_directory
+from lightning_seg.runs.record import (
+    CELLS,
+    ERROR,
+    differences,
+    flatten,
+    last_error,
+    leftovers,
+    read_result,
+    run_directory,
+)
 from lightning_seg.sweep.position import announce_position
 
 log = logging.getLogger(__name__)
+LEAST_FREE_BYTES = 64 * 2**20
 
 
 class Outcome(StrEnum):
@@ -41,33 +57,43 @@ class Outcome(StrEnum):
     SKIPPED = "skipped"
     FAILED = "failed"
     ELSEWHERE = "elsewhere"  # another process has it
+    STOPPED = "stopped"  # on request, before its end
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """One run of the grid: what is added to the command line for it, and its flat configuration."""
 
     overrides: tuple[str, ...]
     config: dict[str, Any]
 
-    @property
+    @cached_property
     def directory(self) -> Path:
         return run_directory(self.config)
+
+    def group(self, prefix: str) -> dict[str, Any]:
+        """The keys of one configuration group, without their prefix."""
+        return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
 
 
 class GridSweeper(Sweeper):
     """Run every combination of the swept values, ``repeat`` varying slowest.
 
-    Finished cells are dropped before anything is launched. Cells are handed to the launcher one by one, so that
+    Finished cells are dropped before anything is launched. In-process, cells go to the launcher one by one, so that
     nothing of a cell stays in memory and each is looked at again just before it starts: other processes may work on
-    the same study. The sweep ends with a table and fails if any cell failed.
+    the same study. A parallel launcher gets all at once and packs them itself. The sweep ends with a table, and with a
+    non-zero exit code if a cell failed or a stop was requested.
 
     Args:
         params: swept by default, such as ``repeat: 0,1,2,3,4``; the command line takes precedence.
+        retry: how often a cell is tried again whose failure may pass (out of memory, a killed worker).
+        fail_fast: stop at the first failure.
     """
 
-    def __init__(self, params: DictConfig) -> None:
+    def __init__(self, params: DictConfig, retry: int, fail_fast: bool) -> None:
         self.params = params
+        self.retry = retry
+        self.fail_fast = fail_fast
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.config: DictConfig = config
@@ -84,8 +110,13 @@ class GridSweeper(Sweeper):
         _refuse_shared_folders(cells)
         self._refuse_other_configurations(cells)
         _announce(cells)
-        outcomes = self._run(cells)
-        _print_summary(outcomes)
+        outcomes: dict[Path, Outcome] = {}
+        try:
+            self._run(cells, outcomes)
+        finally:
+            _print_summary(outcomes, len(cells))
+        if stop.requested():
+            sys.exit(stop.INTERRUPTED)
         if Outcome.FAILED in outcomes.values():
             sys.exit(1)
 
@@ -130,27 +161,61 @@ class GridSweeper(Sweeper):
                     "nothing was started; name another study with study=..., or replace such runs with rerun=true."
                 )
 
-    def _run(self, cells: list[Cell]) -> dict[Path, Outcome]:
-        outcomes = {cell.directory: Outcome.SKIPPED for cell in cells if _is_finished(cell)}
+    def _run(self, cells: list[Cell], outcomes: dict[Path, Outcome]) -> None:
+        """Run what is not finished, filling ``outcomes`` along the way."""
+        outcomes |= {cell.directory: Outcome.SKIPPED for cell in cells if _is_finished(cell)}
         waiting = [cell for cell in cells if cell.directory not in outcomes]
         log.info("%d cells: %d finished before, %d to run", len(cells), len(outcomes), len(waiting))
-        started = time.time()
-        for number, cell in enumerate(waiting):
-            announce_position(number, len(waiting), started)
-            outcomes[cell.directory] = self._run_cell(cell, number)
+        check_datasets(waiting)
+        for attempt in range(self.retry + 1):
+            if attempt and waiting:
+                log.info("%d failed cells are tried again", len(waiting))
+            self._pass(waiting, outcomes)
+            waiting = [cell for cell in waiting if outcomes.get(cell.directory) is Outcome.FAILED and _may_pass(cell)]
         # What another process had in hand may have been dropped with it.
-        for number, cell in enumerate(waiting):
-            if outcomes[cell.directory] is Outcome.ELSEWHERE:
-                outcomes[cell.directory] = self._run_cell(cell, number)
-        return outcomes
+        self._pass([cell for cell in cells if outcomes.get(cell.directory) is Outcome.ELSEWHERE], outcomes)
 
-    def _run_cell(self, cell: Cell, number: int) -> Outcome:
-        if is_claimed(cell.directory) or _is_finished(cell):
-            return Outcome.ELSEWHERE
-        self.launcher.launch([list(cell.overrides)], initial_job_idx=number)
+    def _pass(self, cells: list[Cell], outcomes: dict[Path, Outcome]) -> None:
+        """Run each cell once; its outcome replaces an earlier one."""
+        serial = isinstance(self.launcher, BasicLauncher)
+        batches = [[cell] for cell in cells] if serial else [longest_first(cells)]
+        started = time.time()
+        for number, batch in enumerate(batches):
+            if stop.requested() or (self.fail_fast and Outcome.FAILED in outcomes.values()):
+                return
+            if serial:
+                announce_position(number, len(batches), started)
+            outcomes |= self._launch(batch, number)
+            failed = [cell for cell in batch if outcomes[cell.directory] is Outcome.FAILED]
+            check_disk(failed)
+            check_datasets(failed)
+
+    def _launch(self, batch: list[Cell], number: int) -> dict[Path, Outcome]:
+        launched = [cell for cell in batch if not is_claimed(cell.directory) and not _is_finished(cell)]
+        for cell in launched:
+            (cell.directory / ERROR).unlink(missing_ok=True)
+        todo = launched
+        while todo:
+            try:
+                self.launcher.launch([list(cell.overrides) for cell in todo], initial_job_idx=number)
+                break
+            except Exception as error:
+                # A killed worker takes a parallel launcher's whole batch with it: the rest is launched again.
+                log.error("the launcher gave up: %s: %s", type(error).__name__, error)
+                untouched = [
+                    cell
+                    for cell in todo
+                    if self._outcome(cell, True) is Outcome.FAILED and not last_error(cell.directory)
+                ]
+                todo = untouched if len(untouched) < len(todo) else []
+        return {cell.directory: self._outcome(cell, cell in launched) for cell in batch}
+
+    def _outcome(self, cell: Cell, launched: bool) -> Outcome:
         if read_result(cell.directory) is not None:
-            return Outcome.RAN
-        return Outcome.ELSEWHERE if is_claimed(cell.directory) else Outcome.FAILED
+            return Outcome.RAN if launched else Outcome.ELSEWHERE
+        if is_claimed(cell.directory):
+            return Outcome.ELSEWHERE
+        return Outcome.STOPPED if stop.requested() else Outcome.FAILED
 
 
 _GONE = object()
@@ -214,23 +279,69 @@ def _announce(cells: list[Cell]) -> None:
                 write_text(study / CELLS, json.dumps(sorted(new.union(known)), indent=0))
 
 
-def _print_summary(outcomes: dict[Path, Outcome]) -> None:
+def longest_first(cells: list[Cell]) -> list[Cell]:
+    """Cells by repeat, and within one by the time that finished runs of their dataset and model took, longest first.
+
+    Side by side, a long run that starts last keeps all others waiting.
+    """
+    seconds: dict[tuple[str, str], float] = {}
+    for cell in cells:
+        key = (cell.config["dataset.name"], cell.config["model.name"])
+        if key not in seconds:
+            model_directory = cell.directory.parents[1]
+            records = filter(None, map(read_result, model_directory.glob("*/repeat_*")))
+            seconds[key] = max((sum(record["seconds"].values()) for record in records), default=0.0)
+    return sorted(
+        cells,
+        key=lambda cell: (cell.config["repeat"], -seconds[cell.config["dataset.name"], cell.config["model.name"]]),
+    )
+
+
+def check_datasets(cells: list[Cell]) -> None:
+    """Open each dataset of the cells, without decoding it.
+
+    Raises:
+        UserError: one is missing or its files do not fit together; no run on it could succeed.
+    """
+    prefix = "dataset."
+    for options in {repr(o): o for cell in cells if (o := cell.group(prefix))}.values():
+        try:
+            instantiate(options)
+        except InstantiationException as error:
+            raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from error
+
+
+def check_disk(cells: list[Cell]) -> None:
+    """Look whether there is room for another record where failed cells lie.
+
+    Raises:
+        UserError: the disk is full, so every other run would fail as well.
+    """
+    for study in {cell.directory.parents[3] for cell in cells}:
+        if (free := shutil.disk_usage(study).free) < LEAST_FREE_BYTES:
+            raise UserError(
+                f"The sweep stops: only {free / 2**20:.0f} MiB are free where {study} lies; "
+                "make room and give the same command again."
+            )
+
+
+def _print_summary(outcomes: dict[Path, Outcome], cells: int) -> None:
     console = Console()
     failed = [directory for directory, outcome in outcomes.items() if outcome is Outcome.FAILED]
     if failed:
         table = Table("failed run", "reason", title="Failures")
         for directory in failed:
-            table.add_row(str(directory), _reason(directory))
+            table.add_row(str(directory), last_error(directory) or "ended without a word (killed?)")
         console.print(table)
     counts = Counter(outcomes.values())
-    console.print(", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]))
-    studies = sorted({directory.parents[3] for directory in outcomes})
-    console.print(*(f"lightning-seg status {study.name}" for study in studies), sep="\n", highlight=False)
+    parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]]
+    if cells > len(outcomes):
+        parts.append(f"{cells - len(outcomes)} not started")
+    console.print(", ".join(parts), highlight=False)
+    for study in sorted({directory.parents[3].name for directory in outcomes}):
+        console.print(f"lightning-seg status {study}", highlight=False)
 
 
-def _reason(directory: Path) -> str:
-    """The last line of a run's traceback."""
-    try:
-        return (directory / ERROR).read_text(encoding="utf-8").strip().splitlines()[-1]
-    except (FileNotFoundError, IndexError):
-        return "ended without a word (killed?)"
+def _may_pass(cell: Cell) -> bool:
+    """Whether a failed cell may succeed without anything being put right: not after an error of the user's."""
+    return "UserError" not in last_error(cell.directory)
