@@ -50,11 +50,10 @@ class ProgressiveLocality(nn.Module):
         )
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
-        levels = [block(level) for block, level in zip(self.emphasise, levels, strict=True)]
-        size = levels[0].shape[-2:]
-        merged = F.interpolate(levels.pop(), size=size)
-        for block in self.merge:
-            merged = block(torch.cat((F.interpolate(levels.pop(), size=size), merged), dim=1))
+        finest, *deeper = (block(level) for block, level in zip(self.emphasise, levels, strict=True))
+        *middle, merged = (F.interpolate(level, size=finest.shape[-2:]) for level in deeper)
+        for block, level in zip(self.merge, (*reversed(middle), finest), strict=True):
+            merged = block(torch.cat((level, merged), dim=1))
         return merged
 
 
