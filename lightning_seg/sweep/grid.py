@@ -3,29 +3,25 @@
 import itertools
 import json
 import logging
-import re
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
 from rich.table import Table
 
@@ -42,8 +38,8 @@ from lightning_seg.runs.record import (
     last_error,
     leftovers,
     read_result,
-    run_directory,
 )
+from lightning_seg.sweep.cells import Cell, compose_cells, grid_axes, longest_first
 from lightning_seg.sweep.position import announce_position
 
 log = logging.getLogger(__name__)
@@ -58,22 +54,6 @@ class Outcome(StrEnum):
     FAILED = "failed"
     ELSEWHERE = "elsewhere"  # another process has it
     STOPPED = "stopped"  # on request, before its end
-
-
-@dataclass(frozen=True, eq=False)
-class Cell:
-    """One run of the grid: what is added to the command line for it, and its flat configuration."""
-
-    overrides: tuple[str, ...]
-    config: dict[str, Any]
-
-    @cached_property
-    def directory(self) -> Path:
-        return run_directory(self.config)
-
-    def group(self, prefix: str) -> dict[str, Any]:
-        """The keys of one configuration group, without their prefix."""
-        return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
 
 
 class GridSweeper(Sweeper):
@@ -106,7 +86,7 @@ class GridSweeper(Sweeper):
         parser = OverridesParser.create(config_loader=self.loader)
         defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in self.params.items()])
         axes = grid_axes([*defaults, *parser.parse_overrides(arguments)])
-        cells = list(self._cells(axes))
+        cells = list(compose_cells(axes, self._compose))
         _refuse_shared_folders(cells)
         self._refuse_other_configurations(cells)
         _announce(cells)
@@ -121,36 +101,12 @@ class GridSweeper(Sweeper):
             sys.exit(1)
 
     def _compose(self, overrides: Iterable[str]) -> dict[str, Any]:
-        """The flat configuration of one cell, checked."""
+        """The flat configuration of one cell, checked, with its interpolations left as they are."""
         cfg = self.loader.load_sweep_config(self.config, list(overrides))
         with open_dict(cfg):
             del cfg["hydra"]
         check(cfg)
-        return flatten(cfg)
-
-    def _cells(self, axes: list[list[tuple[str, ...]]]) -> Iterator[Cell]:
-        """All cells, composed from few compositions.
-
-        Composing takes about 0.1 s, too long for thousands of cells. So each value of each axis is composed once, with
-        the first values of the other axes, and a cell is the first cell plus the changes that its values make. Where
-        two axes change the same key (an interpolation over both), the cell is composed in full.
-        """
-        first = [values[0] for values in axes]
-        base = self._compose(itertools.chain(*first))
-        changes: list[dict[tuple[str, ...], dict[str, Any]]] = []
-        for position, values in enumerate(axes):
-            changes.append({values[0]: {}})
-            for value in values[1:]:
-                config = self._compose(itertools.chain(*first[:position], value, *first[position + 1 :]))
-                changes[-1][value] = _changes(base, config)
-        for combination in itertools.product(*axes):
-            deltas = [change[value] for change, value in zip(changes, combination, strict=True)]
-            overrides = tuple(itertools.chain(*combination))
-            if sum(map(len, deltas)) > len(set().union(*deltas)):
-                yield Cell(overrides, self._compose(overrides))
-            else:
-                config = base | {key: value for delta in deltas for key, value in delta.items()}
-                yield Cell(overrides, {key: value for key, value in config.items() if value is not _GONE})
+        return flatten(OmegaConf.to_container(cfg, resolve=False))
 
     def _refuse_other_configurations(self, cells: list[Cell]) -> None:
         for cell in cells:
@@ -218,34 +174,6 @@ class GridSweeper(Sweeper):
         return Outcome.STOPPED if stop.requested() else Outcome.FAILED
 
 
-_GONE = object()
-
-
-def _changes(base: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
-    """What turns ``base`` into ``config``; keys that only ``base`` has become ``_GONE``."""
-    changed = {key: value for key, value in config.items() if key not in base or base[key] != value}
-    return changed | dict.fromkeys(base.keys() - config.keys(), _GONE)
-
-
-def grid_axes(overrides: list[Override]) -> list[list[tuple[str, ...]]]:
-    """The axes of the grid, ``repeat`` first; each is the list of its values, as command-line arguments.
-
-    Overrides of one configuration group (``model=smp model.arch=A,B``) belong to one axis, since together they decide
-    what is composed. A later override replaces an earlier one of the same key.
-    """
-    values: dict[str, list[str]] = {}
-    for override in overrides:
-        key = override.get_key_element()
-        if override.is_sweep_override():
-            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
-        else:
-            values[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
-    groups: dict[str, list[list[str]]] = {"repeat": []}
-    for key, options in values.items():
-        groups.setdefault(re.sub(r"^[+~]*", "", key).split(".")[0].split("@")[0], []).append(options)
-    return [list(itertools.product(*members)) for members in groups.values() if members]
-
-
 def _refuse_shared_folders(cells: list[Cell]) -> None:
     """Raise if two cells would write to the same folder: the second would never run."""
     by_folder: dict[Path, Cell] = {}
@@ -277,24 +205,6 @@ def _announce(cells: list[Cell]) -> None:
             known = json.loads((study / CELLS).read_text()) if (study / CELLS).is_file() else []
             if new := set(names).difference(known):
                 write_text(study / CELLS, json.dumps(sorted(new.union(known)), indent=0))
-
-
-def longest_first(cells: list[Cell]) -> list[Cell]:
-    """Cells by repeat, and within one by the time that finished runs of their dataset and model took, longest first.
-
-    Side by side, a long run that starts last keeps all others waiting.
-    """
-    seconds: dict[tuple[str, str], float] = {}
-    for cell in cells:
-        key = (cell.config["dataset.name"], cell.config["model.name"])
-        if key not in seconds:
-            model_directory = cell.directory.parents[1]
-            records = filter(None, map(read_result, model_directory.glob("*/repeat_*")))
-            seconds[key] = max((sum(record["seconds"].values()) for record in records), default=0.0)
-    return sorted(
-        cells,
-        key=lambda cell: (cell.config["repeat"], -seconds[cell.config["dataset.name"], cell.config["model.name"]]),
-    )
 
 
 def check_datasets(cells: list[Cell]) -> None:

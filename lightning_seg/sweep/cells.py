@@ -1,0 +1,122 @@
+"""The cells of a grid: what the command line asks for, as one flat configuration each."""
+
+import itertools
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
+
+from lightning_seg.runs.record import flatten, read_result, run_directory
+
+
+@dataclass(frozen=True, eq=False)
+class Cell:
+    """One run of the grid: what is added to the command line for it, and its flat configuration."""
+
+    overrides: tuple[str, ...]
+    config: dict[str, Any]
+
+    @cached_property
+    def directory(self) -> Path:
+        return run_directory(self.config)
+
+    def group(self, prefix: str) -> dict[str, Any]:
+        """The keys of one configuration group, without their prefix."""
+        return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
+
+
+def grid_axes(overrides: list[Override]) -> list[list[tuple[str, ...]]]:
+    """The axes of the grid, ``repeat`` first; each is the list of its values, as command-line arguments.
+
+    Overrides of one configuration group (``model=smp model.arch=A,B``) belong to one axis, since together they decide
+    what is composed. A later override replaces an earlier one of the same key.
+    """
+    values: dict[str, list[str]] = {}
+    for override in overrides:
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            values[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+        else:
+            values[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
+    groups: dict[str, list[list[str]]] = {"repeat": []}
+    for key, options in values.items():
+        groups.setdefault(re.sub(r"^[+~]*", "", key).split(".")[0].split("@")[0], []).append(options)
+    return [list(itertools.product(*members)) for members in groups.values() if members]
+
+
+def compose_cells(
+    axes: list[list[tuple[str, ...]]], compose: Callable[[Iterable[str]], dict[str, Any]]
+) -> Iterator[Cell]:
+    """All cells, composed from few compositions.
+
+    Composing takes about 0.1 s, too long for thousands of cells. So each value of each axis is composed once, with
+    the first values of the other axes, and a cell is the first cell plus the changes that its values make; its
+    interpolations are resolved afterwards. Where two axes change the same key, the cell is composed in full.
+
+    Args:
+        axes: of :func:`grid_axes`.
+        compose: from command-line arguments to a flat configuration with its interpolations unresolved.
+    """
+    first = [values[0] for values in axes]
+    base = compose(itertools.chain(*first))
+    changes: list[dict[tuple[str, ...], dict[str, Any]]] = []
+    for position, values in enumerate(axes):
+        changes.append({values[0]: {}})
+        for value in values[1:]:
+            config = compose(itertools.chain(*first[:position], value, *first[position + 1 :]))
+            changes[-1][value] = _changes(base, config)
+    for combination in itertools.product(*axes):
+        overrides = tuple(itertools.chain(*combination))
+        deltas = [change[value] for change, value in zip(changes, combination, strict=True)]
+        if sum(map(len, deltas)) > len(set().union(*deltas)):
+            config = compose(overrides)
+        else:
+            config = base | {key: value for delta in deltas for key, value in delta.items()}
+            config = {key: value for key, value in config.items() if value is not _GONE}
+        yield Cell(overrides, _resolved(config))
+
+
+_GONE = object()
+
+
+def _changes(base: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
+    """What turns ``base`` into ``config``; keys that only ``base`` has become ``_GONE``."""
+    changed = {key: value for key, value in config.items() if key not in base or base[key] != value}
+    return changed | dict.fromkeys(base.keys() - config.keys(), _GONE)
+
+
+def _resolved(flat: dict[str, Any]) -> dict[str, Any]:
+    """A flat configuration with its interpolations resolved."""
+    if not any("${" in str(value) for value in flat.values()):
+        return flat
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, name = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return flatten(OmegaConf.create(tree))
+
+
+def longest_first(cells: list[Cell]) -> list[Cell]:
+    """Cells by repeat, and within one by the time that finished runs of their dataset and model took, longest first.
+
+    Side by side, a long run that starts last keeps all others waiting.
+    """
+    seconds: dict[tuple[str, str], float] = {}
+    for cell in cells:
+        key = (cell.config["dataset.name"], cell.config["model.name"])
+        if key not in seconds:
+            model_directory = cell.directory.parents[1]
+            records = filter(None, map(read_result, model_directory.glob("*/repeat_*")))
+            seconds[key] = max((sum(record["seconds"].values()) for record in records), default=0.0)
+    return sorted(
+        cells,
+        key=lambda cell: (cell.config["repeat"], -seconds[cell.config["dataset.name"], cell.config["model.name"]]),
+    )
