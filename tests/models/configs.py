@@ -1,5 +1,6 @@
 """The networks as their files in ``conf/model`` describe them."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,15 @@ from omegaconf import DictConfig, OmegaConf
 from lightning_seg.models import SegmentationModel
 
 CONFIGS = {path.stem: path for path in sorted((Path(__file__).parents[2] / "conf" / "model").glob("*.yaml"))}
+if find_spec("segmentation_models_pytorch") is None:  # an extra
+    del CONFIGS["smp"]
 
 
 def load(name: str) -> DictConfig:
     """The options of a network, its class as ``_target_``."""
     options = OmegaConf.load(CONFIGS[name])
     assert isinstance(options, DictConfig)
-    assert options.pop("name") == name
+    del options["name"]
     return options
 
 
