@@ -19,11 +19,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.errors import UserError
+from lightning_seg.sweep.devices import gpus_of_a_run, side_by_side
 
 _PACKAGE = Path(__file__).parent
 # A wheel carries the configuration inside the package; a checkout has it beside the package.
 CONFIG_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.parent / "conf"
 
+OmegaConf.register_new_resolver("side_by_side", side_by_side, replace=True)
+OmegaConf.register_new_resolver("gpus_of_a_run", gpus_of_a_run, replace=True)
 OmegaConf.register_new_resolver("basename", lambda path: Path(path).expanduser().resolve().name, replace=True)
 
 
@@ -45,8 +48,15 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "early_stopping.patience": (_whole(1), "a whole number of epochs from 1"),
     "early_stopping.min_delta": (lambda value: _number(value) and value >= 0, "a number from 0"),
     "checkpoint.every_minutes": (lambda value: _number(value) and value >= 0, "a number from 0"),
+    "speed.channels_last": (lambda value: isinstance(value, bool), "true or false"),
+    "speed.compile": (
+        lambda value: value in (None, "default", "reduce-overhead", "max-autotune"),
+        "null, default, reduce-overhead or max-autotune",
+    ),
+    "speed.matmul_precision": (lambda value: value in ("highest", "high", "medium"), "highest, high or medium"),
     "trainer.max_epochs": (_whole(1), "a whole number from 1"),
     "retry": (_whole(0), "a whole number from 0"),
+    "runs_per_gpu": (_whole(1), "a whole number from 1"),
     "threads": (lambda value: value is None or _whole(1)(value), "a whole number from 1, or null"),
     "fail_fast": (lambda value: isinstance(value, bool), "true or false"),
     "keep_weights": (lambda value: value in (True, False, None), "true, false or null"),
@@ -106,6 +116,9 @@ def explain(error: Exception) -> str:
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"There is no {group} {choice!r}; choose one of {', '.join(sorted(error.options))}."
+    if plugin := re.search(r"hydra_plugins\.hydra_(joblib|submitit|ray)_launcher", text):
+        extra = {"joblib": "gpus", "submitit": "slurm", "ray": "ray"}[plugin.group(1)]
+        return f"The launcher is not installed; pip install 'lightning-seg[{extra}]' adds it."
     if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
         return f"{missing.group(1)} has no value; give one with {missing.group(1)}=... ."
     if isinstance(error, OverrideParseException):

@@ -25,6 +25,7 @@ INCIDENTAL = (
     "rerun",
     "retry",
     "fail_fast",
+    "runs_per_gpu",
     "threads",
     "keep_weights",
     "cases",
@@ -37,6 +38,7 @@ INCIDENTAL = (
     "trainer.accelerator",
     "trainer.devices",
     "trainer.enable_progress_bar",
+    "trainer.profiler",
 )
 
 

@@ -17,10 +17,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import InstantiationException
 from hydra.types import RunMode
-from hydra.utils import instantiate
-from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
@@ -28,7 +25,6 @@ from torch import Tensor
 
 from lightning_seg.config import check
 from lightning_seg.data.datamodule import LesionDataModule, normalise
-from lightning_seg.data.split import Fractions
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_atomic, write_text
 from lightning_seg.metrics import COUNTS, METRICS, image_scores
@@ -37,6 +33,7 @@ from lightning_seg.progress import EpochProgress
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import ClaimedError, claim
 from lightning_seg.runs.history import History
+from lightning_seg.runs.parts import make_data, make_module, make_trainer
 from lightning_seg.runs.record import (
     ERROR,
     RESULT,
@@ -52,6 +49,7 @@ from lightning_seg.runs.record import (
 from lightning_seg.runs.resume import BestWeights, EpochSeed, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.seed import derive_seed
+from lightning_seg.sweep.devices import take_gpu
 from lightning_seg.sweep.position import position
 
 log = logging.getLogger(__name__)
@@ -117,6 +115,8 @@ def run_isolated(cfg: DictConfig) -> float:
     if stop.requested():
         return float("nan")
     os.chdir(HydraConfig.get().runtime.cwd)  # a launcher's worker may start elsewhere
+    if "Joblib" in HydraConfig.get().launcher._target_:
+        take_gpu(cfg.runs_per_gpu)
     try:
         return run(cfg)
     except (ClaimedError, StoppedError) as error:
@@ -139,10 +139,10 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
     _save_hydra(cfg, directory)
     with _log_file(directory / "train.log"):
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
-        data = _build_data(cfg)
+        data = make_data(cfg)
         data.setup()
         write_text(directory / "split.json", json.dumps(data.ids(), indent=1) + "\n")
-        module = _build_module(cfg)
+        module = make_module(cfg)
         prepared = time.perf_counter()
 
         best, history = BestWeights(), History(directory / "metrics.csv" if cfg.logger.csv else None)
@@ -157,7 +157,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
             resume_checkpoint,
         ]
         with _wandb(cfg, directory) as wandb:
-            trainer = _build_trainer(cfg, directory, callbacks, wandb)
+            trainer = make_trainer(cfg, directory, callbacks, wandb)
             resume = checkpoint if checkpoint.is_file() else None
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
             if resume_checkpoint.stopped:
@@ -220,56 +220,8 @@ def _device_name(device: torch.device) -> str:
     return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
 
 
-def _build(node: DictConfig, what: str, **extra: Any) -> Any:
-    """Instantiate a group's ``_target_`` with its other keys, but for ``name``; an error names the group."""
-    options = _plain(node)
-    options.pop("name", None)
-    if "_target_" not in options:
-        raise UserError(f"{what} has no _target_, the class to build.")
-    try:
-        return instantiate(options, **extra)
-    except InstantiationException as error:
-        cause = error.__cause__
-        if isinstance(cause, UserError | torch.cuda.OutOfMemoryError):
-            raise cause from error
-        detail = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
-        raise UserError(f"{what} cannot be built from {options['_target_']}: {' '.join(detail.split())}") from error
-
-
 def _plain(node: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-
-
-def _build_data(cfg: DictConfig) -> LesionDataModule:
-    options = {key: value for key, value in cfg.data.items() if key != "fractions"}
-    return LesionDataModule(
-        _build(cfg.dataset, "dataset", name=cfg.dataset.name),
-        fractions=Fractions(**cfg.data.fractions),
-        seed=cfg.seed,
-        repeat=cfg.repeat,
-        **options,
-    )
-
-
-def _build_module(cfg: DictConfig) -> SegmentationModule:
-    return SegmentationModule(
-        _build(cfg.model, "model"),
-        _build(cfg.loss, "loss"),
-        _build(cfg.optimizer, "optimizer", _partial_=True),
-        _build(cfg.scheduler, "scheduler", _partial_=True) if cfg.get("scheduler") else None,
-    )
-
-
-def _build_trainer(cfg: DictConfig, directory: Path, callbacks: list[Callback], logger: Any) -> Trainer:
-    return _build(
-        cfg.trainer,
-        "trainer",
-        callbacks=callbacks,
-        logger=logger or False,
-        default_root_dir=directory,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-    )
 
 
 def _keeps_weights(cfg: DictConfig) -> bool:
