@@ -49,7 +49,8 @@ class BestWeights(Callback):
             self.score = score
             self.epoch = trainer.current_epoch
             self.weights = {
-                name: value.detach().clone() for name, value in cast(nn.Module, pl_module.model).state_dict().items()
+                name: value.detach().clone(memory_format=torch.contiguous_format)  # as files keep them
+                for name, value in cast(nn.Module, pl_module.model).state_dict().items()
             }
 
     def state_dict(self) -> dict[str, Any]:

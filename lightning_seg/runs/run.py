@@ -176,7 +176,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
             if wandb is not None:
                 wandb.log_test(means, _predictions(cases))
         if _keeps_weights(cfg):
-            write_atomic(directory / WEIGHTS, lambda path: save_file(module.model.state_dict(), path))
+            write_atomic(directory / WEIGHTS, lambda path: save_file(best.weights, path))
         diverged = not all(np.isfinite(row["train_loss"]) for row in history.rows)
         write_result(
             directory,
