@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import Progress
 
 from lightning_seg.errors import UserError
 
@@ -53,3 +54,44 @@ def prepare(
             failed.append(source.name)
     if failed:
         raise UserError(f"{len(failed)} of {len(sources)} could not be prepared: {', '.join(failed)}.")
+
+
+def inspect(
+    data: Annotated[
+        str, typer.Argument(help="A dataset of the configuration, or your own folder of images and masks.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="Configuration, such as dataset.root=... or data.groups=groups.csv.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="The page to write; by default inspect/<name>.html.")] = None,
+) -> None:
+    """Look at a dataset: sizes, lesions, masks, duplicates, siblings across splits; a table here and a page."""
+    from hydra.utils import instantiate
+
+    from lightning_seg.config import compose_config
+    from lightning_seg.data.inspect import inspect_dataset, summary_table, write_page
+    from lightning_seg.data.split import Fractions
+
+    console = Console()
+    chosen = ["dataset=folder", f"dataset.root='{data}'"] if Path(data).expanduser().is_dir() else [f"dataset={data}"]
+    cfg = compose_config([*chosen, *(overrides or [])])
+    dataset = instantiate(cfg.dataset)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"Reading {dataset.name}", total=len(dataset.ids()))
+        found = inspect_dataset(
+            dataset,
+            Fractions(**cfg.data.fractions),
+            cfg.seed,
+            range(5),
+            groups=cfg.data.get("groups"),
+            cache_dir=cfg.data.cache_dir,
+            progress=lambda done: progress.update(task, completed=done),
+        )
+    console.print(summary_table(found))
+    for line in found.bad:
+        console.print(line, style="red", markup=False, highlight=False)
+    path = output or Path("inspect") / f"{dataset.name}.html"
+    write_page(found, path)
+    console.print(f"The page with pictures: {path}", highlight=False)
+    if found.bad:
+        raise typer.Exit(1)

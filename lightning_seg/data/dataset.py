@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, open_image, open_mask
+from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, Picture, open_image, open_mask
 from lightning_seg.errors import UserError
 
 __all__ = ["IMAGE_SUFFIXES", "MASK_THRESHOLD", "FileDataset", "LesionDataset", "Sample", "raise_problems"]
@@ -133,18 +133,34 @@ class FileDataset(LesionDataset):
         return [[str(path.relative_to(self.root)), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
     def read(self, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        image, masks = self.load(index, size)
+        lesion = np.zeros((size, size), dtype=bool)
+        for mask in masks:
+            lesion |= np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) >= MASK_THRESHOLD
+        return np.asarray(image.image.resize((size, size), Image.Resampling.BILINEAR)), lesion
+
+    def load(self, index: int, size: int) -> tuple[Picture, list[Image.Image]]:
+        """The image and its masks in 8-bit grey, before thresholding, all in their own size.
+
+        Args:
+            index: of :meth:`ids`.
+            size: the side in pixels that the image must suffice for.
+
+        Raises:
+            UserError: a file cannot be read, or a mask is not of its image's size.
+        """
         sample = self.samples[index]
         image = open_image(sample.image, size if self.reduce_jpeg else None)
-        mask = np.zeros((size, size), dtype=bool)
+        masks = []
         for path in sample.masks:
-            part = open_mask(path)
-            if part.size != image.size:
+            mask = open_mask(path)
+            if mask.size != image.size:
                 raise UserError(
-                    f"{path}: the mask is {part.size[0]}x{part.size[1]} but its image {sample.image.name} is "
+                    f"{path}: the mask is {mask.size[0]}x{mask.size[1]} but its image {sample.image.name} is "
                     f"{image.size[0]}x{image.size[1]}"
                 )
-            mask |= np.asarray(part.image.resize((size, size), Image.Resampling.NEAREST)) >= MASK_THRESHOLD
-        return np.asarray(image.image.resize((size, size), Image.Resampling.BILINEAR)), mask
+            masks.append(mask.image)
+        return image, masks
 
     def picture(self, index: int) -> Image.Image:
         return open_image(self.samples[index].image, 224 if self.reduce_jpeg else None).image

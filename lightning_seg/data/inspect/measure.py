@@ -1,0 +1,199 @@
+"""Measuring a dataset, image by image."""
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from lightning_seg.data.dataset import FileDataset, LesionDataset
+from lightning_seg.data.duplicates import Pairs, dataset_hashes, joined, similar_pairs
+from lightning_seg.data.images import MASK_THRESHOLD
+from lightning_seg.data.split import STRATEGIES, Fractions, make_split, siblings_in_training
+from lightning_seg.errors import UserError
+
+SIDE = 224  # pixels at which contrast is measured and pictures are shown
+_BAND = 21  # pixels: the surroundings of a lesion reach 10 pixels beyond it
+
+
+class Measured(NamedTuple):
+    """One image.
+
+    Attributes:
+        size: width and height in pixels.
+        area: the lesion's share of the image, 0 to 1.
+        contrast: difference of mean grey between the lesion and the 10 pixels around it at 224 x 224, in 0 to 1,
+            positive if the lesion is brighter; NaN without a lesion or without surroundings.
+        values: how many mask pixels have each grey value before thresholding, int64 ``(256,)``.
+    """
+
+    size: tuple[int, int]
+    area: float
+    contrast: float
+    values: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was found in a dataset.
+
+    Attributes:
+        dataset: the dataset.
+        ids: of the readable images, sorted; the arrays below follow them.
+        sizes: width and height in pixels, int64 ``(N, 2)``.
+        areas: the lesions' shares of the images, 0 to 1, float ``(N,)``.
+        contrasts: see :class:`Measured`, float ``(N,)``.
+        values: mask pixels of each grey value before thresholding, int64 ``(256,)``.
+        bad: one line for each image that cannot be read.
+        exact: pairs of images of equal pixels, as positions in ``dataset.ids()``.
+        near: the other pairs of near duplicates.
+        groups: the group of each image, if all can be read.
+        siblings: how many test images have a sibling in training: for each strategy, one count per repeat; or the
+            reason why the strategy is not possible.
+    """
+
+    dataset: LesionDataset
+    ids: list[str]
+    sizes: NDArray[np.int64]
+    areas: NDArray[np.float64]
+    contrasts: NDArray[np.float64]
+    values: NDArray[np.int64]
+    bad: list[str]
+    exact: list[tuple[str, str]]
+    near: list[tuple[str, str, int]]
+    groups: list[str]
+    siblings: dict[str, list[int] | str]
+
+    @property
+    def empty(self) -> list[str]:
+        """The ids of images without any lesion."""
+        return [name for name, area in zip(self.ids, self.areas, strict=True) if area == 0]
+
+
+def inspect_dataset(
+    dataset: LesionDataset,
+    fractions: Fractions,
+    seed: int,
+    repeats: Sequence[int],
+    groups: str | Path | None = None,
+    cache_dir: str | Path | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Inspection:
+    """Read every image and mask and look for what a study should know.
+
+    Args:
+        dataset: what to look at; images that cannot be read are listed, not raised.
+        fractions: of the splits whose siblings are counted.
+        seed: of these splits.
+        repeats: of these splits.
+        groups: a CSV file of the images' groups, see :func:`lightning_seg.data.groups.image_groups`.
+        cache_dir: where perceptual hashes are kept.
+        progress: called with the number of images done.
+
+    Raises:
+        UserError: not a single image can be read.
+    """
+    ids = dataset.ids()
+    measured: dict[str, Measured] = {}
+    bad = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
+            if isinstance(result, UserError):
+                bad.append(str(result))
+            else:
+                measured[ids[done]] = result
+            progress(done + 1)
+    if not measured:
+        raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
+    found = list(measured.values())
+    exact: list[tuple[str, str]] = []
+    near: list[tuple[str, str, int]] = []
+    siblings: dict[str, list[int] | str] = {}
+    owners: list[str] = []
+    if not bad:
+        pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
+        exact, near = _duplicates(dataset, pairs)
+        owners = dataset.groups() or [ids[position] for position in joined(len(ids), pairs)]
+        for strategy in STRATEGIES:
+            if strategy == "official" and dataset.official() is None:
+                continue
+            siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
+    return Inspection(
+        dataset=dataset,
+        ids=list(measured),
+        sizes=np.array([one.size for one in found]),
+        areas=np.array([one.area for one in found]),
+        contrasts=np.array([one.contrast for one in found]),
+        values=np.sum([one.values for one in found], axis=0),
+        bad=bad,
+        exact=exact,
+        near=near,
+        groups=owners,
+        siblings=siblings,
+    )
+
+
+def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
+    try:
+        if not isinstance(dataset, FileDataset):
+            image, mask = dataset.read(index, SIDE)
+            values = np.bincount(mask.ravel().astype(np.uint8) * 255, minlength=256)
+            return Measured((SIDE, SIDE), float(mask.mean()), _contrast(Image.fromarray(image), mask), values)
+        picture, masks = dataset.load(index, SIDE)
+        greys = [np.asarray(mask) for mask in masks]
+        lesion = np.logical_or.reduce([grey >= MASK_THRESHOLD for grey in greys])
+        values = np.sum([np.bincount(grey.ravel(), minlength=256) for grey in greys], axis=0)
+        small = Image.fromarray(lesion).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+        contrast = _contrast(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.asarray(small))
+        return Measured(picture.size, float(lesion.mean()), contrast, values)
+    except UserError as error:
+        return error
+
+
+def _contrast(image: Image.Image, mask: NDArray[np.bool_]) -> float:
+    grown = Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(_BAND))
+    around = np.asarray(grown).astype(bool) & ~mask
+    if not mask.any() or not around.any():
+        return float("nan")
+    grey = np.asarray(image.convert("L"), dtype=np.float64) / 255
+    return float(grey[mask].mean() - grey[around].mean())
+
+
+def _duplicates(dataset: LesionDataset, pairs: Pairs) -> tuple[list[tuple[str, str]], list[tuple[str, str, int]]]:
+    ids = dataset.ids()
+    exact, near = [], []
+    for first, second, bits in sorted(zip(*(part.tolist() for part in pairs), strict=True), key=lambda pair: pair[2]):
+        if bits == 0 and _same(dataset.picture(first), dataset.picture(second)):
+            exact.append((ids[first], ids[second]))
+        else:
+            near.append((ids[first], ids[second], bits))
+    return exact, near
+
+
+def _same(first: Image.Image, second: Image.Image) -> bool:
+    return first.size == second.size and first.tobytes() == second.tobytes()
+
+
+def _siblings(
+    dataset: LesionDataset,
+    strategy: str,
+    fractions: Fractions,
+    seed: int,
+    repeats: Sequence[int],
+    owners: list[str],
+    groups: str | Path | None,
+    cache_dir: str | Path | None,
+) -> list[int] | str:
+    counts = []
+    for repeat in repeats:
+        try:
+            split = make_split(strategy, dataset, fractions, seed, repeat, groups=groups, cache_dir=cache_dir)
+        except UserError as error:
+            return str(error)
+        counts.append(siblings_in_training(split, owners))
+    return counts

@@ -1,0 +1,67 @@
+"""The inspection in the terminal."""
+
+import numpy as np
+from rich.table import Table
+
+from lightning_seg.data.inspect.measure import Inspection
+
+QUANTILES = (0, 0.25, 0.5, 0.75, 1)
+
+
+def summary_rows(found: Inspection) -> list[tuple[str, str]]:
+    """What was found, as pairs of a label and its value in words."""
+    sizes = np.unique(found.sizes, axis=0)
+    smallest, largest = (found.sizes[index(found.sizes.prod(axis=1))] for index in (np.argmin, np.argmax))
+    size = f"{smallest[0]}x{smallest[1]}"
+    if len(sizes) > 1:
+        size += f" to {largest[0]}x{largest[1]}, {len(sizes)} different"
+    areas = " / ".join(f"{100 * area:.2g} %" for area in np.quantile(found.areas, QUANTILES))
+    contrast = found.contrasts[~np.isnan(found.contrasts)]
+    darker = f"{100 * (contrast < 0).mean():.0f} % of lesions are darker" if len(contrast) else "no lesions"
+    between = int(found.values[1:255].sum())
+    rows = [
+        ("Images", f"{len(found.ids):,}"),
+        ("Sizes", size),
+        ("Lesion area (min, quartiles, max)", areas),
+        (
+            "Contrast to surroundings",
+            f"median {np.median(np.abs(contrast)):.3f}; {darker}" if len(contrast) else darker,
+        ),
+        ("Without any lesion", f"{len(found.empty):,}"),
+        ("Mask pixels neither 0 nor 255", f"{between:,} ({100 * between / found.values.sum():.3g} %)"),
+        ("Unreadable or mismatched", f"{len(found.bad):,}"),
+    ]
+    if found.bad:
+        return [*rows, ("Duplicates", "not looked for before the bad files are put right")]
+    multiple = np.unique(found.groups, return_counts=True)[1]
+    return [
+        *rows,
+        ("Exact duplicates", f"{len(found.exact):,} pairs"),
+        (
+            "Near duplicates",
+            f"{len(found.near):,} pairs (at most {found.dataset.near_duplicate_bits} of 256 hash bits)",
+        ),
+        ("Images with a sibling", f"{multiple[multiple > 1].sum():,} in {(multiple > 1).sum():,} groups"),
+        *(
+            (
+                f"Test images with a sibling in training, {strategy}",
+                counts if isinstance(counts, str) else spell(counts),
+            )
+            for strategy, counts in found.siblings.items()
+        ),
+    ]
+
+
+def spell(counts: list[int]) -> str:
+    """Counts of several repeats, as one number if they are all the same."""
+    return str(counts[0]) if len(set(counts)) == 1 else ", ".join(map(str, counts))
+
+
+def summary_table(found: Inspection) -> Table:
+    """The rows as a table for the terminal."""
+    table = Table(title=found.dataset.name, show_header=False, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, value in summary_rows(found):
+        table.add_row(label, value)
+    return table
