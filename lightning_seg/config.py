@@ -86,8 +86,7 @@ def check(cfg: DictConfig) -> None:
         value: Any = OmegaConf.select(cfg, key)
         if not is_valid(value):
             raise UserError(f"{key}={value} is not valid: it must be {meaning}.")
-    fractions = cfg.data.fractions
-    shares = [fractions.train, fractions.val, fractions.test]
+    shares = [OmegaConf.select(cfg, f"data.fractions.{subset}") for subset in ("train", "val", "test")]
     if not all(_number(share) and share > 0 for share in shares) or abs(sum(shares) - 1) > 1e-9:
         raise UserError(
             f"data.fractions {' / '.join(map(str, shares))} are not valid: train, val and test must be positive "

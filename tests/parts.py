@@ -2,6 +2,8 @@
 
 import os
 import signal
+import weakref
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,8 @@ from torch import Tensor, nn
 class Tiny(nn.Sequential):
     """A network with batch normalisation and dropout, whose state and randomness must survive a restart."""
 
+    alive: ClassVar[weakref.WeakSet[nn.Module]] = weakref.WeakSet()
+
     def __init__(self, width: int) -> None:
         super().__init__(
             nn.Conv2d(3, width, 3, padding=1),
@@ -19,6 +23,7 @@ class Tiny(nn.Sequential):
             nn.Dropout2d(0.2),
             nn.Conv2d(width, 1, 1),
         )
+        self.alive.add(self)
 
 
 class Deadly(nn.Module):
@@ -34,3 +39,25 @@ class Deadly(nn.Module):
             if self.step == int(os.environ.get("DIE_AT_STEP", 0)):
                 os.kill(os.getpid(), signal.SIGKILL)
         return F.binary_cross_entropy_with_logits(logits, targets)
+
+
+class Failing(nn.BCEWithLogitsLoss):
+    """Cross-entropy that raises an error in the second epoch, unless the environment says ``REPAIRED``."""
+
+    step = 0
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        self.step += torch.is_grad_enabled()
+        if self.step == 3 and not os.environ.get("REPAIRED"):
+            raise self.error()
+        return super().forward(logits, targets)
+
+    def error(self) -> Exception:
+        return ArithmeticError("the loss cannot be computed")
+
+
+class Starving(Failing):
+    """The same for a device without memory."""
+
+    def error(self) -> Exception:
+        return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")

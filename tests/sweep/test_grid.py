@@ -1,0 +1,181 @@
+"""Grids: what is run, what is not, and that no run harms another."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
+from omegaconf import open_dict
+
+from lightning_seg.config import CONFIG_DIR
+from lightning_seg.runs.record import flatten
+from lightning_seg.sweep.cells import compose_cells, grid_axes
+from lightning_seg.sweep.grid import GridSweeper
+from tests.conftest import Train
+from tests.parts import Tiny
+
+STUDY = "multirun/default/synthetic/tiny"
+
+
+def results(directory: Path) -> dict[str, int]:
+    """When each run of a study was recorded."""
+    return {
+        path.parent.relative_to(directory).as_posix(): path.stat().st_mtime_ns
+        for path in directory.rglob("result.json")
+    }
+
+
+@pytest.mark.slow
+def test_failures_stay_alone(train: Train) -> None:
+    grid = ("-m", "loss=failing,starving,bce", "repeat=0,1")
+    first = train(*grid, code=1)
+    study = train.directory / STUDY
+    done = results(study)
+    assert sorted(done) == ["bce/repeat_0", "bce/repeat_1"]
+    for loss, reason in (
+        ("failing", "ArithmeticError: the loss cannot"),
+        ("starving", "OutOfMemoryError: CUDA out of"),
+    ):
+        for repeat in (0, 1):
+            error = (study / f"{loss}/repeat_{repeat}/error.txt").read_text()
+            assert "Traceback" in error and reason in error
+            assert f" {STUDY}/{loss}/repeat_{repeat} " in first.stdout
+    assert "2 ran, 4 failed" in first.stdout and "Traceback" not in first.stderr
+    assert not list(study.rglob("claim.json"))
+
+    # The same line runs what failed, and only that.
+    second = train(*grid, environment={"REPAIRED": "1"})
+    assert "4 ran, 2 skipped" in second.stdout
+    after = results(study)
+    assert len(after) == 6 and done.items() <= after.items()
+    assert not list(study.rglob("error.txt"))
+
+    # Once more it runs nothing, in less than no time since torch is not even imported.
+    third = train(*grid)
+    assert "6 skipped" in third.stdout and "0 to run" in third.stderr and results(study) == after
+
+    # Another configuration is refused before anything starts.
+    code, _, message = train.here(*grid, "data.batch_size=4", "study=default")
+    assert code == 2 and "data.batch_size was 8 and is now 4" in message and results(study) == after
+
+
+@pytest.mark.slow
+def test_nothing_of_a_run_stays_in_memory(train: Train) -> None:
+    before = set(Tiny.alive)
+    code, _, _ = train.here("-m", "loss=failing,bce,starving", "repeat=0")
+    assert code == 1
+    assert set(Tiny.alive) == before
+
+
+@pytest.mark.slow
+def test_five_repeats_unless_told_otherwise_and_no_weights_kept(train: Train) -> None:
+    code, out, _ = train.here("-m", "loss=bce", "trainer.max_epochs=1")
+    assert code == 0 and "5 ran" in out
+    study = train.directory / STUDY
+    assert sorted(results(study)) == [f"bce/repeat_{repeat}" for repeat in range(5)]
+    assert not list(study.rglob("*.safetensors"))
+    announced = json.loads((train.directory / "multirun/default/cells.json").read_text())
+    assert announced == [f"synthetic/tiny/bce/repeat_{repeat}" for repeat in range(5)]
+
+
+def test_runs_that_would_share_a_folder_are_refused(train: Train) -> None:
+    code, _, message = train.here("-m", "optimizer.lr=0.1,0.01", "repeat=0")
+    assert code == 2 and "optimizer.lr=0.01" in message and "study=" in message
+    code, _, message = train.here("-m", "loss=bce,bce", "repeat=0")
+    assert code == 2 and "the same values twice" in message
+    assert not (train.directory / "multirun").exists()
+
+
+# --- composition of the cells ---
+
+
+@pytest.fixture
+def sweeper():  # type: ignore[no-untyped-def]
+    """Makes sweepers of one configuration, as Hydra's main does."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+
+        def make(*fixed: str) -> GridSweeper:
+            made = GridSweeper.__new__(GridSweeper)
+            made.loader = loader
+            made.config = loader.load_configuration("config", list(fixed), run_mode=RunMode.MULTIRUN)
+            return made
+
+        yield make
+
+
+def axes(sweeper: GridSweeper, *arguments: str) -> list[list[tuple[str, ...]]]:
+    return grid_axes(OverridesParser.create(config_loader=sweeper.loader).parse_overrides(list(arguments)))
+
+
+def composed(sweeper: GridSweeper, overrides: tuple[str, ...]) -> dict[str, Any]:
+    """What a run with these arguments is given."""
+    cfg = sweeper.loader.load_sweep_config(sweeper.config, list(overrides))
+    with open_dict(cfg):
+        del cfg["hydra"]
+    return flatten(cfg)
+
+
+CHOICES = {
+    "dataset": "dataset=synthetic,wound,kvasir",
+    "dataset.count": "dataset.count=8,9",  # with dataset=synthetic alone
+    "model": "model=unet,colonsegnet",
+    "model.width": "model.width=32,64",
+    "model.name": "model.name='${loss.name}_${optimizer.lr}'",
+    "loss": "loss=iou,bce,iou_focal",
+    "loss.name": "loss.name='l${seed}'",
+    "optimizer": "optimizer=adam,sgd",
+    "optimizer.lr": "optimizer.lr=0.1,0.2",
+    "scheduler": "scheduler=none,cosine,plateau",
+    "trainer.max_epochs": "trainer.max_epochs=3,4",
+    "seed": "seed=1,2",
+    "data.batch_size": "data.batch_size=2,'${data.eval_batch_size}'",
+    "data.fractions": "data.fractions={train:0.6,val:0.2,test:0.2},{train:0.5,val:0.25,test:0.25}",
+    "+optimizer.weight_decay": "++optimizer.weight_decay=0.1,0.2",
+    "study": "study='s_${dataset.name}_${trainer.max_epochs}'",
+    "repeat": "repeat=1,2",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("draw", range(5))
+def test_cells_are_what_composing_each_in_full_would_give(sweeper, draw: int) -> None:  # type: ignore[no-untyped-def]
+    made = sweeper()
+    random_choices = random.Random(draw)
+    keys = random_choices.sample(sorted(CHOICES), 5)
+    if "dataset.count" in keys:
+        keys = [key for key in keys if key != "dataset"]
+    grid = axes(made, *(CHOICES[key] for key in keys))
+    cells = list(compose_cells(grid, made._compose))
+    assert len({cell.overrides for cell in cells}) == len(cells)
+    for cell in random_choices.sample(cells, min(len(cells), 8)):
+        assert cell.config == composed(made, cell.overrides), cell.overrides
+
+
+@pytest.mark.slow
+def test_the_whole_study(sweeper) -> None:  # type: ignore[no-untyped-def]
+    made = sweeper("experiment=paper")
+    params = made.config.hydra.sweeper.params
+    grid = axes(made, *(f"{key}={value}" for key, value in params.items()))
+    cells = list(compose_cells(grid, made._compose))
+    assert len({cell.directory for cell in cells}) == 3600
+    assert [cell.config["repeat"] for cell in cells] == [repeat for repeat in range(5) for _ in range(720)]
+    for cell in random.Random(0).sample(cells, 8):
+        assert cell.config == composed(made, cell.overrides)
+
+
+def test_axes(sweeper) -> None:  # type: ignore[no-untyped-def]
+    made = sweeper()
+    grid = axes(made, "repeat=0,1,2", "loss=iou,bce", "model=unet,colonsegnet", "model.width=4,8", "repeat=3", "seed=7")
+    assert grid == [
+        [("repeat=3",)],  # the last one counts
+        [("loss=iou",), ("loss=bce",)],
+        [(f"model={name}", f"model.width={width}") for name in ("unet", "colonsegnet") for width in (4, 8)],
+        [("seed=7",)],
+    ]
