@@ -114,6 +114,7 @@ def _figures(found: Inspection) -> list[dict[str, str]]:
     axes.bar(np.arange(256), found.values, width=1, color=_COLOUR)
     axes.axvline(127.5, color="grey", linewidth=0.8, linestyle="--")
     axes.set_yscale("log")
+    axes.set_ylim(0.5, None)
     add("Mask values before thresholding; from the dashed line on they count as lesion", axes)
     return figures
 

@@ -1,0 +1,111 @@
+"""What ``inspect`` finds, on data whose oddities are known."""
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner, Result
+
+from lightning_seg.data import commands
+from lightning_seg.data.folder import Folder
+from lightning_seg.data.inspect import Inspection, inspect_dataset, summary_table, write_page
+from lightning_seg.data.inspect.page import outlined
+from lightning_seg.data.split import Fractions
+from lightning_seg.data.synthetic import Synthetic
+from lightning_seg.data.wound import Wound
+from lightning_seg.errors import UserError
+from tests.data import make_layouts as layouts
+
+SHARES = Fractions(0.6, 0.2, 0.2)
+
+
+@pytest.fixture
+def found(tmp_path: Path) -> Inspection:
+    layouts.wound(tmp_path)
+    return inspect_dataset(Wound(tmp_path), SHARES, 42, range(3))
+
+
+def test_measures(found: Inspection) -> None:
+    assert len(found.ids) == 8 and (found.sizes == 64).all() and not found.bad
+    assert found.empty == ["0033"]
+    assert np.isnan(found.contrasts[found.ids.index("0033")])
+    assert found.areas.max() == pytest.approx(np.pi * 0.18**2, rel=0.05)
+    assert (np.nan_to_num(found.contrasts, nan=1) > 0).all()  # the lesions' green is a brighter grey than the red
+    assert found.values[32] == 16 and found.values.sum() == 8 * 64 * 64 == found.values[[0, 32, 255]].sum()
+    assert found.exact == [("0022", "0066")]
+
+
+def test_siblings_across_splits(found: Inspection) -> None:
+    assert found.siblings["grouped"] == [0, 0, 0]
+    counts = found.siblings["official"]
+    assert isinstance(counts, list) and max(counts) == 1  # 0066 is tested, its twin 0022 is in training or validation
+    table = Console(width=120, file=io.StringIO())
+    table.print(summary_table(found))
+    assert isinstance(table.file, io.StringIO) and "Images with a sibling" in table.file.getvalue()
+
+
+def test_bad_files_are_listed_and_the_rest_is_shown(tmp_path: Path) -> None:
+    layouts.wound(tmp_path)
+    dataset = Wound(tmp_path)
+    dataset.samples[0].image.write_bytes(b"no image")
+    layouts.save(np.zeros((9, 9), np.uint8), dataset.samples[1].masks[0])
+    found = inspect_dataset(dataset, SHARES, 42, range(1))
+    assert len(found.ids) == 6 and len(found.bad) == 2
+    assert "cannot be read" in found.bad[0] and "is 9x9 but its image" in found.bad[1]
+    write_page(found, tmp_path / "page.html")
+    assert "is 9x9 but its image" in (tmp_path / "page.html").read_text()
+    for sample in dataset.samples:
+        sample.image.write_bytes(b"no image")
+    with pytest.raises(UserError, match="none of its 8 images can be read"):
+        inspect_dataset(dataset, SHARES, 42, range(1))
+
+
+def test_the_page_needs_nothing_else_and_escapes_names(tmp_path: Path) -> None:
+    layouts.kvasir(tmp_path / "kvasir")
+    root = tmp_path / "mine"
+    for kind in ("images", "masks"):
+        shutil.copytree(tmp_path / "kvasir" / "Kvasir-SEG" / kind, root / kind)
+        victim = next((root / kind).iterdir())
+        for copy in ("<img src=x onerror=alert(1)>", "twin"):
+            shutil.copy(root / kind / "cju0qkwl35piu0993l0dewei3.jpg", victim.with_name(f"{copy}.jpg"))
+    found = inspect_dataset(Folder(root, "<b>mine</b>"), SHARES, 42, range(1))
+    write_page(found, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<b>mine" not in page and "<img src=x" not in page and "&lt;img src=x" in page
+    assert page.count("equal pixels") == 3
+    for needed_elsewhere in ('src="http', "<script", "<link", "@import", "url(http"):
+        assert needed_elsewhere not in page
+    assert page.count("data:image/webp") == 7 + 2 * 3 and page.count("<svg") == 4
+
+
+def test_the_outline_lies_outside_the_mask() -> None:
+    image, mask = layouts.lesion(1, 40, 40)
+    drawn = np.asarray(outlined(image, mask))
+    changed = (drawn != image).any(axis=2)
+    assert changed.any() and not (changed & mask).any()
+
+
+def run_cli(*arguments: object) -> Result:
+    app = typer.Typer()
+    app.command()(commands.inspect)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_command_on_a_dataset_and_on_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts.kvasir(tmp_path / "data" / "kvasir")
+    monkeypatch.chdir(tmp_path)
+    assert run_cli("kvasir").exit_code == 0
+    assert "Kvasir-SEG" in (tmp_path / "inspect" / "kvasir.html").read_text()
+    result = run_cli("data/kvasir/Kvasir-SEG", "--output", tmp_path / "mine.html")
+    assert result.exit_code == 0 and "Lesion area" in result.output and (tmp_path / "mine.html").is_file()
+    assert "choose one of" in str(run_cli("kvasr").exception)
+
+
+def test_datasets_without_files(tmp_path: Path) -> None:
+    found = inspect_dataset(Synthetic(count=12), SHARES, 42, range(1))
+    write_page(found, tmp_path / "page.html")
+    assert len(found.ids) == 12 and "official" not in found.siblings
