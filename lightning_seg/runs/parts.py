@@ -1,5 +1,7 @@
 """The three parts of a run, made from its configuration."""
 
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,10 @@ from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Fractions
 from lightning_seg.module import SegmentationModule
 from lightning_seg.speed import apply_switches
+
+logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its banner, once a run
+warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")  # deprecations inside Lightning
+warnings.filterwarnings("ignore", message="The number of training batches")  # nothing is logged by steps
 
 
 def make_data(cfg: DictConfig) -> LesionDataModule:

@@ -7,7 +7,6 @@ import os
 import platform
 import time
 import traceback
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -53,9 +52,6 @@ from lightning_seg.sweep.devices import take_gpu
 from lightning_seg.sweep.position import position
 
 log = logging.getLogger(__name__)
-logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its banner, once a run
-warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")  # deprecations inside Lightning
-warnings.filterwarnings("ignore", message="The number of training batches")  # nothing is logged by steps
 WEIGHTS = "weights.safetensors"
 
 
