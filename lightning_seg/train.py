@@ -2,6 +2,7 @@
 
 import os
 import sys
+import warnings
 from typing import NoReturn
 
 import hydra
@@ -15,6 +16,8 @@ from lightning_seg.config import CONFIG_DIR, explain
 from lightning_seg.errors import UserError
 from lightning_seg.runs.stop import INTERRUPTED, StoppedError
 
+# The preset `hydra/launcher=ray` shares its name with the plugin's own configuration, on purpose.
+warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against")
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing in its own way and exiting
 
 
@@ -48,7 +51,7 @@ def _fail(error: Exception) -> NoReturn:
         raise error
     if isinstance(error, BrokenPipeError):  # `| head` has read enough
         os._exit(1)
-    if isinstance(error, HydraException | OmegaConfBaseException):
+    if isinstance(error, HydraException | OmegaConfBaseException) or "Unknown plugin class" in str(error):
         sentence = explain(error)
     elif isinstance(error, StoppedError):
         print(error, file=sys.stderr)

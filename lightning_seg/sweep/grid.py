@@ -23,7 +23,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from lightning_seg.config import check
 from lightning_seg.errors import UserError
@@ -157,13 +157,15 @@ class GridSweeper(Sweeper):
                 break
             except Exception as error:
                 # A killed worker takes a parallel launcher's whole batch with it: the rest is launched again.
-                log.error("the launcher gave up: %s: %s", type(error).__name__, error)
+                log.error("the launcher gave up (%s: %s)", type(error).__name__, error)
                 untouched = [
                     cell
                     for cell in todo
                     if self._outcome(cell, True) is Outcome.FAILED and not last_error(cell.directory)
                 ]
-                todo = untouched if len(untouched) < len(todo) else []
+                if len(untouched) == len(todo):
+                    raise UserError(f"The launcher started no run: {type(error).__name__}: {error}") from error
+                todo = untouched
         return {cell.directory: self._outcome(cell, cell in launched) for cell in batch}
 
     def _outcome(self, cell: Cell, launched: bool) -> Outcome:
@@ -239,7 +241,9 @@ def _print_summary(outcomes: dict[Path, Outcome], cells: int) -> None:
     console = Console()
     failed = [directory for directory, outcome in outcomes.items() if outcome is Outcome.FAILED]
     if failed:
-        table = Table("failed run", "reason", title="Failures")
+        # Folders are there to be copied, so reasons wrap first.
+        folders = Column("failed run", min_width=max(len(str(directory)) for directory in failed))
+        table = Table(folders, "reason", title="Failures")
         for directory in failed:
             table.add_row(str(directory), last_error(directory) or "ended without a word (killed?)")
         console.print(table)
