@@ -36,8 +36,8 @@ class Study:
     Attributes:
         directory: the study's folder.
         runs: one row a run: dataset, model, loss, repeat, status (finished, diverged, failed, running, missing or
-            unreadable), collapse ("", "background" or "lesion"), test_dice, ..., seconds_fit, ..., settings (hash of what a fair
-            comparison holds fixed), path.
+            unreadable), collapse ("", "background" or "lesion"), test_dice, ..., seconds_fit, ..., settings (hash of
+            what a fair comparison holds fixed), path.
         images: one row a test image of a run: the keys, id, tp, fp, fn, tn (pixels), dice, iou, precision, recall.
         problems: sentences on records that could not be read or do not agree with themselves.
         differences: sentences on settings that differ within a dataset x model cell.

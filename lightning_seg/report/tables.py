@@ -31,7 +31,7 @@ class Table:
         title, caption: plain text.
         data: unrounded values; all columns are shown, the index is not.
         digits: column -> digits after the point in the page and in LaTeX (4 where absent).
-        best: columns in which the largest value is marked.
+        places: place (1 to 3, else 0) of the cells that are shaded, with the columns of ``data``; None for none.
     """
 
     name: str
@@ -39,7 +39,12 @@ class Table:
     caption: str
     data: pd.DataFrame
     digits: dict[str, int]
-    best: tuple[str, ...] = ()
+    places: pd.DataFrame | None = None
+
+    @property
+    def rows(self) -> list[list[object]]:
+        """The cells, row by row, as Python's own numbers and texts."""
+        return self.data.astype(object).to_numpy().tolist()
 
     def shown(self, column: str, value: object) -> str:
         """A cell as text."""
@@ -72,7 +77,7 @@ def latex(table: Table) -> str:
         f"    {' & '.join(escape_tex(str(column)) for column in columns)} \\\\",
         "    \\midrule",
     ]
-    for values in table.data.astype(object).to_numpy().tolist():
+    for values in table.rows:
         cells = [escape_tex(table.shown(column, value)) for column, value in zip(columns, values, strict=True)]
         lines.append(f"    {' & '.join(cells)} \\\\")
     return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""])
@@ -87,7 +92,7 @@ def study_tables(analysis: Analysis) -> dict[str, Table]:
     """All tables of a study's report, by name."""
     tables = [_coverage(analysis.coverage), _trouble(analysis.trouble)]
     if analysis.certainty:
-        tables.append(_overall(analysis.overall))
+        tables.append(overall_table(analysis.overall))
         tables += certainty_tables(analysis.certainty, analysis.rope)
     if analysis.by_dataset:
         tables.append(ranking_table(analysis.by_dataset, "dataset", dataset_name))
@@ -150,7 +155,12 @@ def ranking_table(ranking: Ranking, level: str, row_name: Callable[[str], str]) 
     data.insert(0, level.capitalize(), [row_name(str(row)) for row in ranking.means.index])
     data.loc[len(data)] = ["Ranking score", *ranking.score[order]]
     caption = "Mean Dice; below, the sum of 3, 2 and 1 points for the first three of each row."
-    return Table(f"{level}_by_loss", f"{level.capitalize()}s x losses", caption, data, {})
+    places = data.iloc[:-1, 1:].astype(float).rank(axis=1, ascending=False, method="min")
+    return Table(f"{level}_by_loss", f"{level.capitalize()}s x losses", caption, data, {}, _first_three(places))
+
+
+def _first_three(places: pd.DataFrame) -> pd.DataFrame:
+    return places.where(places <= 3, 0).fillna(0).astype(int)
 
 
 def _losses(certainty: Certainty, suffix: str) -> Table:
@@ -198,12 +208,14 @@ def _omnibus(certainty: Certainty, suffix: str) -> Table:
     return Table(f"tests{suffix}", "Overall tests", "Whether any loss differs from the others.", data, {})
 
 
-def _overall(means: pd.DataFrame) -> Table:
+def overall_table(means: pd.DataFrame) -> Table:
+    """Fig. 2A in numbers."""
     data = means.T.sort_values("dice", ascending=False)
     data.insert(0, "Loss", [loss_name(str(loss)) for loss in data.index])
     data = data.rename(columns=METRIC_NAMES).reset_index(drop=True)
-    caption = "Mean over blocks; the best of each metric is marked."
-    return Table("overall", "Overall means", caption, data, {}, best=tuple(METRIC_NAMES.values()))
+    caption = "Mean over blocks; the first three of each metric are shaded."
+    places = data.drop(columns="Loss").rank(ascending=False, method="min")
+    return Table("overall", "Overall means", caption, data, {}, _first_three(places))
 
 
 def _coverage(coverage: pd.DataFrame) -> Table:

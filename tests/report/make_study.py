@@ -113,7 +113,7 @@ def write_run(
         "model": {"name": model},
         "loss": {"name": loss},
         "repeat": repeat,
-        "seed": 42 + repeat,
+        "seed": 42,
         "trainer": {"max_epochs": 200, "batch_size": 8},
         **(config or {}),
     }
@@ -125,7 +125,7 @@ def write_run(
         "repeat": repeat,
         "fingerprint": f"{hash((dataset, model, loss, repeat)) & 0xFFFFFFFF:08x}",
         "config": settings,
-        "seed": 42 + repeat,
+        "seed": 42,
         "versions": {"lightning_seg": version, "torch": "2.6.0"},
         "device": "cpu",
         "parameters": 1_000_000 * (1 + len(model)),

@@ -1,0 +1,139 @@
+"""Builds a report's folder: page, figures, tables and tidy data."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning_seg.files import write_text
+from lightning_seg.report.analysis import Analysis, analyse, analyse_rows
+from lightning_seg.report.answer import ROPE
+from lightning_seg.report.bootstrap import DRAWS
+from lightning_seg.report.figures import certainty as certainty_figures
+from lightning_seg.report.figures import paper, reasons
+from lightning_seg.report.figures.style import Figure
+from lightning_seg.report.figures.style import save as save_figure
+from lightning_seg.report.names import dataset_name, model_name
+from lightning_seg.report.page import published_page, study_page
+from lightning_seg.report.published import load_published
+from lightning_seg.report.ranking import rank
+from lightning_seg.report.records import load_study, write_tables
+from lightning_seg.report.tables import Table, certainty_tables, overall_table, ranking_table, study_tables
+from lightning_seg.report.tables import save as save_table
+
+
+def build_report(
+    study_dir: Path,
+    output_dir: Path | None = None,
+    draws: int = DRAWS,
+    rope: float = ROPE,
+    seed: int = 0,
+    refresh: int | None = None,
+) -> Path:
+    """Read a study's records and write its report.
+
+    Args:
+        study_dir: the study's folder.
+        output_dir: the report's folder; by default ``report`` in the study's.
+        draws: bootstrap draws.
+        rope: difference that matters, in Dice (0-1).
+        seed: of the resampling.
+        refresh: seconds after which the page loads itself again; None for never.
+
+    Returns:
+        path of ``index.html``.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    study = load_study(study_dir)
+    output_dir = output_dir or study_dir / "report"
+    output_dir.mkdir(parents=True, exist_ok=True)
+    write_tables(study, output_dir)
+    analysis = analyse(study, draws, rope, seed)
+    tables = study_tables(analysis)
+    return _write(
+        output_dir, study_figures(analysis), tables, lambda drawn: study_page(analysis, drawn, tables, refresh)
+    )
+
+
+def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = ROPE) -> Path:
+    """Write the report of the published tables; returns the path of ``index.html``."""
+    published = load_published()
+    by_dataset = rank(published.by_dataset, published.dataset_order)
+    by_model = rank(published.by_model, published.model_order)
+    certainties = []
+    for level, table in (("models", published.by_model), ("datasets", published.by_dataset)):
+        scope = f"{len(table)} {level}"
+        certainties.append((f"_{level}", f"Over {scope}", analyse_rows(table, scope, draws, rope)))
+        without = analyse_rows(table.drop(columns="focal"), scope, draws, rope)
+        certainties.append((f"_{level}_without_focal", f"Over {scope}, without Focal", without))
+    shown = [
+        overall_table(published.overall),
+        ranking_table(by_dataset, "dataset", dataset_name),
+        ranking_table(by_model, "model", model_name),
+    ]
+    figures = [
+        paper.overall_bars(published.overall),
+        paper.by_dataset_table(by_dataset),
+        paper.by_model_table(by_model),
+    ]
+    for suffix, _, found in certainties:
+        shown += certainty_tables(found, rope, suffix)
+        figures.append(certainty_figures.critical_differences(found.verdict.omnibus, f"critical_difference{suffix}"))
+    tables = {table.name: table for table in shown}
+    output_dir.mkdir(parents=True, exist_ok=True)
+    return _write(
+        output_dir,
+        figures,
+        tables,
+        lambda drawn: published_page(by_dataset, by_model, certainties, drawn, tables),
+    )
+
+
+def study_figures(analysis: Analysis) -> list[Figure]:
+    """All figures that the study's records allow."""
+    figures = []
+    certainty = analysis.certainty
+    if analysis.cases:
+        losses = certainty.verdict.losses if certainty else analysis.comparison.losses
+        counts = analysis.ranking["dataset"].astype(str).value_counts().to_dict()
+        figures.append(paper.examples(analysis.cases, counts))
+        figures += [paper.case_grid(analysis.cases, losses, threshold) for threshold in ("sigmoid", "mean")]
+    if certainty and analysis.by_dataset and analysis.by_model:
+        figures.append(paper.overall_bars(analysis.overall))
+        figures += [paper.by_dataset_table(analysis.by_dataset), paper.by_model_table(analysis.by_model)]
+    if certainty and len(certainty.verdict.losses) > 1:
+        if certainty.verdict.omnibus.units > 1:
+            figures.append(certainty_figures.critical_differences(certainty.verdict.omnibus))
+        figures.append(certainty_figures.pair_map(certainty))
+        if certainty.drawn is not None:
+            figures.append(certainty_figures.intervals(certainty.drawn, certainty.verdict))
+            figures.append(certainty_figures.stability(certainty.drawn))
+    if analysis.variance is not None:
+        figures.append(certainty_figures.variance(analysis.variance))
+    if len(analysis.by_size):
+        figures.append(reasons.along(analysis.by_size, "size"))
+    if len(analysis.by_contrast):
+        figures.append(reasons.along(analysis.by_contrast, "contrast"))
+    if len(analysis.failures):
+        figures.append(reasons.failure_rates(analysis.failures))
+    if len(analysis.calibration):
+        figures.append(reasons.reliability(analysis.calibration, len(analysis.cases)))
+    if len(analysis.curves):
+        figures.append(reasons.curves(analysis.curves))
+    if len(analysis.costs):
+        figures.append(reasons.cost_and_accuracy(analysis.costs))
+    return figures
+
+
+def _write(
+    output_dir: Path,
+    figures: list[Figure],
+    tables: dict[str, Table],
+    page: Callable[[dict[str, tuple[Figure, str]]], str],
+) -> Path:
+    drawn = {figure.name: (figure, save_figure(figure, output_dir / "figures")) for figure in figures}
+    for table in tables.values():
+        save_table(table, output_dir / "tables")
+    index = output_dir / "index.html"
+    write_text(index, page(drawn))
+    return index

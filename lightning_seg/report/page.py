@@ -1,0 +1,160 @@
+"""The report's page: one HTML file that needs nothing else."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+import lightning_seg
+from lightning_seg.report.analysis import Analysis, Certainty
+from lightning_seg.report.answer import scope_of
+from lightning_seg.report.figures.style import Figure
+from lightning_seg.report.names import METRIC_NAMES, METRICS, dataset_name, loss_name, model_name
+from lightning_seg.report.pictures import gallery
+from lightning_seg.report.published import CITATION
+from lightning_seg.report.ranking import Ranking
+from lightning_seg.report.tables import Table
+
+Drawn = Mapping[str, tuple[Figure, str]]
+
+
+def study_page(analysis: Analysis, figures: Drawn, tables: Mapping[str, Table], refresh: int | None = None) -> str:
+    """The page of a study.
+
+    Args:
+        figures: name -> figure and its SVG for the page.
+        refresh: seconds after which the page loads itself again; None for never.
+    """
+    pairs = analysis.comparison.pairs["dice"]
+    losses = analysis.certainty.verdict.losses if analysis.certainty else analysis.comparison.losses
+    runs = analysis.study.runs
+    return _render(
+        "study.html",
+        title=f"Study {analysis.study.name}",
+        scope=scope_of(pairs) if len(pairs) else "nothing to compare yet",
+        analysis=analysis,
+        figures=figures,
+        tables=tables,
+        gallery=gallery(analysis.cases, losses),
+        ties=_ties(analysis.by_dataset, analysis.by_model),
+        facts=_facts(runs),
+        embedded=_embedded({"cells": _cells(analysis), "runs": _runs(runs), "metrics": METRIC_NAMES}),
+        refresh=refresh,
+    )
+
+
+def published_page(
+    by_dataset: Ranking,
+    by_model: Ranking,
+    certainties: Sequence[tuple[str, str, Certainty]],
+    figures: Drawn,
+    tables: Mapping[str, Table],
+) -> str:
+    """The page of the published tables.
+
+    Args:
+        certainties: (suffix of its figures and tables, heading, results) of every tested table.
+    """
+    return _render(
+        "published.html",
+        title="The published tables",
+        scope="6 datasets x 12 models x 10 losses, as printed",
+        by_dataset=by_dataset,
+        by_model=by_model,
+        certainties=certainties,
+        figures=figures,
+        tables=tables,
+        ties=_ties(by_dataset, by_model),
+        embedded=_embedded({}),
+        refresh=None,
+    )
+
+
+def _render(template: str, **context: Any) -> str:
+    environment = Environment(
+        loader=PackageLoader("lightning_seg.report", "web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"loss": loss_name, "dataset": dataset_name, "model": model_name, "exact": _exact}
+    web = resources.files("lightning_seg.report").joinpath("web")
+    return environment.get_template(template).render(
+        style=Markup(web.joinpath("page.css").read_text(encoding="utf-8")),
+        script=Markup(web.joinpath("page.js").read_text(encoding="utf-8")),
+        version=lightning_seg.__version__,
+        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        citation=CITATION,
+        **context,
+    )
+
+
+def _embedded(data: Mapping[str, Any]) -> Markup:
+    """JSON that may stand in a script element whatever texts it holds."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def _exact(value: Any) -> str:
+    """A number in full, for sorting and for hovering."""
+    return repr(float(value)) if isinstance(value, int | float) and not isinstance(value, bool) else ""
+
+
+def _cells(analysis: Analysis) -> list[list[Any]]:
+    """(dataset, model, loss, repeats, the four metrics, standard deviation of Dice over repeats) of compared cells."""
+    pairs = analysis.comparison.pairs
+    if pairs["dice"].empty:
+        return []
+    groups = {metric: pairs[metric].groupby(level=["dataset", "model"], observed=True) for metric in METRICS}
+    means = {metric: group.mean() for metric, group in groups.items()}
+    spread, sizes = groups["dice"].std(), groups["dice"].size()
+    rows = []
+    for dataset, model in means["dice"].index:
+        for loss in means["dice"].columns:
+            values = [_short(means[metric].at[(dataset, model), loss]) for metric in METRICS]
+            deviation = _short(spread.at[(dataset, model), loss])
+            names = [dataset_name(dataset), model_name(model), loss_name(loss)]
+            rows.append([*names, int(sizes.at[(dataset, model)]), *values, deviation])
+    return rows
+
+
+def _runs(runs: pd.DataFrame) -> list[list[Any]]:
+    columns = ["dataset", "model", "loss", "repeat", "status", "collapse", *(f"test_{m}" for m in METRICS)]
+    columns += ["epochs", "seconds_fit", "error"]
+    rows = []
+    for dataset, model, loss, repeat, status, collapse, *numbers, error in runs[columns].astype(object).to_numpy():
+        state = f"{status}, all {collapse}" if collapse else status
+        row = [dataset_name(dataset), model_name(model), loss_name(loss), int(repeat), state]
+        rows.append([*row, *(_short(number) for number in numbers), str(error)])
+    return rows
+
+
+def _short(number: Any) -> float | None:
+    return None if pd.isna(number) else round(float(number), 6)
+
+
+def _facts(runs: pd.DataFrame) -> dict[str, list[tuple[str, int]]]:
+    """Versions and devices of the records with how many runs they made."""
+    facts = {}
+    for name, column in (("Versions", "versions"), ("Devices", "device")):
+        counts = runs[column].dropna().value_counts()
+        facts[name] = [(_readable(str(value)), int(count)) for value, count in counts.items()]
+    return facts
+
+
+def _readable(text: str) -> str:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return text
+    return ", ".join(f"{key} {value}" for key, value in found.items() if value) if isinstance(found, dict) else text
+
+
+def _ties(*rankings: Ranking | None) -> list[str]:
+    return [tie for ranking in rankings if ranking for tie in ranking.ties]
