@@ -67,3 +67,30 @@ def _skip(console: Console, sentence: str) -> None:
 def _progress(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def models(
+    names: Annotated[list[str] | None, typer.Argument(help="Which; by default all, your own included.")] = None,
+    time: Annotated[bool, typer.Option("--time", help="Time one image on this CPU, too; builds each network.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+) -> None:
+    """List the networks: paper, encoder, parameters, cost and licence of the weights they start from."""
+    from lightning_seg.inference import catalogue
+
+    entries = [catalogue.measure(name, timed=time) for name in names or catalogue.model_names()]
+    if markdown:
+        typer.echo(catalogue.as_markdown(entries), nl=False)
+    else:
+        Console().print(catalogue.as_table(entries))
+
+
+def new(
+    kind: Annotated[str, typer.Argument(help="loss, model or dataset.")],
+    name: Annotated[str, typer.Argument(help="Lower case letters, digits and underscores.")],
+) -> None:
+    """Write a loss, model or dataset of your own into this folder: class, configuration and a test that passes."""
+    from lightning_seg.inference.scaffold import new_part
+
+    for path in new_part(kind, name, Path()):
+        typer.echo(f"wrote {path}")
+    typer.echo(f"Try it: python -m pytest tests/test_{name}.py\nUse it: lightning-seg train {kind}={name}")

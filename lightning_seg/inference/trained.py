@@ -109,7 +109,7 @@ def load_run(weights: Path) -> TrainedRun:
         raise UserError(
             f"{weights} cannot be read as weights: it is damaged or no safetensors file ({error})."
         ) from error
-    model = build_nameless(_untrained(config.model), "model")
+    model = build_nameless(without_weights(config.model), "model")
     if misfit := _misfit(model.state_dict(), state):
         trained_with = record.get("versions", {}).get("lightning-seg")
         raise UserError(
@@ -122,7 +122,7 @@ def load_run(weights: Path) -> TrainedRun:
     return TrainedRun(weights.parent, record, config, model.eval(), preparation)
 
 
-def _untrained(model: DictConfig) -> DictConfig:
+def without_weights(model: DictConfig) -> DictConfig:
     """The network's configuration without the encoder's weights, which the run's own replace."""
     model = model.copy()
     if "pretrained" in model:
