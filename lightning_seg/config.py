@@ -135,11 +135,19 @@ def explain(error: Exception) -> str:
 
 def _unknown_key(key: str) -> str:
     known = _known_keys()
-    parent = key.rpartition(".")[0]
-    siblings = sorted({name for name in known if name.rpartition(".")[0] == parent})
-    near = difflib.get_close_matches(key, known, n=1)
-    where = f"keys of {parent} are" if parent else "keys are"
-    hint = f"did you mean {near[0]}?" if near else f"valid {where} {', '.join(siblings)}."
+    parent, _, name = key.rpartition(".")
+    siblings = {
+        known_key.rpartition(".")[2]: known_key for known_key in known if known_key.rpartition(".")[0] == parent
+    }
+    near = (
+        [siblings[similar] for similar in difflib.get_close_matches(name, siblings, n=1)]
+        or [known_key for known_key in known if known_key.endswith(f".{name}")]  # in another group
+        or difflib.get_close_matches(key, known, n=1, cutoff=0.85)
+    )
+    where = f"keys of {parent} are" if siblings and parent else "keys are"
+    hint = f"did you mean {near[0]}?" if near else f"valid {where} {', '.join(sorted(siblings or known))}."
+    if "_target_" in siblings:
+        hint += f" What else {parent} takes is added by +{key}=... ."
     return f"There is no configuration key {key!r}; {hint}"
 
 
@@ -156,5 +164,8 @@ def _known_keys() -> list[str]:
             if isinstance(child, DictConfig) and not child._is_none():
                 walk(child, f"{prefix}{name}.")
 
-    walk(compose_config(choices), "")
+    try:
+        walk(compose_config(choices), "")
+    except UserError:  # choices from a --config-dir
+        walk(compose_config([]), "")
     return keys
