@@ -7,7 +7,10 @@ from typing import Annotated
 
 import typer
 
+from lightning_seg.data.commands import inspect, prepare
 from lightning_seg.errors import UserError
+from lightning_seg.inference.commands import evaluate, models, new, predict
+from lightning_seg.report.command import report
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +41,10 @@ def status(study: StudyArgument = "default", output_dir: OutputOption = Path("mu
     from lightning_seg.status import print_status
 
     print_status(output_dir / study)
+
+
+for command in (prepare, inspect, report, predict, evaluate, models, new):
+    app.command()(command)
 
 
 def main() -> None:
