@@ -13,9 +13,16 @@ from lightning_seg.models.base import SegmentationModel
 from lightning_seg.models.encoders import check_variant, create_encoder
 
 
-def depthwise(channels: int, kernel_size: int) -> nn.Conv2d:
+class DepthwiseConv(nn.Conv2d):
     """A "same" convolution of each channel by itself."""
-    return nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False)
+
+    def __init__(self, channels: int, kernel_size: int) -> None:
+        super().__init__(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        if self.kernel_size == (1, 1):  # a factor for each channel; as a convolution, CPUs loop over the groups
+            return features * self.weight.view(1, -1, 1, 1)
+        return super().forward(features)
 
 
 class ChannelAttention(nn.Module):
@@ -27,7 +34,7 @@ class ChannelAttention(nn.Module):
         self.expand = nn.Conv2d(channels // reduction, channels, kernel_size=1, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        mean, maximum = features.mean(dim=(2, 3), keepdim=True), features.amax(dim=(2, 3), keepdim=True)
+        mean, maximum = F.adaptive_avg_pool2d(features, 1), F.adaptive_max_pool2d(features, 1)
         # Both pass the same two layers before they are added; the second is linear, so one pass of it will do.
         hidden = F.relu(self.squeeze(mean)) + F.relu(self.squeeze(maximum))
         return features * self.expand(hidden).sigmoid()
@@ -41,8 +48,8 @@ class SpatialAttention(nn.Module):
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
 
     def forward(self, features: Tensor) -> Tensor:
-        summary = torch.cat((features.mean(dim=1, keepdim=True), features.amax(dim=1, keepdim=True)), dim=1)
-        return features * self.conv(summary).sigmoid()
+        mean, maximum = features.mean(dim=1, keepdim=True), features.max(dim=1, keepdim=True).values
+        return features * self.conv(torch.cat((mean, maximum), dim=1)).sigmoid()
 
 
 class MultiScaleConv(nn.Module):
@@ -56,7 +63,7 @@ class MultiScaleConv(nn.Module):
             nn.Conv2d(channels, width, kernel_size=1, bias=False), nn.BatchNorm2d(width), nn.ReLU6(inplace=True)
         )
         self.scales = nn.ModuleList(
-            nn.Sequential(depthwise(width, size), nn.BatchNorm2d(width), nn.ReLU6(inplace=True))
+            nn.Sequential(DepthwiseConv(width, size), nn.BatchNorm2d(width), nn.ReLU6(inplace=True))
             for size in kernel_sizes
         )
         self.narrow = nn.Conv2d(width, channels, kernel_size=1, bias=False)
@@ -77,7 +84,7 @@ class Up(nn.Sequential):
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(
             nn.Upsample(scale_factor=2, mode="nearest"),
-            depthwise(in_channels, kernel_size=3),
+            DepthwiseConv(in_channels, kernel_size=3),
             nn.BatchNorm2d(in_channels),
             nn.ReLU(inplace=True),
             nn.Conv2d(in_channels, out_channels, kernel_size=1),
