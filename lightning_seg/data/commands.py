@@ -1,6 +1,8 @@
 """The commands that deal with data: ``prepare`` and ``inspect``."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -41,19 +43,31 @@ def prepare(
     if given is not None and len(sources) > 1:
         raise UserError("--from goes with one dataset (or the two breast sets, which come in one archive).")
     console = Console(stderr=True)
-    logging.getLogger("lightning_seg.data.dataset").setLevel(logging.ERROR)  # what is missing is told below
     check = partial(open_cache, size=image_size, directory=data_dir / "cache") if cache else None
     failed = []
-    for source in sources.values():
-        try:
-            prepare_source(source, data_dir, given, console, check)
-        except UserError as error:
-            if len(sources) == 1:
-                raise
-            console.print(f"[red]{source.name}[/]: {escape(str(error))}", highlight=False)
-            failed.append(source.name)
+    with _without_warnings_of_parts():
+        for source in sources.values():
+            try:
+                prepare_source(source, data_dir, given, console, check)
+            except UserError as error:
+                if len(sources) == 1:
+                    raise
+                console.print(f"[red]{source.name}[/]: {escape(str(error))}", highlight=False)
+                failed.append(source.name)
     if failed:
         raise UserError(f"{len(failed)} of {len(sources)} could not be prepared: {', '.join(failed)}.")
+
+
+@contextmanager
+def _without_warnings_of_parts() -> Iterator[None]:
+    """Readers warn of datasets that are not whole; ``prepare`` says it itself, once."""
+    logger = logging.getLogger("lightning_seg.data.dataset")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def inspect(
