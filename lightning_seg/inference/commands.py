@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
 
 RunArgument = Annotated[
     Path, typer.Argument(help="A run's folder or weights file, or a cell's folder: the mean of its repeats.")
@@ -57,6 +58,56 @@ def predict(
                 _skip(progress.console, sentence)
     typer.echo(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
     if failed:
+        raise typer.Exit(1)
+
+
+def evaluate(
+    run: RunArgument,
+    overrides: Annotated[
+        list[str] | None, typer.Argument(help="The dataset, as in training: dataset=clinicdb dataset.root=...")
+    ] = None,
+    with_: WithOption = None,
+    native: Annotated[bool, typer.Option("--native", help="Score at each image's own size, not at the run's.")] = False,
+    distances: Annotated[bool, typer.Option(help="NSD and HD95 as well, through MONAI.")] = True,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("evaluation"),
+    flips: FlipsOption = False,
+    batch_size: BatchOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Score a finished run, or the mean of several, on another dataset.
+
+    Of the run's own dataset, which is the default, only images of its test set are scored. Exits with 0 if every image
+    was scored, with 1 if some were not, with 2 if nothing could begin.
+    """
+    from lightning_seg.inference import evaluate as evaluation
+    from lightning_seg.inference.distances import load_monai
+    from lightning_seg.inference.trained import Predictor, choose_device, find_runs
+
+    if distances:
+        load_monai()
+    console = Console(stderr=True)
+    predictor = Predictor(find_runs([run, *(with_ or [])]), choose_device(device), flips)
+    dataset = evaluation.choose_dataset(predictor.runs[0], overrides or [])
+    positions = evaluation.fair_positions(predictor.runs, dataset)
+    scored = evaluation.evaluate(
+        predictor, dataset, positions, native=native, distances=distances, batch_size=batch_size
+    )
+    rows = []
+    with _progress(console) as progress:
+        for row in progress.track(scored, total=len(positions), description="Evaluating"):
+            if isinstance(row, str):
+                _skip(progress.console, row)
+            else:
+                rows.append(row)
+    if rows:
+        scores = evaluation.write_evaluation(output, rows, predictor, dataset, native)
+        table = Table("", "mean", "95 % interval", "median", title=f"{len(rows)} images of {dataset.name}")
+        for name, values in scores.items():
+            low, high = values["interval_95"]
+            table.add_row(name, f"{values['mean']:.4f}", f"{low:.4f} to {high:.4f}", f"{values['median']:.4f}")
+        Console().print(table, evaluation.EMPTIES, highlight=False)
+        typer.echo(f"{len(rows)} of {len(positions)} images scored: {output}")
+    if len(rows) < len(positions):
         raise typer.Exit(1)
 
 

@@ -1,0 +1,210 @@
+"""Trained networks on another dataset, or on their own at full resolution."""
+
+import csv
+import io
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from omegaconf import DictConfig, OmegaConf
+
+from lightning_seg.build import build
+from lightning_seg.config import compose_config
+from lightning_seg.data import FileDataset, LesionDataset
+from lightning_seg.data.images import MASK_THRESHOLD, open_mask
+from lightning_seg.errors import UserError
+from lightning_seg.files import write_text
+from lightning_seg.inference.distances import DISTANCES, outline_distances
+from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
+from lightning_seg.inference.statistics import interval
+from lightning_seg.inference.trained import Predictor, TrainedRun
+from lightning_seg.metrics import COUNTS, METRICS, image_scores
+from lightning_seg.runs.record import versions
+
+EMPTIES = (
+    "Where truth and prediction are both empty, all scores are 1 and HD95 is 0; where one of them is, all scores are 0 "
+    "and HD95 is the image's diagonal."
+)
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """An image as the network sees it, and its mask at the size at which it is scored."""
+
+    pixels: NDArray[np.uint8]
+    truth: NDArray[np.bool_]
+
+
+def choose_dataset(run: TrainedRun, overrides: Sequence[str]) -> LesionDataset:
+    """The dataset that overrides such as ``dataset=clinicdb dataset.root=...`` name.
+
+    Without ``dataset=`` it is the run's own, with changes such as ``dataset.root=...``.
+
+    Raises:
+        UserError: an override is wrong or not about the dataset, or the dataset is.
+    """
+    if wrong := [override for override in overrides if not override.startswith(("dataset=", "dataset."))]:
+        raise UserError(f"{wrong[0]} cannot be set here; what can are dataset=... and dataset.<key>=... .")
+    return build(_dataset_config(run, overrides), "dataset")
+
+
+def _dataset_config(run: TrainedRun, overrides: Sequence[str]) -> DictConfig:
+    if any(override.startswith("dataset=") for override in overrides):
+        return compose_config(list(overrides)).dataset
+    keys = {override.split("=")[0].removeprefix("dataset.") for override in overrides}
+    if unknown := keys - run.config.dataset.keys():
+        raise UserError(
+            f"dataset.{min(unknown)} is no key of the run's dataset, which has {', '.join(run.config.dataset)}; "
+            "dataset=... chooses another one."
+        )
+    return OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides))).dataset
+
+
+def fair_positions(runs: Sequence[TrainedRun], dataset: LesionDataset) -> list[int]:
+    """The positions of the images that no run has trained on or been chosen by.
+
+    Of another dataset these are all, of the runs' own those in the test set of every one.
+
+    Raises:
+        UserError: there are none, or the dataset lacks images of the run's test.
+    """
+    ids = dataset.ids()
+    allowed = set(ids)
+    for run in runs:
+        if run.config.dataset.name == dataset.name:
+            tested = set(json.loads((run.directory / "split.json").read_text(encoding="utf-8"))["test"])
+            if absent := tested - set(ids):
+                raise UserError(
+                    f"Dataset {dataset.name!r} lacks {len(absent)} of the images that {run.directory} was tested on, "
+                    f"such as {min(absent)!r}; set dataset.root to the data of that run."
+                )
+            allowed &= tested
+    if not allowed:
+        raise UserError(
+            f"No image of {dataset.name!r} is in the test set of every run, so none can be scored fairly; "
+            "evaluate the runs one by one."
+        )
+    return [index for index, name in enumerate(ids) if name in allowed]
+
+
+def evaluate(
+    predictor: Predictor,
+    dataset: LesionDataset,
+    positions: Sequence[int],
+    *,
+    native: bool = False,
+    distances: bool = True,
+    batch_size: int | None = None,
+) -> Iterator[dict[str, Any] | str]:
+    """Score images one by one, in order.
+
+    Args:
+        predictor: one run, or several whose mean is scored.
+        dataset: where images and truth come from.
+        positions: which of its images.
+        native: score at each image's own size: the network sees the image at the run's size, and its probabilities are
+            brought back to the image's. Otherwise both are scored at the run's size, as in the run's own test.
+        distances: NSD and HD95 as well.
+        batch_size: of the network; by default that of the run's own test.
+
+    Yields:
+        A row of id, width, height, counts and scores, or the sentence why the image has none.
+
+    Raises:
+        UserError: ``native`` for a dataset that has no files.
+    """
+    if native and not isinstance(dataset, FileDataset):
+        raise UserError(f"Dataset {dataset.name!r} has no files and so no native resolution; leave --native out.")
+    size = predictor.preparation.size
+    batch_size = batch_size or predictor.batch_size
+
+    def read(index: int) -> _Pair | str:
+        try:
+            pixels, mask = dataset.read(index, size)
+            return _Pair(pixels, native_mask(dataset, index) if isinstance(dataset, FileDataset) and native else mask)
+        except UserError as error:
+            return str(error)
+
+    def predictions() -> Iterator[tuple[int, _Pair | str, NDArray[np.float32]]]:
+        pairs = zip(positions, map_ahead(read, positions, 2 * batch_size), strict=True)
+        while batch := list(itertools.islice(pairs, batch_size)):
+            pixels = [pair.pixels for _, pair in batch if isinstance(pair, _Pair)]
+            found = iter(predictor.probabilities(np.stack(pixels)).mean(axis=0) if pixels else ())
+            for index, pair in batch:
+                yield index, pair, next(found) if isinstance(pair, _Pair) else np.empty(0, dtype=np.float32)
+
+    ids = dataset.ids()
+
+    def score(item: tuple[int, _Pair | str, NDArray[np.float32]]) -> dict[str, Any] | str:
+        index, pair, probability = item
+        if isinstance(pair, str):
+            return pair
+        height, width = pair.truth.shape
+        predicted = (to_source(probability, (width, height)) if native else probability) > THRESHOLD
+        row = {"id": ids[index], "width": width, "height": height, **_overlap(predicted, pair.truth)}
+        return row | outline_distances(predicted, pair.truth) if distances else row
+
+    return map_ahead(score, predictions(), 2 * batch_size)
+
+
+def native_mask(dataset: FileDataset, index: int) -> NDArray[np.bool_]:
+    """The mask ``(height, width)`` at its files' own size."""
+    parts = [np.asarray(open_mask(path).image) >= MASK_THRESHOLD for path in dataset.samples[index].masks]
+    return np.logical_or.reduce(parts)
+
+
+def _overlap(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, Any]:
+    counts = [int(np.count_nonzero(part)) for part in (predicted & truth, predicted & ~truth, ~predicted & truth)]
+    counts.append(truth.size - sum(counts))
+    scores = image_scores(torch.tensor([counts]))
+    return dict(zip(COUNTS, counts, strict=True)) | {name: scores[name].item() for name in METRICS}
+
+
+def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Of each score the mean over images, its 95 % interval, the median and the standard deviation."""
+    summary = {}
+    for name in (*METRICS, *DISTANCES):
+        if name in rows[0]:
+            values = np.array([row[name] for row in rows])
+            summary[name] = {
+                "mean": values.mean(),
+                "interval_95": interval(values),
+                "median": float(np.median(values)),
+                "std": float(values.std(ddof=1)) if len(values) > 1 else None,
+            }
+    return summary
+
+
+def write_evaluation(
+    output: Path, rows: Sequence[dict[str, Any]], predictor: Predictor, dataset: LesionDataset, native: bool
+) -> dict[str, dict[str, Any]]:
+    """Write ``images.csv`` and ``summary.json`` into ``output`` and return the summary of the scores."""
+    output.mkdir(parents=True, exist_ok=True)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(output / "images.csv", text.getvalue())
+    scores, side = summarise(rows), predictor.preparation.size
+    empty_truth = sum(row["tp"] + row["fn"] == 0 for row in rows)
+    empty_prediction = sum(row["tp"] + row["fp"] == 0 for row in rows)
+    summary = {
+        "runs": [str(run.directory) for run in predictor.runs],
+        "trained_on": predictor.runs[0].record["dataset"],
+        "dataset": dataset.name,
+        "images": len(rows),
+        "empty": {"truth": empty_truth, "prediction": empty_prediction},
+        "scored_at": "each image's own size" if native else f"{side} x {side}",
+        "flips": predictor.flips,
+        "empties": EMPTIES,
+        "scores": scores,
+        "versions": versions(),
+    }
+    write_text(output / "summary.json", json.dumps(summary, indent=1) + "\n")
+    return scores

@@ -1,0 +1,178 @@
+"""Scores on a run's own test are the recorded ones; other data, full resolution and distances are what they say."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import typer
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+from scipy.spatial.distance import cdist
+from typer.testing import CliRunner
+
+from lightning_seg.data import Folder, Synthetic
+from lightning_seg.errors import UserError
+from lightning_seg.inference import commands
+from lightning_seg.inference.distances import outline_distances
+from lightning_seg.inference.evaluate import choose_dataset, evaluate, fair_positions, native_mask
+from lightning_seg.inference.statistics import interval
+from lightning_seg.inference.trained import Predictor, find_runs
+
+CPU = torch.device("cpu")
+
+
+def call(*arguments: object) -> tuple[int, str]:
+    """Exit code and output of ``lightning-seg evaluate``; a UserError passes through."""
+    app = typer.Typer()
+    app.command()(commands.evaluate)
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if isinstance(result.exception, UserError):
+        raise result.exception
+    return result.exit_code, " ".join(result.output.split())
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def predictor(cell: Path) -> Predictor:
+    return Predictor(find_runs([cell / "repeat_0"]), CPU)
+
+
+def test_the_runs_own_test_is_repeated_to_the_last_digit(cell: Path, tmp_path: Path) -> None:
+    run = cell / "repeat_0"
+    code, output = call(run, "--no-distances", "--output", tmp_path, "--device", "cpu")
+    assert code == 0, output
+    scored, recorded = read_csv(tmp_path / "images.csv"), read_csv(run / "test_images.csv")
+    assert [{key: row[key] for key in recorded[0]} for row in scored] == recorded
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    result = json.loads((run / "result.json").read_text())
+    for name, value in result["test"].items():
+        assert summary["scores"][name]["mean"] == pytest.approx(value, rel=1e-12)
+        low, high = summary["scores"][name]["interval_95"]
+        assert low <= value <= high
+
+
+def test_another_dataset_is_scored_whole_and_its_bad_files_are_named(cell: Path, tmp_path: Path) -> None:
+    pytest.importorskip("monai", reason="the extra monai is not installed")
+    source, root = Synthetic(name="other", count=5, seed=9), tmp_path / "other"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for index, name in enumerate(source.ids()):
+        image, mask = source.read(index, 64)
+        Image.fromarray(image).save(root / "images" / f"{name}.png")
+        Image.fromarray(mask & (index > 0)).save(root / "masks" / f"{name}.png")
+    broken = root / "images" / f"{source.ids()[2]}.png"
+    broken.write_bytes(broken.read_bytes()[:200])
+    code, output = call(
+        cell / "repeat_0", "dataset=folder", f"dataset.root={root}", "--output", tmp_path / "out", "--device", "cpu"
+    )
+    assert code == 1
+    assert f"skipped: {broken}" in output
+    assert "4 of 5 images scored" in output
+    rows = read_csv(tmp_path / "out" / "images.csv")
+    assert [row["id"] for row in rows] == [name for name in source.ids() if name != broken.stem]
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["empty"]["truth"] == 1
+    assert {"nsd", "hd95"} <= rows[0].keys()
+
+
+def test_native_scores_are_those_at_each_images_own_size(predictor: Predictor, photos: Path) -> None:
+    dataset = Folder(photos, "elsewhere")
+    rows = list(evaluate(predictor, dataset, range(4), native=True, distances=False))
+    for index, row in enumerate(rows):
+        assert isinstance(row, dict)
+        truth = np.asarray(Image.open(dataset.samples[index].masks[0])) >= 128
+        image = Image.open(dataset.samples[index].image).convert("RGB")
+        assert (row["width"], row["height"]) == image.size
+        assert np.array_equal(native_mask(dataset, index), truth)
+        small = np.asarray(image.resize((32, 32), Image.Resampling.BILINEAR))
+        probability = Image.fromarray(predictor.probabilities(small[None])[0, 0])
+        predicted = np.asarray(probability.resize(image.size, Image.Resampling.BILINEAR)) > 0.5
+        # The batch is another one here, so a pixel on the border may fall on the other side.
+        assert row["tp"] == pytest.approx((predicted & truth).sum(), abs=2)
+        assert row["fp"] == pytest.approx((predicted & ~truth).sum(), abs=2)
+        assert row["tp"] + row["fp"] + row["fn"] + row["tn"] == truth.size
+
+
+def test_native_needs_files(predictor: Predictor) -> None:
+    with pytest.raises(UserError, match="no native resolution"):
+        next(iter(evaluate(predictor, Synthetic(name="synthetic", count=3, seed=0), [0], native=True)))
+
+
+def test_images_of_training_are_never_scored(cell: Path, photos: Path) -> None:
+    both = Predictor(find_runs([cell]), CPU).runs
+    dataset = choose_dataset(both[0], [])
+    ids = np.array(dataset.ids())
+    tested = [set(json.loads((run.directory / "split.json").read_text())["test"]) for run in both]
+    assert set(ids[fair_positions(both[:1], dataset)]) == tested[0]
+    shared = tested[0] & tested[1]
+    if shared:
+        assert set(ids[fair_positions(both, dataset)]) == shared
+    else:
+        with pytest.raises(UserError, match="evaluate the runs one by one"):
+            fair_positions(both, dataset)
+    assert len(fair_positions(both, Folder(photos, "elsewhere"))) == 20
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["model=unet"], "cannot be set here"),
+        (["dataset=kvasi"], "choose one of"),
+        (["dataset.rot=here"], "dataset.rot is no key"),
+        (["dataset.root=/nowhere"], "does not exist"),
+    ],
+)
+def test_wrong_datasets_are_refused(predictor: Predictor, overrides: list[str], reason: str) -> None:
+    with pytest.raises(UserError, match=reason):
+        choose_dataset(predictor.runs[0], overrides)
+
+
+def test_a_dataset_without_the_tested_images_is_refused(predictor: Predictor, tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "x.png")
+    Image.new("L", (20, 20)).save(tmp_path / "x_mask.png")
+    with pytest.raises(UserError, match="lacks 4 of the images"):
+        fair_positions(predictor.runs, Folder(tmp_path, "photos"))
+
+
+def brute_force(a: NDArray[np.bool_], b: NDArray[np.bool_], tolerance: float) -> tuple[float, float]:
+    """NSD and HD95 from the distances between all pixels of both outlines."""
+    outlines = [np.argwhere(mask & ~ndimage.binary_erosion(mask)) for mask in (a, b)]
+    table = cdist(*outlines)
+    near = [table.min(axis=1), table.min(axis=0)]
+    nsd = sum((distances <= tolerance).sum() for distances in near) / sum(len(outline) for outline in outlines)
+    return float(nsd), max(float(np.percentile(distances, 95)) for distances in near)
+
+
+def test_distances_are_those_between_the_outlines() -> None:
+    pytest.importorskip("monai", reason="the extra monai is not installed")
+    rng = np.random.default_rng(0)
+    for tolerance in (0.01, 0.03):
+        a, b = (ndimage.gaussian_filter(rng.normal(size=(60, 80)), 5) > 0.02 for _ in range(2))
+        found = outline_distances(a, b, tolerance)
+        nsd, hd95 = brute_force(a, b, tolerance * 100)
+        assert found["nsd"] == pytest.approx(nsd, abs=1e-6)
+        assert found["hd95"] == pytest.approx(hd95, abs=1e-4)
+
+
+def test_distances_of_empty_masks_follow_the_stated_rule() -> None:
+    empty, dot = np.zeros((2, 30, 40), dtype=bool)
+    dot[3, 3] = True
+    assert outline_distances(empty, empty) == {"nsd": 1, "hd95": 0}
+    for pair in ((empty, dot), (dot, empty)):
+        assert outline_distances(*pair) == {"nsd": 0, "hd95": 50}
+
+
+def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for seed in range(100):
+        low, high = interval(rng.normal(0.5, 0.2, 40), seed)
+        covered += low <= 0.5 <= high
+    assert 85 <= covered <= 100
