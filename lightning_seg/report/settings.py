@@ -7,6 +7,8 @@ from typing import Any
 
 from lightning_seg.runs.record import essential, flatten
 
+_MOST_VALUES = 4  # that are told of one setting
+
 
 def shared_settings(config: dict[str, Any]) -> dict[str, Any]:
     """The flat settings that a fair comparison of losses holds fixed: all essential ones but the loss and the repeat.
@@ -44,6 +46,9 @@ def describe_differences(settings: Sequence[Mapping[str, Any]], cells: Sequence[
             for cell in mixed:
                 for text, count in by_cell[cell].items():
                     total[text] = total.get(text, 0) + count
-            parts = ", ".join(f"{text} in {count} runs" for text, count in sorted(total.items(), key=lambda x: -x[1]))
+            ordered = sorted(total.items(), key=lambda item: -item[1])
+            parts = ", ".join(f"{text} in {count} runs" for text, count in ordered[:_MOST_VALUES])
+            if len(ordered) > _MOST_VALUES:
+                parts += f" and {len(ordered) - _MOST_VALUES} other values"
             sentences.append(f"{key} is {parts} ({len(mixed)} dataset x model cells).")
     return sentences

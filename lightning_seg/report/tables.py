@@ -32,6 +32,7 @@ class Table:
         data: unrounded values; all columns are shown, the index is not.
         digits: column -> digits after the point in the page and in LaTeX (4 where absent).
         places: place (1 to 3, else 0) of the cells that are shaded, with the columns of ``data``; None for none.
+        footer: whether the last row is a sum that stays last and has its own digits.
     """
 
     name: str
@@ -40,18 +41,21 @@ class Table:
     data: pd.DataFrame
     digits: dict[str, int]
     places: pd.DataFrame | None = None
+    footer: bool = False
 
     @property
     def rows(self) -> list[list[object]]:
         """The cells, row by row, as Python's own numbers and texts."""
         return self.data.astype(object).to_numpy().tolist()
 
-    def shown(self, column: str, value: object) -> str:
+    def shown(self, row: int, column: str, value: object) -> str:
         """A cell as text."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return str(value)
         if pd.isna(value):
             return "–"
+        if self.footer and row == len(self.data) - 1:
+            return f"{value:.3g}"
         return str(value) if isinstance(value, int) else f"{value:.{self.digits.get(column, 4)}f}"
 
 
@@ -77,8 +81,10 @@ def latex(table: Table) -> str:
         f"    {' & '.join(escape_tex(str(column)) for column in columns)} \\\\",
         "    \\midrule",
     ]
-    for values in table.rows:
-        cells = [escape_tex(table.shown(column, value)) for column, value in zip(columns, values, strict=True)]
+    for row, values in enumerate(table.rows):
+        if table.footer and row == len(table.rows) - 1:
+            lines.append("    \\midrule")
+        cells = [escape_tex(table.shown(row, column, value)) for column, value in zip(columns, values, strict=True)]
         lines.append(f"    {' & '.join(cells)} \\\\")
     return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""])
 
@@ -137,7 +143,7 @@ def certainty_tables(certainty: Certainty, rope: float, suffix: str = "") -> lis
         tables.append(Table(f"pairs{suffix}", "Every pair", caption, pairs, digits))
     tables.append(_omnibus(certainty, suffix))
     if certainty.equivalence is not None:
-        shown = (100 * certainty.equivalence).rename_axis("loss").reset_index()
+        shown = (100 * certainty.equivalence).loc[verdict.losses[1:]].rename_axis("loss").reset_index()
         shown["loss"] = [loss_name(loss) for loss in shown["loss"]]
         best = loss_name(verdict.losses[0])
         shown.columns = ["Against", f"{best} better (%)", "Equivalent (%)", f"{best} worse (%)"]
@@ -150,13 +156,15 @@ def certainty_tables(certainty: Certainty, rope: float, suffix: str = "") -> lis
 def ranking_table(ranking: Ranking, level: str, row_name: Callable[[str], str]) -> Table:
     """Fig. 2B or 2C with its score as last row."""
     order = ranking.order
-    data = ranking.means[order].copy()
+    data = ranking.means[order].reset_index(drop=True)
     data.columns = [loss_name(loss) for loss in order]
     data.insert(0, level.capitalize(), [row_name(str(row)) for row in ranking.means.index])
     data.loc[len(data)] = ["Ranking score", *ranking.score[order]]
     caption = "Mean Dice; below, the sum of 3, 2 and 1 points for the first three of each row."
     places = data.iloc[:-1, 1:].astype(float).rank(axis=1, ascending=False, method="min")
-    return Table(f"{level}_by_loss", f"{level.capitalize()}s x losses", caption, data, {}, _first_three(places))
+    return Table(
+        f"{level}_by_loss", f"{level.capitalize()}s x losses", caption, data, {}, _first_three(places), footer=True
+    )
 
 
 def _first_three(places: pd.DataFrame) -> pd.DataFrame:

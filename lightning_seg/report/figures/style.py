@@ -22,6 +22,7 @@ matplotlib.rcParams.update(
         "font.family": "sans-serif",
         "font.size": 9,
         "text.color": INK,
+        "axes.facecolor": "none",
         "axes.labelcolor": INK,
         "axes.edgecolor": FAINT,
         "axes.titlesize": 10,
@@ -109,7 +110,9 @@ def _for_page(svg: str, figure: Figure) -> str:
     # The white background goes, the ink follows the theme; names of parts must be unique in the page.
     svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.S)
     svg = re.sub(r'<g id="(?!tip-)[^"]*"', "<g", svg)
-    svg = svg.replace(INK, "currentColor").replace(LINE, "var(--line)").replace(FAINT, "var(--faint)")
+    themed = {INK: "currentColor", LINE: "var(--line)", FAINT: "var(--faint)", DARK: "var(--deep)"}
+    for colour, name in themed.items():
+        svg = svg.replace(colour, name)
     svg = re.sub(r"font: ?([^;\"']*?)(\d[\d.]*px)[^;\"]*", r"font: \1\2 inherit", svg)
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
     if size:
