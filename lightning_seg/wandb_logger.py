@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0  # for a server that does not answer
+_unreachable = threading.Event()  # it has not answered once, so the process asks no more
 
 
 class CellLogger(WandbLogger):
@@ -25,6 +26,10 @@ class CellLogger(WandbLogger):
 
     The run's id follows from its address, so that a resumed run continues its curve. The first call that fails is
     reported as a warning, and later ones are left out.
+
+    Attributes:
+        works: whether nothing has failed yet. A logger that does not work from the start must not be given to a
+            trainer: Lightning would try to start a W&B run itself.
 
     Args:
         address: study, dataset, model, loss and repeat; they name and tag the run.
@@ -35,7 +40,8 @@ class CellLogger(WandbLogger):
         group: what runs share; ``None`` for ``dataset/model/loss``.
         job_type: W&B's job type; ``None`` for the loss.
         tags: more W&B tags.
-        mode: ``online``, ``offline``, or ``auto``: online where a login exists, else offline.
+        mode: ``online``, ``offline``, or ``auto``: online where a login exists, else offline. Without an answer of the
+            server, this run and all later ones of the process are kept offline.
     """
 
     def __init__(
@@ -52,11 +58,10 @@ class CellLogger(WandbLogger):
         mode: Literal["auto", "online", "offline"] = "auto",
     ) -> None:
         study, dataset, model, loss, repeat = address
-        if mode == "auto":
-            mode = "online" if has_login() else "offline"
         self.works = True
-        run = self._attempt(
-            lambda: wandb.init(
+
+        def start(mode: Any) -> Any:
+            return wandb.init(
                 project=project,
                 entity=entity,
                 name=f"{dataset} {model} {loss} {repeat}",
@@ -68,10 +73,24 @@ class CellLogger(WandbLogger):
                 config=config,
                 dir=directory,
                 mode=mode,
+                reinit="create_new",  # should an earlier run not have ended, it must not be continued
                 settings=wandb.Settings(silent=True, console="off", init_timeout=PATIENCE_SECONDS),
             )
-        )
-        super().__init__(experiment=run, save_dir=directory)
+
+        if mode == "auto":
+            mode = "online" if has_login() else "offline"
+        run = None
+        if mode == "online" and not _unreachable.is_set():
+            try:
+                run = start("online")
+            except Exception as error:
+                _unreachable.set()
+                log.warning(
+                    "W&B cannot be reached (%s); runs stay on this disk and `wandb sync` uploads them later.",
+                    _in_one_line(error),
+                )
+                wandb.teardown()  # of the service, which would go on asking under the same id
+        super().__init__(experiment=run or self._attempt(lambda: start("offline")), save_dir=directory)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self._attempt(lambda: super(CellLogger, self).log_metrics(metrics, step))
@@ -106,6 +125,7 @@ class CellLogger(WandbLogger):
         closing.start()
         closing.join(PATIENCE_SECONDS)
         if closing.is_alive():
+            _unreachable.set()
             log.warning("W&B did not finish its upload; `wandb sync %s` completes it later.", self.save_dir)
 
     def _attempt(self, call: Callable[[], Any]) -> Any:
@@ -115,8 +135,12 @@ class CellLogger(WandbLogger):
             return call()
         except Exception as error:
             self.works = False
-            log.warning("W&B logging is off for this run (%s: %s); training goes on.", type(error).__name__, error)
+            log.warning("W&B logging is off for this run (%s); training goes on.", _in_one_line(error))
             return None
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())
 
 
 def has_login() -> bool:

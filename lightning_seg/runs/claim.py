@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock
@@ -43,7 +43,8 @@ def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEAR
 
     def beat() -> None:
         while not stop.wait(heartbeat):
-            os.utime(path)
+            with suppress(OSError):  # a file system that hiccups once must not end the heartbeat
+                os.utime(path)
 
     thread = threading.Thread(target=beat, name="claim-heartbeat", daemon=True)
     thread.start()

@@ -294,7 +294,7 @@ def _wandb(cfg: DictConfig, directory: Path) -> Iterator[Any]:
     address = (cfg.study, cfg.dataset.name, cfg.model.name, cfg.loss.name, f"repeat_{cfg.repeat}")
     logger = CellLogger(address, directory, _plain(cfg), **_plain(cfg.logger.wandb))
     try:
-        yield logger
+        yield logger if logger.works else None
     except BaseException:
         logger.close(exit_code=1)
         raise
