@@ -70,7 +70,7 @@ def bare(cfg) -> Stopwatch:
     model, loss = module.model, module.loss
     optimizer = module.make_optimizer(model.parameters())
     train, val = data.train_dataloader(), data.val_dataloader()
-    best, best_weights = -1.0, {}
+    best = -1.0, {}
     watch = Stopwatch()
     watch.start()
     for _ in range(cfg.trainer.max_epochs):
@@ -93,9 +93,8 @@ def bare(cfg) -> Stopwatch:
                 counts.append(confusion_counts(logits, masks))
         scores = {name: values.mean().item() for name, values in image_scores(torch.cat(counts)).items()}
         torch.stack(losses).mean().item(), torch.stack(val_losses).mean().item()
-        if scores["dice"] > best:
-            best = scores["dice"]
-            best_weights = {name: value.clone() for name, value in model.state_dict().items()}
+        if scores["dice"] > best[0]:
+            best = scores["dice"], {name: value.clone() for name, value in model.state_dict().items()}
     watch.stop()
     return watch
 
