@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lightning_seg.data.cache import Cache, open_cache
 from lightning_seg.data.dataset import LesionDataset
-from lightning_seg.data.split import Fractions, Split, make_split
+from lightning_seg.data.groups import image_groups
+from lightning_seg.data.split import Fractions, Split, make_split, siblings_in_training
 from lightning_seg.seed import derive_seed
 
 
@@ -162,6 +163,10 @@ class LesionDataModule(LightningDataModule):
     def ids(self) -> dict[str, list[str]]:
         """The ids of each subset's images, in the order in which validation and test see them."""
         return {name: [self.cache.ids[i] for i in positions] for name, positions in self.split._asdict().items()}
+
+    def siblings_in_training(self) -> int:
+        """How many test images have a sibling (same sequence, near duplicate) among the training images."""
+        return siblings_in_training(self.split, image_groups(self.dataset, self.groups, self.cache_dir))
 
     def _loader(
         self, positions: NDArray, batch_size: int, shuffle_seed: Callable[[], int] | None = None

@@ -35,6 +35,9 @@ class Synthetic(LesionDataset):
     def signature(self) -> dict[str, Any]:
         return {"count": self.count, "seed": self.seed}
 
+    def groups(self) -> list[str]:
+        return self.ids()  # drawn independently
+
     def read(self, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         rng = np.random.default_rng([self.seed, index])
         image = _skin(rng, size)

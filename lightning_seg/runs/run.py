@@ -196,6 +196,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
                 "best_val_dice": best.score,
                 "test": means,
                 "images": {name: len(ids) for name, ids in data.ids().items()},
+                "siblings_in_training": data.siblings_in_training(),
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": {
                     "data": round(prepared - clock, 3),
