@@ -1,6 +1,7 @@
 """How far a study is: a table of its runs."""
 
 import json
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -83,7 +84,38 @@ def print_status(study: Path, console: Console | None = None) -> None:
     parts = [f"{len(results)} finished", *(f"{counts[name]} {name}" for name in shown)]
     if results:
         parts.append(f"{duration(sum(map(_seconds, results)))} of training")
+    if left := time_left(cells):
+        running = max(1, counts["running"])
+        parts.append(f"about {duration(left / running)} left with {running} at a time")
     console.print(", ".join(parts), highlight=False)
+
+
+def time_left(cells: dict[tuple[str, str, str], Cell]) -> float | None:
+    """Seconds of training that the runs without a result will take together, learnt from those with one.
+
+    A run is taken to last as the mean of its dataset and model; where nothing of the two has finished, the mean of all
+    times how much slower than that the dataset's and the model's runs are. A running run counts in full.
+
+    Returns:
+        ``None`` if nothing has finished or nothing is left.
+    """
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for (dataset, model, _), cell in cells.items():
+        groups[dataset, model] += map(_seconds, cell.results)
+    means = {key: mean(seconds) for key, seconds in groups.items() if seconds}
+    if not means:
+        return None
+    overall = mean(means.values())
+
+    def factor(axis: int, name: str) -> float:
+        own = [value for key, value in means.items() if key[axis] == name]
+        return mean(own) / overall if own else 1.0
+
+    left = 0.0
+    for (dataset, model, _), cell in cells.items():
+        per_run = means.get((dataset, model), overall * factor(0, dataset) * factor(1, model))
+        left += (cell.running + cell.failed + cell.missing) * per_run
+    return left or None
 
 
 def _seconds(record: dict[str, Any]) -> float:
