@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from lightning_seg.models.attention import LineAttention
 from lightning_seg.models.blocks import SqueezeExcite
 from lightning_seg.models.colonsegnet import ResidualBlock
+from lightning_seg.models.ducknet import Residual
 from tests.models.cases import CASES
 from tests.models.shape_seeded import NORMS, calibrate, fill
 from tests.models.test_golden import GOLDEN, TOLERANCE, deviation, outputs, recorded_outputs
@@ -199,6 +200,68 @@ def pass_through(features: Tensor, inplace: bool = False) -> Tensor:
     return features
 
 
+def concatenate(reorder: Callable[[list[Tensor]], list[Tensor]]) -> Callable[..., Tensor]:
+    """``torch.cat`` of the same maps in another order."""
+    original = torch.cat
+    return lambda maps, dim=0: original(reorder(list(maps)), dim=dim)
+
+
+def swap_main(network: Any) -> None:
+    original = network.outputs
+    network.outputs = lambda images: original(images)[::-1]
+
+
+def upsample_corner_to_corner(network: Any) -> None:
+    """Interpolate the scores to the size of a transposed convolution's output."""
+    upsample = network.head.upsample_to_image
+
+    def forward(scores: Tensor) -> Tensor:
+        size = [upsample.factor * (side + 1) for side in scores.shape[-2:]]
+        return F.interpolate(scores, size, mode="bilinear", align_corners=True)
+
+    upsample.forward = forward
+
+
+def pool_in_full_windows(network: Any) -> None:
+    for layer in network.encoder.features:
+        if isinstance(layer, nn.MaxPool2d):
+            layer.ceil_mode = False
+
+
+def tap_after_activation(network: Any) -> None:
+    network.reduce_low.register_forward_pre_hook(lambda _, inputs: (inputs[0].relu(),))
+
+
+def drop_middle_activations(network: Any) -> None:
+    for separable in (*network.pyramid.branches[1:], *network.decoder):
+        separable[0][2] = nn.Identity()
+
+
+def normalise_before_activation(network: Any) -> None:
+    for block in network.modules():
+        if isinstance(block, nn.Sequential) and isinstance(block[-1], nn.BatchNorm2d):
+            block[-2], block[-1] = block[-1], block[-2]
+
+
+def pad_other_side(network: Any) -> None:
+    for pad in network.modules():
+        if isinstance(pad, nn.ZeroPad2d):
+            left, right, top, bottom = pad.padding
+            pad.padding = (right, left, bottom, top)
+
+
+def drop_activation_on_shortcut(network: Any) -> None:
+    for block in network.modules():
+        if isinstance(block, Residual):
+            block.shortcut[1] = nn.Identity()
+
+
+def drop_last_norm(network: Any) -> None:
+    for block in network.modules():
+        if isinstance(block, Residual):
+            block.norm = nn.Identity()
+
+
 MUTATIONS = [
     Mutation("unet", "dilation: 2 for 1 at the bottom", lambda n: set_dilation(n.down[3], 1, 2)),
     Mutation("unet", "eps: 1e-3", lambda n: set_eps(n, 1e-5, 1e-3)),
@@ -320,6 +383,105 @@ MUTATIONS = [
     Mutation("fcbformer", "activation: ReLU for SiLU", lambda n: replace(n, nn.SiLU, nn.ReLU())),
     Mutation("fcbformer", "activation: GELU for SiLU", lambda n: replace(n.head, nn.SiLU, nn.GELU())),
     Mutation("fcbformer", "other: 16 groups for 32", regroup),
+    Mutation(
+        "fcn", "dilation: 2 for 1 in the fifth group", lambda n: set_dilation(n.encoder.features[24:], 1, 2), "golden"
+    ),
+    Mutation("fcn", "align_corners: true, interpolated to the image", upsample_corner_to_corner, "golden"),
+    Mutation(
+        "fcn",
+        "activation: none after fc7",
+        lambda n: setattr(n.encoder.pre_logits, "act2", nn.Identity()),
+        "golden",
+    ),
+    Mutation("fcn", "activation: LeakyReLU for ReLU", lambda n: replace(n, nn.ReLU, nn.LeakyReLU()), "golden"),
+    Mutation("fcn", "other: image cropped a pixel early", lambda n: setattr(n.head, "image_offset", 30), "golden"),
+    Mutation("fcn", "other: skip cropped a cell early", lambda n: setattr(n.head, "skip_offsets", (5, 8)), "golden"),
+    Mutation("fcn", "other: poolings drop the last odd pixel", pool_in_full_windows, "golden"),
+    Mutation("fcn", "other: padded by 101", lambda n: setattr(n.encoder.features[0], "padding", (53, 53)), "golden"),
+    Mutation(
+        "fcn_atonce",
+        "order: scales of the skips swapped",
+        lambda n: setattr(n.head, "skip_scales", (0.0001, 0.01)),
+        "golden",
+    ),
+    Mutation("fcn_atonce", "other: no scales", lambda n: setattr(n.head, "skip_scales", (1, 1)), "golden"),
+    Mutation("fcn_resnet50", "dilation: 2 for 4", lambda n: set_dilation(n.encoder, 4, 2)),
+    Mutation("fcn_resnet50", "eps: 1e-3", lambda n: set_eps(n, 1e-5, 1e-3)),
+    Mutation(
+        "fcn_resnet50",
+        "align_corners: true",
+        lambda n: within(n, F, "interpolate", interpolate(align_corners=True), method="outputs"),
+    ),
+    Mutation("fcn_resnet50", "order: auxiliary map first", swap_main),
+    Mutation("fcn_resnet50", "activation: none in the heads", lambda n: replace(n.head, nn.ReLU, nn.Identity())),
+    Mutation("deeplabv3plus", "dilation: 5 for 6", lambda n: set_dilation(n.pyramid, 6, 5)),
+    Mutation("deeplabv3plus", "dilation: 1 for 2 in the encoder", lambda n: set_dilation(n.encoder, 2, 1)),
+    # At a width of 14 every rate from 14 on sees one pixel alone, so that 18 is held apart from less only.
+    Mutation("deeplabv3plus", "dilation: 12 for 18", lambda n: set_dilation(n.pyramid, 18, 12)),
+    Mutation("deeplabv3plus", "eps: 1e-3 outside the encoder", lambda n: set_eps(n, 1e-5, 1e-3)),
+    Mutation("deeplabv3plus", "eps: 1e-5 in the encoder", lambda n: set_eps(n.encoder, 1e-3, 1e-5)),
+    Mutation(
+        "deeplabv3plus",
+        "align_corners: false",
+        lambda n: within(n, F, "interpolate", interpolate(align_corners=False), method="outputs"),
+    ),
+    Mutation("deeplabv3plus", "order: mean of the image last", lambda n: setattr(n.pyramid, "mean_first", False)),
+    Mutation("deeplabv3plus", "order: low-level features first", lambda n: roll(n.decoder, 48)),
+    Mutation("deeplabv3plus", "activation: low-level features after ReLU", tap_after_activation),
+    Mutation("deeplabv3plus", "activation: none between depthwise and pointwise", drop_middle_activations),
+    Mutation("deeplabv3plus_vainf_resnet50", "dilation: 1 for 2", lambda n: set_dilation(n.encoder, 2, 1), "golden"),
+    Mutation("deeplabv3plus_vainf_resnet50", "eps: 1e-3", lambda n: set_eps(n, 1e-5, 1e-3), "golden"),
+    Mutation(
+        "deeplabv3plus_vainf_resnet50",
+        "align_corners: true",
+        lambda n: within(n, F, "interpolate", interpolate(align_corners=True), method="outputs"),
+        "golden",
+    ),
+    Mutation(
+        "deeplabv3plus_vainf_resnet50", "order: low-level features last", lambda n: roll(n.decoder, 256), "golden"
+    ),
+    Mutation(
+        "deeplabv3plus_vainf_resnet50",
+        "order: mean of the image first",
+        lambda n: setattr(n.pyramid, "mean_first", True),
+        "golden",
+    ),
+    Mutation(
+        "deeplabv3plus_vainf_resnet50",
+        "activation: none in the decoder",
+        lambda n: replace(n.decoder, nn.ReLU, nn.Identity()),
+        "golden",
+    ),
+    Mutation("unetplusplus", "dilation: 2 for 1 at the bottom", lambda n: set_dilation(n.encoder[4], 1, 2)),
+    Mutation("unetplusplus", "eps: 1e-3", lambda n: set_eps(n, 1e-5, 1e-3)),
+    Mutation(
+        "unetplusplus",
+        "align_corners: false",
+        lambda n: within(n, F, "interpolate", interpolate(align_corners=False), method="outputs"),
+    ),
+    Mutation(
+        "unetplusplus",
+        "order: upsampled first",
+        lambda n: within(n, torch, "cat", concatenate(lambda maps: [maps[-1], *maps[:-1]]), "outputs"),
+    ),
+    Mutation(
+        "unetplusplus",
+        "order: newest node first",
+        lambda n: within(n, torch, "cat", concatenate(lambda maps: [*maps[-2::-1], maps[-1]]), "outputs"),
+    ),
+    Mutation("unetplusplus", "activation: LeakyReLU for ReLU", lambda n: replace(n, nn.ReLU, nn.LeakyReLU())),
+    Mutation("unetplusplus_deep_supervision", "order: auxiliary outputs, deepest first", reverse_auxiliary),
+    Mutation("ducknet", "dilation: 2 for 3", lambda n: set_dilation(n, 3, 2)),
+    Mutation("ducknet", "eps: 1e-5", lambda n: set_eps(n, 1e-3, 1e-5)),
+    Mutation(
+        "ducknet",
+        "align_corners: bilinear for nearest, false",
+        lambda n: within(n, F, "interpolate", interpolate(mode="bilinear", align_corners=False), method="outputs"),
+    ),
+    Mutation("ducknet", "order: normalised before ReLU", normalise_before_activation),
+    Mutation("ducknet", "activation: none on the shortcut", drop_activation_on_shortcut),
+    Mutation("ducknet", "other: six taps padded by 3 and 2", pad_other_side),
+    Mutation("ducknet", "other: residual sums not normalised", drop_last_norm),
 ]
 
 
