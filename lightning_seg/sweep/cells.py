@@ -8,9 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
+from lightning_seg.config import check
 from lightning_seg.runs.record import flatten, read_result, run_directory
 
 
@@ -28,6 +31,36 @@ class Cell:
     def group(self, prefix: str) -> dict[str, Any]:
         """The keys of one configuration group, without their prefix."""
         return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
+
+
+def expand(loader: ConfigLoader, config: DictConfig, params: DictConfig, arguments: list[str]) -> list[Cell]:
+    """The cells of a grid.
+
+    Args:
+        loader: Hydra's.
+        config: what it has loaded for the whole grid.
+        params: what is swept by default.
+        arguments: of the command line, which take precedence.
+
+    Raises:
+        UserError: an argument is wrong.
+    """
+    parser = OverridesParser.create(config_loader=loader)
+    defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in params.items()])
+    return list(compose_cells(grid_axes([*defaults, *parser.parse_overrides(arguments)]), composer(loader, config)))
+
+
+def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str]], dict[str, Any]]:
+    """What composes one cell: from command-line arguments to a checked flat configuration, interpolations left."""
+
+    def compose(overrides: Iterable[str]) -> dict[str, Any]:
+        cfg = loader.load_sweep_config(config, list(overrides))
+        with open_dict(cfg):
+            del cfg["hydra"]
+        check(cfg)
+        return flatten(OmegaConf.to_container(cfg, resolve=False))
+
+    return compose
 
 
 def grid_axes(overrides: list[Override]) -> list[list[tuple[str, ...]]]:

@@ -3,53 +3,54 @@
 import itertools
 import json
 import logging
+import os
+import platform
 import shutil
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 from typing import Any
 
 from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Column, Table
 
-from lightning_seg.config import check
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
 from lightning_seg.runs import stop
-from lightning_seg.runs.claim import is_claimed, study_lock
+from lightning_seg.runs.claim import CLAIM, await_heartbeats, is_claimed, study_lock, tidy
 from lightning_seg.runs.record import (
     CELLS,
     ERROR,
     differences,
-    flatten,
     last_error,
-    leftovers,
     read_result,
 )
-from lightning_seg.sweep.cells import Cell, compose_cells, grid_axes, longest_first
+from lightning_seg.sweep.cells import Cell, expand, longest_first
 from lightning_seg.sweep.position import announce_position
 
 log = logging.getLogger(__name__)
 LEAST_FREE_BYTES = 64 * 2**20
+FRUITLESS_LAUNCHES = 3  # in a row, after which what is left has failed
 
 
 class Outcome(StrEnum):
     """What became of a cell."""
 
     RAN = "ran"
+    DIVERGED = "diverged"  # ran, until its loss was no longer finite
     SKIPPED = "skipped"
     FAILED = "failed"
     ELSEWHERE = "elsewhere"  # another process has it
@@ -76,6 +77,7 @@ class GridSweeper(Sweeper):
         self.fail_fast = fail_fast
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        self.started = datetime.now(UTC).replace(microsecond=0)  # as runs record it
         self.config: DictConfig = config
         self.loader: ConfigLoader = hydra_context.config_loader
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
@@ -83,14 +85,12 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        parser = OverridesParser.create(config_loader=self.loader)
-        defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in self.params.items()])
-        axes = grid_axes([*defaults, *parser.parse_overrides(arguments)])
-        cells = list(compose_cells(axes, self._compose))
+        cells = expand(self.loader, self.config, self.params, arguments)
         _refuse_shared_folders(cells)
         self._refuse_other_configurations(cells)
         _announce(cells)
         outcomes: dict[Path, Outcome] = {}
+        stop.listen()
         try:
             self._run(cells, outcomes)
         finally:
@@ -99,14 +99,6 @@ class GridSweeper(Sweeper):
             sys.exit(stop.INTERRUPTED)
         if Outcome.FAILED in outcomes.values():
             sys.exit(1)
-
-    def _compose(self, overrides: Iterable[str]) -> dict[str, Any]:
-        """The flat configuration of one cell, checked, with its interpolations left as they are."""
-        cfg = self.loader.load_sweep_config(self.config, list(overrides))
-        with open_dict(cfg):
-            del cfg["hydra"]
-        check(cfg)
-        return flatten(OmegaConf.to_container(cfg, resolve=False))
 
     def _refuse_other_configurations(self, cells: list[Cell]) -> None:
         for cell in cells:
@@ -119,7 +111,9 @@ class GridSweeper(Sweeper):
 
     def _run(self, cells: list[Cell], outcomes: dict[Path, Outcome]) -> None:
         """Run what is not finished, filling ``outcomes`` along the way."""
-        outcomes |= {cell.directory: Outcome.SKIPPED for cell in cells if _is_finished(cell)}
+        outcomes |= {cell.directory: Outcome.SKIPPED for cell in cells if self._record(cell)}
+        for directory in outcomes:
+            tidy(directory)
         waiting = [cell for cell in cells if cell.directory not in outcomes]
         log.info("%d cells: %d finished before, %d to run", len(cells), len(outcomes), len(waiting))
         check_datasets(waiting)
@@ -129,7 +123,11 @@ class GridSweeper(Sweeper):
             self._pass(waiting, outcomes)
             waiting = [cell for cell in waiting if outcomes.get(cell.directory) is Outcome.FAILED and _may_pass(cell)]
         # What another process had in hand may have been dropped with it.
-        self._pass([cell for cell in cells if outcomes.get(cell.directory) is Outcome.ELSEWHERE], outcomes)
+        elsewhere = [cell for cell in cells if outcomes.get(cell.directory) is Outcome.ELSEWHERE]
+        await_heartbeats(cell.directory for cell in elsewhere)
+        self._pass(elsewhere, outcomes)
+        for cell in elsewhere:
+            tidy(cell.directory)
 
     def _pass(self, cells: list[Cell], outcomes: dict[Path, Outcome]) -> None:
         """Run each cell once; its outcome replaces an earlier one."""
@@ -139,41 +137,58 @@ class GridSweeper(Sweeper):
         for number, batch in enumerate(batches):
             if stop.requested() or (self.fail_fast and Outcome.FAILED in outcomes.values()):
                 return
+            check_study(batch)
             if serial:
                 announce_position(number, len(batches), started)
             outcomes |= self._launch(batch, number)
             failed = [cell for cell in batch if outcomes[cell.directory] is Outcome.FAILED]
+            check_study(failed)
             check_disk(failed)
             check_datasets(failed)
 
     def _launch(self, batch: list[Cell], number: int) -> dict[Path, Outcome]:
-        launched = [cell for cell in batch if not is_claimed(cell.directory) and not _is_finished(cell)]
+        """Hand what of the batch is neither finished nor claimed to the launcher.
+
+        A killed worker takes a parallel launcher's whole batch with it, so what is left is launched again.
+
+        Raises:
+            UserError: the launcher does not start anything.
+        """
+        launched = [cell for cell in batch if not is_claimed(cell.directory) and not self._record(cell)]
         for cell in launched:
             (cell.directory / ERROR).unlink(missing_ok=True)
-        todo = launched
-        while todo:
-            try:
-                self.launcher.launch([list(cell.overrides) for cell in todo], initial_job_idx=number)
-                break
-            except Exception as error:
-                # A killed worker takes a parallel launcher's whole batch with it: the rest is launched again.
-                log.error("the launcher gave up (%s: %s)", type(error).__name__, error)
-                untouched = [
-                    cell
-                    for cell in todo
-                    if self._outcome(cell, True) is Outcome.FAILED and not last_error(cell.directory)
-                ]
-                if len(untouched) == len(todo):
-                    raise UserError(f"The launcher started no run: {type(error).__name__}: {error}") from error
-                todo = untouched
-        return {cell.directory: self._outcome(cell, cell in launched) for cell in batch}
+        waiting, fruitless = launched, 0
+        with stop.shared(Path(self.config.hydra.sweep.dir, f".stop-{platform.node()}-{os.getpid()}")) as argument:
+            while waiting and not stop.requested() and fruitless < FRUITLESS_LAUNCHES:
+                try:
+                    self.launcher.launch([[*cell.overrides, argument] for cell in waiting], initial_job_idx=number)
+                    break
+                except Exception as error:
+                    reason = f"{type(error).__name__}: {error}"
+                    log.error("the launcher gave up (%s)", reason)
+                    before = len(waiting)
+                    waiting = [cell for cell in waiting if not (self._record(cell) or last_error(cell.directory))]
+                    fruitless = fruitless + 1 if len(waiting) == before else 0
+                    # A run that kills its process must not take the others with it again: those at work come last.
+                    waiting.sort(key=lambda cell: (cell.directory / CLAIM).exists())
+            if fruitless and len(waiting) == len(launched) and not stop.requested():
+                raise UserError(f"The launcher started no run: {reason}")
+            return {cell.directory: self._outcome(cell, cell in launched) for cell in batch}
+
+    def _record(self, cell: Cell) -> dict[str, Any] | None:
+        """The record of a finished cell; with ``rerun`` only one of this sweep counts."""
+        record = read_result(cell.directory)
+        if record is None or (cell.config["rerun"] and datetime.fromisoformat(record["started"]) < self.started):
+            return None
+        return record
 
     def _outcome(self, cell: Cell, launched: bool) -> Outcome:
-        if read_result(cell.directory) is not None:
-            return Outcome.RAN if launched else Outcome.ELSEWHERE
+        if (record := self._record(cell)) is not None:
+            diverged = record["status"] == "diverged"
+            return (Outcome.DIVERGED if diverged else Outcome.RAN) if launched else Outcome.ELSEWHERE
         if is_claimed(cell.directory):
             return Outcome.ELSEWHERE
-        return Outcome.STOPPED if stop.requested() else Outcome.FAILED
+        return Outcome.STOPPED if stop.requested() and not last_error(cell.directory) else Outcome.FAILED
 
 
 def _refuse_shared_folders(cells: list[Cell]) -> None:
@@ -190,14 +205,6 @@ def _refuse_shared_folders(cells: list[Cell]) -> None:
             )
 
 
-def _is_finished(cell: Cell) -> bool:
-    if cell.config["rerun"] or read_result(cell.directory) is None:
-        return False
-    for leftover in leftovers(cell.directory):  # killed between its record and its end
-        leftover.unlink(missing_ok=True)
-    return True
-
-
 def _announce(cells: list[Cell]) -> None:
     """Add the cells to their studies' lists, from which ``lightning-seg status`` knows what is missing."""
     for study, members in itertools.groupby(cells, key=lambda cell: cell.directory.parents[3]):
@@ -205,8 +212,7 @@ def _announce(cells: list[Cell]) -> None:
         study.mkdir(parents=True, exist_ok=True)
         with study_lock(study / names[0]):
             known = json.loads((study / CELLS).read_text()) if (study / CELLS).is_file() else []
-            if new := set(names).difference(known):
-                write_text(study / CELLS, json.dumps(sorted(new.union(known)), indent=0))
+            write_text(study / CELLS, json.dumps(sorted({*known, *names}), indent=0))
 
 
 def check_datasets(cells: list[Cell]) -> None:
@@ -221,6 +227,20 @@ def check_datasets(cells: list[Cell]) -> None:
             instantiate(options)
         except InstantiationException as error:
             raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from error
+
+
+def check_study(cells: list[Cell]) -> None:
+    """Look whether the studies that the sweep has announced are still there.
+
+    Raises:
+        UserError: a folder was removed, or the disk that it is on is no longer mounted.
+    """
+    for study in {cell.directory.parents[3] for cell in cells}:
+        if not (study / CELLS).is_file():
+            raise UserError(
+                f"The sweep stops: the study's folder {study} has vanished (was it removed, or its disk unmounted?); "
+                "once it is back, give the same command again."
+            )
 
 
 def check_disk(cells: list[Cell]) -> None:

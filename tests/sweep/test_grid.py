@@ -14,7 +14,7 @@ from omegaconf import open_dict
 
 from lightning_seg.config import CONFIG_DIR
 from lightning_seg.runs.record import flatten
-from lightning_seg.sweep.cells import compose_cells, grid_axes
+from lightning_seg.sweep.cells import compose_cells, composer, grid_axes
 from lightning_seg.sweep.grid import GridSweeper
 from tests.conftest import Train
 from tests.parts import Tiny
@@ -152,7 +152,7 @@ def test_cells_are_what_composing_each_in_full_would_give(sweeper, draw: int) ->
     if "dataset.count" in keys:
         keys = [key for key in keys if key != "dataset"]
     grid = axes(made, *(CHOICES[key] for key in keys))
-    cells = list(compose_cells(grid, made._compose))
+    cells = list(compose_cells(grid, composer(made.loader, made.config)))
     assert len({cell.overrides for cell in cells}) == len(cells)
     for cell in random_choices.sample(cells, min(len(cells), 8)):
         assert cell.config == composed(made, cell.overrides), cell.overrides
@@ -163,7 +163,7 @@ def test_the_whole_study(sweeper) -> None:  # type: ignore[no-untyped-def]
     made = sweeper("experiment=paper")
     params = made.config.hydra.sweeper.params
     grid = axes(made, *(f"{key}={value}" for key, value in params.items()))
-    cells = list(compose_cells(grid, made._compose))
+    cells = list(compose_cells(grid, composer(made.loader, made.config)))
     assert len({cell.directory for cell in cells}) == 3600
     assert [cell.config["repeat"] for cell in cells] == [repeat for repeat in range(5) for _ in range(720)]
     for cell in random.Random(0).sample(cells, 8):
