@@ -40,8 +40,8 @@ class CellLogger(WandbLogger):
         group: what runs share; ``None`` for ``dataset/model/loss``.
         job_type: W&B's job type; ``None`` for the loss.
         tags: more W&B tags.
-        mode: ``online``, ``offline``, or ``auto``: online where a login exists, else offline. Without an answer of the
-            server, this run and all later ones of the process are kept offline.
+        mode: ``online``, ``offline``, or ``auto``: what ``WANDB_MODE`` says, else online where a login exists, else
+            offline. Without an answer of the server, this run and all later ones of the process are kept offline.
     """
 
     def __init__(
@@ -77,20 +77,25 @@ class CellLogger(WandbLogger):
                 settings=wandb.Settings(silent=True, console="off", init_timeout=PATIENCE_SECONDS),
             )
 
+        chosen = str(mode)
         if mode == "auto":
-            mode = "online" if has_login() else "offline"
+            chosen = os.environ.get("WANDB_MODE") or ("online" if has_login() else "offline")
         run = None
-        if mode == "online" and not _unreachable.is_set():
-            try:
-                run = start("online")
-            except Exception as error:
-                _unreachable.set()
-                log.warning(
-                    "W&B cannot be reached (%s); runs stay on this disk and `wandb sync` uploads them later.",
-                    _in_one_line(error),
-                )
-                wandb.teardown()  # of the service, which would go on asking under the same id
-        super().__init__(experiment=run or self._attempt(lambda: start("offline")), save_dir=directory)
+        if chosen == "online":
+            chosen = "offline"  # unless the server answers
+            if not _unreachable.is_set():
+                try:
+                    run = start("online")
+                except Exception as error:
+                    _unreachable.set()
+                    log.warning(
+                        "W&B cannot be reached (%s); runs stay on this disk and `wandb sync` uploads them later.",
+                        _in_one_line(error),
+                    )
+                    wandb.teardown()  # of the service, which would go on asking under the same id
+        if run is None:
+            run = self._attempt(lambda: start(chosen))
+        super().__init__(experiment=run, save_dir=directory)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         self._attempt(lambda: super(CellLogger, self).log_metrics(metrics, step))

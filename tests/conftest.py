@@ -1,5 +1,6 @@
 """Training commands run for real: in child processes that can be killed, at the price of a fork."""
 
+import importlib
 import io
 import multiprocessing
 import os
@@ -52,10 +53,16 @@ def _command_line(arguments: tuple[str, ...], small: bool) -> list[str]:
     return sorted([*(SMALL if small else ()), *arguments], key=lambda argument: not argument.startswith("-"))
 
 
-def _child(arguments: list[str], directory: Path, environment: dict[str, str], output: Path) -> None:
+def _child(
+    arguments: list[str], directory: Path, environment: dict[str, str], constants: dict[str, Any], output: Path
+) -> None:
     os.setsid()
     os.chdir(directory)
+    os.environ.pop("WANDB_MODE", None)
     os.environ.update(environment)
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        setattr(importlib.import_module(module), constant, value)
     for number, stream in ((1, sys.stdout), (2, sys.stderr)):
         target = os.open(output.with_suffix(f".{number}"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(target, number)
@@ -69,10 +76,18 @@ def _child(arguments: list[str], directory: Path, environment: dict[str, str], o
 class Training:
     """A training command in a process of its own."""
 
-    def __init__(self, arguments: list[str], directory: Path, environment: dict[str, str], output: Path) -> None:
-        self.directory = directory
+    def __init__(
+        self,
+        arguments: list[str],
+        directory: Path,
+        environment: dict[str, str],
+        constants: dict[str, Any],
+        output: Path,
+    ) -> None:
         self._output = output
-        self.process: Any = PROCESSES.Process(target=_child, args=(arguments, directory, environment, output))
+        self.process: Any = PROCESSES.Process(
+            target=_child, args=(arguments, directory, environment, constants, output)
+        )
         self.process.start()
 
     @property
@@ -118,12 +133,19 @@ class Train:
         self.environment = {"HOME": str(directory), "NETRC": str(directory / "netrc"), "WANDB_API_KEY": ""}
         self._trainings: list[Training] = []
 
-    def start(self, *arguments: str, small: bool = True, environment: dict[str, str] | None = None) -> Training:
-        """Start ``train.py`` with these arguments and go on."""
+    def start(
+        self,
+        *arguments: str,
+        small: bool = True,
+        environment: dict[str, str] | None = None,
+        constants: dict[str, Any] | None = None,
+    ) -> Training:
+        """Start ``train.py`` with these arguments, and with other values of modules' constants, and go on."""
         training = Training(
             _command_line(arguments, small),
             self.directory,
             self.environment | (environment or {}),
+            constants or {},
             self.directory / f"process{len(self._trainings)}",
         )
         self._trainings.append(training)
