@@ -5,14 +5,19 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+import psutil
 from filelock import FileLock
 
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
+from lightning_seg.runs import stop
+from lightning_seg.runs.record import leftovers
 
 CLAIM = "claim.json"
 HEARTBEAT_SECONDS = 10.0
@@ -35,25 +40,30 @@ def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEAR
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / CLAIM
+    own = {"host": _host(), "pid": os.getpid(), "created": psutil.Process().create_time()}
     with study_lock(directory):
         if is_claimed(directory, lease):
             raise ClaimedError(f"{directory} is being trained by another process; it is left to that one.")
-        write_text(path, json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
-    stop = threading.Event()
+        write_text(path, json.dumps(own))
+    released = threading.Event()
 
     def beat() -> None:
-        while not stop.wait(heartbeat):
-            with suppress(OSError):  # a file system that hiccups once must not end the heartbeat
-                os.utime(path)
+        while not released.wait(heartbeat):
+            # A file system that hiccups once must not end the heartbeat; nor may a host that slept for longer than
+            # the lease renew what another one has taken since.
+            with suppress(OSError):
+                if _read(path) == own:
+                    os.utime(path)
 
     thread = threading.Thread(target=beat, name="claim-heartbeat", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        stop.set()
+        released.set()
         thread.join()
-        path.unlink(missing_ok=True)
+        if _read(path) == own:
+            path.unlink(missing_ok=True)
 
 
 def study_lock(directory: Path) -> FileLock:
@@ -64,20 +74,65 @@ def study_lock(directory: Path) -> FileLock:
 def is_claimed(directory: Path, lease: float = LEASE_SECONDS) -> bool:
     """Whether a live process works on the run in ``directory``."""
     path = directory / CLAIM
-    try:
-        owner = json.loads(path.read_text())
-        age = time.time() - path.stat().st_mtime
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-    # The age counts on this host too: the process number may have passed on to another process.
-    return age < lease and (owner["host"] != socket.gethostname() or _is_alive(owner["pid"]))
+    owner = _read(path)
+    return owner is not None and _is_alive(owner, recent=_age(path) < lease)
 
 
-def _is_alive(pid: int) -> bool:
+def await_heartbeats(directories: Iterable[Path]) -> None:
+    """Wait until it is known of each claim in ``directories`` whether its process lives.
+
+    That is the case as soon as it has been renewed or released or has expired; at once for a process of this host.
+    """
+    renewed = {path: _mtime(path) for directory in directories if (path := directory / CLAIM).exists()}
+    while not stop.requested() and any(
+        (owner := _read(path)) and owner["host"] != _host() and _mtime(path) == seen and _age(path) < LEASE_SECONDS
+        for path, seen in renewed.items()
+    ):
+        time.sleep(1)
+
+
+def tidy(directory: Path) -> None:
+    """Remove what is left where a process was killed between a run's record and its end."""
+    if not is_claimed(directory):
+        for leftover in (*leftovers(directory), directory / CLAIM):
+            leftover.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError):
+        return None
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _age(path: Path) -> float:
+    return time.time() - _mtime(path)
+
+
+@cache
+def _host() -> str:
+    """The name of the space that process numbers belong to: containers may share their host's name."""
+    try:
+        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return socket.gethostname()
+
+
+def _is_alive(owner: dict[str, Any], recent: bool) -> bool:
+    if owner["host"] != _host():
+        return recent
+    try:
+        process = psutil.Process(owner["pid"])
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        # A process that slept with its machine has an old claim; so has one whose number was passed on.
+        return recent or abs(process.create_time() - owner["created"]) < 1
+    except psutil.NoSuchProcess:
         return False
-    except PermissionError:
-        return True
-    return True

@@ -109,8 +109,9 @@ def last_error(directory: Path) -> str:
 
 
 def leftovers(directory: Path) -> Iterator[Path]:
-    """What a run needs only until it has ended."""
+    """What a run needs only until it has ended, and files that it was killed while writing."""
     yield from directory.glob("resume-*.ckpt")
+    yield from directory.glob("*.tmp")
 
 
 @cache

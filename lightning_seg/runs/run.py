@@ -30,7 +30,7 @@ from lightning_seg.metrics import COUNTS, METRICS, image_scores
 from lightning_seg.module import SegmentationModule
 from lightning_seg.progress import EpochProgress
 from lightning_seg.runs import stop
-from lightning_seg.runs.claim import ClaimedError, claim
+from lightning_seg.runs.claim import ClaimedError, claim, tidy
 from lightning_seg.runs.history import History
 from lightning_seg.runs.parts import make_data, make_module, make_trainer
 from lightning_seg.runs.record import (
@@ -91,6 +91,7 @@ def _finished(cfg: DictConfig, directory: Path, title: str) -> float | None:
     record = read_result(directory)
     if record is None or cfg.rerun:
         return None
+    tidy(directory)
     if changed := differences(flatten(cfg), record):
         raise UserError(
             f"{directory} holds a finished run of another configuration ({'; '.join(changed)}); "
@@ -121,6 +122,8 @@ def run_isolated(cfg: DictConfig) -> float:
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
+        if cfg.fail_fast:
+            stop.request()
         return float("nan")
     finally:
         gc.collect()
@@ -147,6 +150,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
         callbacks = [
             EpochSeed(cfg.seed, cfg.repeat),
             EarlyStopping("val_dice", mode="max", check_on_train_epoch_end=False, **cfg.early_stopping),
+            _stop_where_loss_is_not_finite(cfg.trainer.max_epochs),
             best,
             history,
             EpochProgress(title),
@@ -207,8 +211,15 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
         )
         for leftover in leftovers(directory):
             leftover.unlink(missing_ok=True)
+        if diverged:
+            log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", title, len(history.rows))
         log.info("%s: test Dice %.4f, best val Dice %.4f at epoch %d", title, means["dice"], best.score, best.epoch + 1)
     return best.score
+
+
+def _stop_where_loss_is_not_finite(max_epochs: int) -> EarlyStopping:
+    """Ends training with the epoch whose loss is NaN or infinite, and never for want of progress."""
+    return EarlyStopping("train_loss", mode="min", patience=max_epochs, check_on_train_epoch_end=False)
 
 
 def _device_name(device: torch.device) -> str:

@@ -1,15 +1,22 @@
 """Stopping on request: the first signal lets the epoch end and be saved, the second ends the process at once."""
 
+import os
 import signal
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from lightning_seg.errors import UserError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; kill and clusters; Slurm's warning
 INTERRUPTED = 130  # the exit code of what ended on request, as a shell reports Ctrl-C
+_FILE = "LIGHTNING_SEG_STOP"  # the environment variable that tells worker processes where to look for a request
 _requested = threading.Event()
-_taken: set[signal.Signals] = set()
+_handlers: dict[signal.Signals, Callable[..., Any] | int] = {}
+_file: Path | None = None
 
 
 class StoppedError(UserError):
@@ -19,22 +26,56 @@ class StoppedError(UserError):
 def listen() -> None:
     """Take the stop signals that nothing but Python's default handles; a cluster's own handlers stay.
 
-    To be called again where a library may have put its handler in front of a signal taken before.
+    To be called again where a library may have put its handler in front of them.
     """
     if threading.current_thread() is not threading.main_thread():
         return
     for number in SIGNALS:
-        if number in _taken or signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
-            signal.signal(number, _handle)
-            _taken.add(number)
+        if number not in _handlers:
+            current = signal.getsignal(number)
+            if current is None:  # not Python's
+                continue
+            _handlers[number] = _handle if current in (signal.SIG_DFL, signal.default_int_handler) else current
+        signal.signal(number, _handlers[number])
 
 
 def requested() -> bool:
-    """Whether a stop has been asked for."""
-    return _requested.is_set()
+    """Whether a stop has been asked for, here or where this process's work comes from."""
+    return _requested.is_set() or ((file := _shared_file()) is not None and file.exists())
+
+
+def request() -> None:
+    """Ask for a stop of this process, and of all that share its file."""
+    _requested.set()
+    if (file := _shared_file()) is not None:
+        file.touch()
+
+
+@contextmanager
+def shared(file: Path) -> Iterator[str]:
+    """Pass requests on to worker processes, wherever they are, by a file that exists once there is one.
+
+    Yields:
+        The argument that tells a job of Hydra's about it.
+    """
+    global _file
+    _file = file.resolve()
+    try:
+        yield f"+hydra.job.env_set.{_FILE}={_quoted(str(_file))}"
+    finally:
+        _file.unlink(missing_ok=True)
+        _file = None
+
+
+def _shared_file() -> Path | None:
+    return _file or (Path(os.environ[_FILE]) if _FILE in os.environ else None)
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _requested.is_set():
         raise KeyboardInterrupt
-    _requested.set()
+    request()
