@@ -120,6 +120,28 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
 
 
+def export(
+    run: Annotated[Path, typer.Argument(help="A run's folder or weights file.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the files.")] = Path("exported"),
+    format_: Annotated[list[str] | None, typer.Option("--format", help="onnx, torch; repeatable.")] = None,
+    dynamic_size: Annotated[
+        bool, typer.Option("--dynamic-size", help="Leave height and width free; some networks cannot.")
+    ] = False,
+) -> None:
+    """Write a run's network for other programs, checked against PyTorch, with its preprocessing and a model card."""
+    from lightning_seg.errors import UserError
+    from lightning_seg.inference.export import FORMATS, export_run
+    from lightning_seg.inference.trained import find_runs, load_run
+
+    weights = find_runs([run])
+    if len(weights) > 1:
+        raise UserError(f"{run} holds {len(weights)} runs, and one is exported at a time: choose one of its repeats.")
+    found = export_run(load_run(weights[0]), output, format_ or ["onnx"], dynamic_size)
+    for name, difference in found.items():
+        typer.echo(f"{output / FORMATS[name]}: logits differ from PyTorch's by at most {difference:.1e}")
+    typer.echo(f"{output / 'preprocessing.json'}\n{output / 'README.md'}")
+
+
 def models(
     names: Annotated[list[str] | None, typer.Argument(help="Which; by default all, your own included.")] = None,
     time: Annotated[bool, typer.Option("--time", help="Time one image on this CPU, too; builds each network.")] = False,
