@@ -40,11 +40,10 @@ def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEAR
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / CLAIM
-    own = {"host": _host(), "pid": os.getpid(), "created": psutil.Process().create_time()}
     with study_lock(directory):
         if is_claimed(directory, lease):
             raise ClaimedError(f"{directory} is being trained by another process; it is left to that one.")
-        write_text(path, json.dumps(own))
+        write_text(path, json.dumps(_this_process()))
     released = threading.Event()
 
     def beat() -> None:
@@ -52,7 +51,7 @@ def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEAR
             # A file system that hiccups once must not end the heartbeat; nor may a host that slept for longer than
             # the lease renew what another one has taken since.
             with suppress(OSError):
-                if _read(path) == own:
+                if _is_own(path):
                     os.utime(path)
 
     thread = threading.Thread(target=beat, name="claim-heartbeat", daemon=True)
@@ -62,7 +61,7 @@ def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEAR
     finally:
         released.set()
         thread.join()
-        if _read(path) == own:
+        if _is_own(path):
             path.unlink(missing_ok=True)
 
 
@@ -85,7 +84,7 @@ def await_heartbeats(directories: Iterable[Path]) -> None:
     """
     renewed = {path: _mtime(path) for directory in directories if (path := directory / CLAIM).exists()}
     while not stop.requested() and any(
-        (owner := _read(path)) and owner["host"] != _host() and _mtime(path) == seen and _age(path) < LEASE_SECONDS
+        (owner := _read(path)) and not _is_near(owner) and _mtime(path) == seen and _age(path) < LEASE_SECONDS
         for path, seen in renewed.items()
     ):
         time.sleep(1)
@@ -116,23 +115,38 @@ def _age(path: Path) -> float:
     return time.time() - _mtime(path)
 
 
+def _this_process() -> dict[str, Any]:
+    process = psutil.Process()
+    return {"host": socket.gethostname(), "space": _space(), "pid": process.pid, "created": process.create_time()}
+
+
 @cache
-def _host() -> str:
-    """The name of the space that process numbers belong to: containers may share their host's name."""
+def _space() -> str:
+    """What process numbers count in: containers may share their host's name, but not its processes."""
     try:
-        return f"{socket.gethostname()} {Path('/proc/self/ns/pid').readlink()}"
+        return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
-        return socket.gethostname()
+        return ""
+
+
+def _is_near(owner: dict[str, Any]) -> bool:
+    """Whether the claim's process would be seen from here."""
+    return owner["host"] == socket.gethostname() and owner.get("space", _space()) == _space()
+
+
+def _is_own(path: Path) -> bool:
+    owner = _read(path)
+    return owner is not None and _is_near(owner) and owner["pid"] == os.getpid()
 
 
 def _is_alive(owner: dict[str, Any], recent: bool) -> bool:
-    if owner["host"] != _host():
+    if not _is_near(owner):
         return recent
     try:
         process = psutil.Process(owner["pid"])
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         # A process that slept with its machine has an old claim; so has one whose number was passed on.
-        return recent or abs(process.create_time() - owner["created"]) < 1
+        return recent or abs(process.create_time() - owner.get("created", 0)) < 1
     except psutil.NoSuchProcess:
         return False

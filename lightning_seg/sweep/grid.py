@@ -3,6 +3,7 @@
 import itertools
 import json
 import logging
+import math
 import os
 import platform
 import shutil
@@ -157,10 +158,14 @@ class GridSweeper(Sweeper):
         for cell in launched:
             (cell.directory / ERROR).unlink(missing_ok=True)
         waiting, fruitless = launched, 0
+        left_to_others: set[Cell] = set()
         with stop.shared(Path(self.config.hydra.sweep.dir, f".stop-{platform.node()}-{os.getpid()}")) as argument:
             while waiting and not stop.requested() and fruitless < FRUITLESS_LAUNCHES:
                 try:
-                    self.launcher.launch([[*cell.overrides, argument] for cell in waiting], initial_job_idx=number)
+                    jobs = self.launcher.launch(
+                        [[*cell.overrides, argument] for cell in waiting], initial_job_idx=number
+                    )
+                    left_to_others = {c for c, job in zip(waiting, jobs, strict=True) if math.isnan(job.return_value)}
                     break
                 except Exception as error:
                     reason = f"{type(error).__name__}: {error}"
@@ -172,7 +177,8 @@ class GridSweeper(Sweeper):
                     waiting.sort(key=lambda cell: (cell.directory / CLAIM).exists())
             if fruitless and len(waiting) == len(launched) and not stop.requested():
                 raise UserError(f"The launcher started no run: {reason}")
-            return {cell.directory: self._outcome(cell, cell in launched) for cell in batch}
+            own = set(launched) - left_to_others
+            return {cell.directory: self._outcome(cell, cell in own) for cell in batch}
 
     def _record(self, cell: Cell) -> dict[str, Any] | None:
         """The record of a finished cell; with ``rerun`` only one of this sweep counts."""
