@@ -194,7 +194,7 @@ def _resolution_sentence(found: Resolution, rope: float) -> str:
         f"80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
     )
     if found.detectable <= rope:
-        return f"{text}; differences that matter ({100 * rope:g} points) would have been seen."
+        return f"{text}; differences that matter ({100 * rope:g} points) would most likely have been seen."
     return f"{text}: smaller differences may exist and go unseen."
 
 
@@ -238,7 +238,7 @@ def next_runs(
     wanted = found.repeats_for(rope, most=_MOST_REPEATS)
     if found.detectable <= rope:
         return (
-            f"A difference of {100 * rope:g} Dice points would have been seen: what is left between "
+            f"A difference of {100 * rope:g} Dice points would most likely have been seen: what is left between "
             f"{_join([loss_name(loss) for loss in group])} is smaller, and more runs would hardly change a decision.",
             None,
         )

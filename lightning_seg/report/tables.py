@@ -195,7 +195,8 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
     data.loc[order[0], "Verdict"] = "better than all" if verdict.winner else "highest mean"
     caption = (
         "Mean Dice with its 95 % interval, the difference to the best in Dice points with its paired 95 % interval, "
-        "and how often the loss is first, and among the first three, in the bootstrap."
+        "and how often the loss is first, and among the first three, in the bootstrap. Intervals are those of a single "
+        "comparison; the verdict also accounts for how many there are."
     )
     digits = {"To the best": 2, "low": 2, "high": 2, "Mean rank": 2, "First (%)": 1, "First three (%)": 1}
     return Table(f"losses{suffix}", "Losses", caption, data.reset_index(drop=True), digits)

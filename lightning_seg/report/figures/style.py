@@ -21,6 +21,7 @@ matplotlib.rcParams.update(
     {
         "font.family": "sans-serif",
         "font.size": 9,
+        "text.parse_math": False,  # names of runs are no formulae
         "text.color": INK,
         "axes.facecolor": "none",
         "axes.labelcolor": INK,

@@ -1,0 +1,181 @@
+"""The built report: complete, self-contained, and with a true sentence for whatever records there are."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from lightning_seg.errors import UserError
+from lightning_seg.report.build import build_published_report, build_report
+from lightning_seg.report.command import report
+from lightning_seg.report.tables import Table, escape_tex, latex
+from tests.report.make_study import LOSSES, Truth, collapse_run, make_study, write_run
+
+HOSTILE = "<img src=x onerror=window.hacked=1>"
+
+
+def text_of(index: Path) -> str:
+    """The page's words, without its script and data."""
+    page = re.sub(r"<(script|style).*?</\1>", "", index.read_text(), flags=re.S)
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    truth = Truth(effects={"focal": -0.05})
+    study = make_study(tmp_path_factory.mktemp("multirun") / "demo", repeats=2, losses=LOSSES[:4], truth=truth)
+    collapse_run(study / "isic" / "fcn" / "focal" / "repeat_0")
+    return build_report(study, draws=200)
+
+
+def test_every_figure_and_table_has_its_files(built):
+    figures = {path.stem for path in (built.parent / "figures").iterdir()}
+    expected = "fig1_examples fig2a_overall fig2b_dataset_by_loss fig2c_model_by_loss fig3a_cases_sigmoid "
+    expected += "fig3b_cases_mean critical_difference intervals pairs stability variance dice_vs_size dice_vs_contrast "
+    expected += "failures calibration curves pareto"
+    assert figures == set(expected.split())
+    for name in figures:
+        assert (built.parent / "figures" / f"{name}.svg").read_text().startswith("<?xml")
+        assert (built.parent / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert (built.parent / "figures" / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    for path in (built.parent / "tables").glob("*.tex"):
+        tex = path.read_text()
+        assert "\\toprule" in tex and tex.count("\\begin") == tex.count("\\end")
+        assert len(pd.read_csv(path.with_suffix(".csv")))
+    assert len(pd.read_parquet(built.parent / "images.parquet")) == 2 * 2 * 4 * 2 * 12
+
+
+def test_the_page_needs_nothing_else(built):
+    page = built.read_text()
+    assert not re.search(r'(src|href)="(https?:)?//', page)
+    assert not re.search(r"@import|url\((?!#|\"?data:)", page)
+    links = set(re.findall(r'href="((?:figures|tables|runs|images)[^"]*)"', page))
+    assert len(links) > 40 and all((built.parent / link).is_file() for link in links)
+
+
+def test_the_page_tells_coverage_then_answer_then_figures(built):
+    page = built.read_text()
+    order = [page.index(f'id="{name}"') for name in ("coverage", "answer", "figures", "certainty", "reasons", "method")]
+    assert order == sorted(order)
+    text = text_of(built)
+    assert "32 of 32 known runs have a result" in text
+    assert "Focal: of 8 runs, 1 collapsed to background everywhere (isic/fcn (1))." in text
+
+
+def test_the_published_report_prints_the_papers_scores(tmp_path):
+    index = build_published_report(tmp_path, draws=200)
+    text = text_of(index)
+    assert "Ranking score 8 8 5 5 4 3 3 0 0 0" in text
+    assert "Ranking score 16 11 8 8 8 7 7 6 1 0" in text
+    for figure in ("p = 0.00561", "p = 0.000284", "p = 0.24", "p = 0.401", "3.91"):
+        assert figure in text, figure
+    assert "Worse than DiceBCE: Focal by 2.54 Dice points" in text
+    assert "the 9 losses cannot be told apart" in text
+
+
+def shrink(study: Path, keep) -> None:
+    for run in study.glob("*/*/*/repeat_*"):
+        if not keep(run):
+            shutil.rmtree(run)
+
+
+def break_nan(study: Path) -> None:
+    path = study / "isic/fcn/dice/repeat_0/result.json"
+    record = json.loads(path.read_text())
+    record["test"] = dict.fromkeys(record["test"], float("nan"))
+    path.write_text(json.dumps(record))
+
+
+def break_config(study: Path) -> None:
+    rows = [(f"isic_{k}", 10, 0, 0, 90, 1.0, 1.0, 1.0, 1.0, 0.1) for k in range(12)]
+    folder = study / "isic/fcn/dice/repeat_0"
+    write_run(folder, "isic", "fcn", "dice", 0, rows, config={"trainer": {"max_epochs": 5}})
+
+
+def break_version(study: Path) -> None:
+    for path in study.rglob("result.json"):
+        path.write_text(json.dumps({"format": 9, "outcome": "fine"}))
+
+
+BAD = {
+    "empty": (lambda s: shrink(s, lambda run: False), "No loss has a usable run yet: nothing can be concluded."),
+    "one run": (
+        lambda s: shrink(s, lambda run: run.parts[-4:] == ("isic", "fcn", "dice", "repeat_0")),
+        "Only Dice has usable runs: there is nothing to compare it with.",
+    ),
+    "one loss": (lambda s: shrink(s, lambda run: run.parts[-2] == "bce"), "Only BCE has usable runs"),
+    "one repeat": (
+        lambda s: shrink(s, lambda run: run.name == "repeat_0"),
+        "nothing can be concluded about which is better",
+    ),
+    "NaN metrics": (break_nan, "holds no finite test Dice"),
+    "truncated": (
+        lambda s: (s / "isic/fcn/dice/repeat_0/result.json").write_text('{"status": "fin'),
+        "result.json cannot be read",
+    ),
+    "two configs": (break_config, "trainer.max_epochs is 200 in 5 runs, 5 in 1 runs"),
+    "another version": (break_version, "No loss has a usable run yet: nothing can be concluded."),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, case):
+    study = make_study(tmp_path / "study", losses=LOSSES[:3], repeats=2, cases=0)
+    damage, sentence = BAD[case]
+    damage(study)
+    text = text_of(build_report(study, draws=100))
+    assert sentence in text
+    assert "is better than each" not in text
+
+
+def test_hostile_names_stay_text(tmp_path):
+    losses = ["dice", HOSTILE, "$\\frac$"]
+    study = make_study(tmp_path / "study", datasets=["isic"], models=[HOSTILE], losses=losses, repeats=2)
+    failed = study / "isic" / HOSTILE / "dice" / "repeat_2"
+    failed.mkdir()
+    (failed / "error.txt").write_text("</script><script>window.hacked=1</script>")
+    index = build_report(study, draws=100)
+    page = index.read_text()
+    assert "<img src=x" not in page and "<script>window" not in page
+    assert "&lt;img src=x" in page
+    assert "\\$\\textbackslash{}frac\\$" in (index.parent / "tables" / "losses.tex").read_text()
+
+
+def test_latex_escapes_and_rounds():
+    assert escape_tex("50 % of a_b & \\c") == r"50 \% of a\_b \& \textbackslash{}c"
+    table = Table("t", "T", "C", pd.DataFrame({"Loss": ["a_b"], "Mean": [0.123456]}), {"Mean": 2})
+    assert "a\\_b & 0.12 \\\\" in latex(table)
+
+
+@pytest.fixture
+def run_command():
+    app = typer.Typer()
+    app.command()(report)
+    return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_command_prints_the_pages_path(run_command, tmp_path):
+    make_study(tmp_path / "multirun" / "demo", datasets=["isic"], models=["fcn"], losses=LOSSES[:2], cases=0)
+    result = run_command("demo", "--output-dir", tmp_path / "multirun", "--draws", 100)
+    assert result.exit_code == 0, result.output
+    assert Path(result.output.strip()) == tmp_path / "multirun" / "demo" / "report" / "index.html"
+    assert Path(result.output.strip()).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "Name the study"),
+        (("demo", "--published"), "give neither a study"),
+        (("absent",), "There is no study 'absent'"),
+    ],
+)
+def test_the_command_says_what_is_wrong(run_command, tmp_path, arguments, message):
+    result = run_command(*arguments, "--output-dir", tmp_path)
+    assert isinstance(result.exception, UserError)
+    assert message in str(result.exception)
