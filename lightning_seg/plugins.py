@@ -12,6 +12,12 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.object_type import ObjectType
+
+from lightning_seg.config import CONFIG_DIR
+
 ENTRY_POINT_GROUP = "lightning_seg.conf"
 
 
@@ -33,3 +39,11 @@ def import_from_working_directory() -> None:
     own = own_conf()
     if own and str(own.parent) not in sys.path:
         sys.path.append(str(own.parent))
+
+
+def choices(group: str) -> list[str]:
+    """What can be chosen in a group such as ``model``, sorted: built-in, from packages and the user's own."""
+    if GlobalHydra.instance().is_initialized():
+        return GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return GlobalHydra.instance().config_loader().get_group_options(group, ObjectType.CONFIG)

@@ -6,9 +6,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig
 from rich.box import SIMPLE
 from rich.table import Table
@@ -16,10 +13,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_seg.build import build_nameless
-from lightning_seg.config import CONFIG_DIR, compose_config
+from lightning_seg.config import compose_config
 from lightning_seg.errors import UserError
 from lightning_seg.inference.trained import without_weights
 from lightning_seg.models.facts import FACTS
+from lightning_seg.plugins import choices
 
 SIDE = 224  # pixels
 CAPTION = (
@@ -49,8 +47,7 @@ class Entry:
 
 def model_names() -> list[str]:
     """Every choice of ``model=`` but ``smp``, which is many: the study's twelve, then the user's own."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        names = GlobalHydra.instance().config_loader().get_group_options("model", ObjectType.CONFIG)
+    names = choices("model")
     known = [name for name in FACTS if name in names]
     return known + sorted(set(names) - {*known, "smp"})
 

@@ -167,3 +167,23 @@ def new(
     for path in new_part(kind, name, Path()):
         typer.echo(f"wrote {path}")
     typer.echo(f"Try it: python -m pytest tests/test_{name}.py\nUse it: lightning-seg train {kind}={name}")
+
+
+def gallery(
+    losses: Annotated[list[str] | None, typer.Argument(help="Which; by default all, your own included.")] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the figures.")] = Path("gallery"),
+) -> None:
+    """Draw the losses: value and slope against logit and overlap, and their pull on difficult masks."""
+    from lightning_seg.build import build_nameless
+    from lightning_seg.config import compose_config
+    from lightning_seg.losses.gallery import gallery as draw
+    from lightning_seg.plugins import choices
+    from lightning_seg.report.figures.style import save
+    from lightning_seg.report.names import BASIC_LOSSES, is_compound
+
+    every = sorted(choices("loss"), key=lambda name: (name not in BASIC_LOSSES, not is_compound(name)))
+    names = losses or [name for name in every if name != "monai"]
+    built = {name: build_nameless(compose_config([f"loss={name}"]).loss, "loss") for name in names}
+    for figure in draw(built):
+        save(figure, output)
+        typer.echo(f"{output / figure.name}.png: {figure.title}")

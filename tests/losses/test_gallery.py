@@ -1,0 +1,61 @@
+"""The gallery's figures show what the losses compute."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+
+from lightning_seg.losses import BCELoss, DiceLoss, WeightedSum
+from lightning_seg.losses.gallery import SURE, against_logit, against_overlap, disc, evaluate, gallery, scenes
+from lightning_seg.report.figures.style import save
+
+LOSSES = {"bce": BCELoss(), "dice": DiceLoss(), "dice_bce": WeightedSum({"b": BCELoss()}, {"b": 2.0})}
+
+
+def line(axis: Axes, name: str) -> tuple[np.ndarray, np.ndarray]:
+    found = next(line for line in axis.lines if line.get_label() == name)
+    return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
+
+
+def test_value_and_slope_against_the_logit_are_the_losses_own() -> None:
+    axes = against_logit(LOSSES).canvas.axes  # value of lesion and background, then slope of both
+    share = (disc(12) > 0).double().mean().item()
+    x, value = line(axes[0], "BCE")
+    expected = share * np.log1p(np.exp(-x)) + (1 - share) * np.log1p(np.exp(-SURE))
+    assert np.allclose(value, expected)
+    for column in (0, 1):
+        for name in ("BCE", "Dice"):
+            x, value = line(axes[column], name)
+            slope = line(axes[2 + column], name)[1]
+            assert np.allclose(np.gradient(value, x)[1:-1], slope[1:-1], atol=0.01)
+            assert np.sign(slope[len(x) // 2]) == (-1, 1)[column]
+
+
+def test_losses_fall_as_the_overlap_grows() -> None:
+    axes = against_overlap(LOSSES).canvas.axes
+    for name in ("BCE", "Dice", "DiceBCE"):
+        overlap, value = line(axes[0], name)
+        assert (overlap[0], overlap[-1]) == (1, 0)
+        assert (np.diff(value) > 0).all()
+
+
+def test_scenes_are_noisy_tiny_and_empty() -> None:
+    noisy, tiny, empty = scenes()
+    assert 0.02 < ((disc(12) > 0) != noisy.truth.bool()).double().mean() < 0.04
+    assert tiny.truth.sum() == 12
+    assert empty.truth.sum() == 0
+    for scene in (noisy, tiny, empty):
+        value, gradient = evaluate(BCELoss(), scene.logits, scene.truth)
+        assert gradient.shape == scene.truth.shape
+        assert torch.allclose(gradient, (torch.sigmoid(scene.logits) - scene.truth) / scene.truth.numel())
+        assert value > 0
+
+
+@pytest.mark.slow
+def test_the_figures_are_saved_with_a_loss_of_ones_own(tmp_path: Path) -> None:
+    for figure in gallery(LOSSES | {"mine": torch.nn.BCEWithLogitsLoss()}):
+        svg = save(figure, tmp_path)
+        assert "mine" in svg
+        assert (tmp_path / f"{figure.name}.png").stat().st_size > 10_000
