@@ -85,6 +85,8 @@ def test_before_training(train: Train, arguments: list[str], parts: list[str]) -
         assert part in message
     assert message.count("\n") == 0
     assert not list(train.directory.rglob("result.json")) and not list(train.directory.rglob("claim.json"))
+    if arguments[0].strip("+").startswith(("model", "loss")):
+        assert not (train.directory / "data").exists()  # nothing was decoded for a network that cannot be
     (error,) = train.directory.rglob("error.txt")  # for whoever wants to know where
     assert "Traceback" in error.read_text()
 

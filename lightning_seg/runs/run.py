@@ -137,11 +137,11 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
         (directory / name).unlink(missing_ok=True)
     _save_hydra(cfg, directory)
     with _log_file(directory / "train.log"):
-        torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         data = make_data(cfg)
-        data.setup()
-        write_text(directory / "split.json", json.dumps(data.ids(), indent=1) + "\n")
+        torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
+        data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
+        write_text(directory / "split.json", json.dumps(data.ids(), indent=1) + "\n")
         prepared = time.perf_counter()
 
         best, history = BestWeights(), History(directory / "metrics.csv" if cfg.logger.csv else None)

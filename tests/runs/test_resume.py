@@ -1,6 +1,8 @@
 """A run that was killed ends, when started again, as if it had never been killed."""
 
+import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -83,6 +85,27 @@ def test_only_the_checkpoint_of_the_same_configuration_counts(train: Train) -> N
     train(*other, "study=fresh")
     assert outcome(checkpoint.parent) == outcome(train.directory / "multirun/fresh" / RUN)
     assert leftovers(checkpoint.parent) == []
+
+
+@pytest.mark.slow
+def test_asked_to_stop(train: Train) -> None:
+    """A first signal lets the epoch end and saves it, however rare checkpoints are."""
+    command = ("loss=deadly", "checkpoint.every_minutes=5", "trainer.max_epochs=60")
+    train(*command, "study=whole")
+    directory = train.directory / "multirun/stopped" / RUN
+    for number in (signal.SIGTERM, signal.SIGINT):
+        training = train.start(*command, "study=stopped")
+        epochs = len((directory / "metrics.csv").read_text().splitlines()) if directory.exists() else 1
+        assert training.wait_until(
+            lambda: (path := directory / "metrics.csv").exists() and len(path.read_text().splitlines()) > epochs + 1  # noqa: B023
+        )
+        os.kill(training.process.pid, number)
+        assert training.wait() == 130
+        assert "the same command goes on" in training.stderr and "Traceback" not in training.stderr
+        assert not (directory / "error.txt").exists() and not (directory / "result.json").exists()
+        assert not (directory / "claim.json").exists()
+    train(*command, "study=stopped")
+    assert outcome(directory) == outcome(train.directory / "multirun/whole" / RUN)
 
 
 def test_checkpoints_are_rare_where_they_should_be(train: Train) -> None:
