@@ -125,8 +125,18 @@ def _changes(base: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
 
 def _resolved(flat: dict[str, Any]) -> dict[str, Any]:
     """A flat configuration with its interpolations resolved."""
-    if not any("${" in str(value) for value in flat.values()):
-        return flat
+    # A reference to one key is looked up: OmegaConf takes milliseconds, for each of thousands of cells.
+    flat = {key: _look_up(value, flat) for key, value in flat.items()}
+    return flatten(nested(flat)) if any("${" in str(value) for value in flat.values()) else flat
+
+
+def _look_up(value: Any, flat: dict[str, Any]) -> Any:
+    reference = re.fullmatch(r"\$\{(\w[\w.]*)\}", value) if isinstance(value, str) else None
+    return flat.get(reference[1], value) if reference else value
+
+
+def nested(flat: dict[str, Any]) -> DictConfig:
+    """A configuration from its flat form."""
     tree: dict[str, Any] = {}
     for key, value in flat.items():
         *parents, name = key.split(".")
@@ -134,7 +144,7 @@ def _resolved(flat: dict[str, Any]) -> dict[str, Any]:
         for parent in parents:
             node = node.setdefault(parent, {})
         node[name] = value
-    return flatten(OmegaConf.create(tree))
+    return OmegaConf.create(tree)
 
 
 def longest_first(cells: list[Cell]) -> list[Cell]:

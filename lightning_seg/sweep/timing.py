@@ -19,7 +19,7 @@ from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Split
 from lightning_seg.errors import UserError
 from lightning_seg.runs.history import History
-from lightning_seg.runs.parts import device_name, make_module, make_trainer
+from lightning_seg.runs.parts import make_module, make_trainer
 from lightning_seg.runs.resume import BestWeights
 
 STEPS, EVAL_BATCHES = 3, 2  # of the short epochs that are timed
@@ -166,7 +166,7 @@ def time_training(cfg: DictConfig) -> Timing:
         epoch_end=clock.median(lambda epoch: epoch["all"] - epoch["train"] - epoch["eval"]),
         peak_bytes=torch.cuda.max_memory_reserved(device) if on_gpu else _peak_bytes() - before,
         device_bytes=torch.cuda.get_device_properties(device).total_memory if on_gpu else 0,
-        device=device_name(device),
+        device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads",
         parameters=sum(p.numel() for p in module.model.parameters()),
     )
 
