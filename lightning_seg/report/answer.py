@@ -6,7 +6,6 @@ from math import ceil, inf
 import numpy as np
 import pandas as pd
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from lightning_seg.report.names import MODELS, dataset_name, loss_name, model_name
 from lightning_seg.report.statistics import (
@@ -15,6 +14,7 @@ from lightning_seg.report.statistics import (
     Resolution,
     count_pairs,
     fewest_blocks,
+    holm,
     interaction,
     omnibus,
     pairwise,
@@ -106,7 +106,7 @@ def _reversals(blocks: pd.DataFrame, best: str) -> list[tuple[str, str, str, flo
                 looked_at.append((level, str(name), str(loss), float(delta.mean()), float(p)))
     if not looked_at:
         return []
-    adjusted = multipletests([row[-1] for row in looked_at], method="holm")[1]
+    adjusted = holm(np.array([row[-1] for row in looked_at]))
     return [(*row[:-1], float(p)) for row, p in zip(looked_at, adjusted, strict=True) if p < ALPHA and row[3] > 0]
 
 

@@ -15,7 +15,7 @@ from lightning_seg.report.names import dataset_name, model_name
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import rank
-from lightning_seg.report.records import load_study, write_tables
+from lightning_seg.report.records import image_counts, load_study, write_tables
 from lightning_seg.report.tables import Table, certainty_tables, overall_table, ranking_table, study_tables
 from lightning_seg.report.tables import save as save_table
 
@@ -95,8 +95,8 @@ def study_figures(analysis: Analysis) -> list[Figure]:
     certainty = analysis.certainty
     if analysis.cases:
         losses = certainty.verdict.losses if certainty else analysis.comparison.losses
-        counts = analysis.ranking["dataset"].astype(str).value_counts().to_dict()
-        figures.append(paper.examples(analysis.cases, counts))
+        figures.append(paper.examples(analysis.cases, image_counts(analysis.study.runs)))
+        figures.append(paper.boundaries(analysis.cases, losses))
         figures += [paper.case_grid(analysis.cases, losses, threshold) for threshold in ("sigmoid", "mean")]
     if certainty and analysis.by_dataset and analysis.by_model:
         figures.append(paper.overall_bars(analysis.overall))

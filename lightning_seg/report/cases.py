@@ -38,6 +38,11 @@ class Case:
             for loss, logit in self.logits.items()
         }
 
+    @property
+    def disagreement(self) -> float:
+        """Standard deviation over losses of the Dice on this image."""
+        return float(np.std(list(self.dice().values()))) if self.logits else 0.0
+
     def dice(self, threshold: str = "sigmoid") -> dict[str, float]:
         """Dice of every loss on this image; 1 where mask and prediction are both empty."""
         truth = self.mask > 0
@@ -78,6 +83,21 @@ def error_map(prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return colours
 
 
+def outlines(image: np.ndarray, prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The image, uint8 (H, W, 3), with the mask's outline in white and the prediction's in orange on top."""
+    pixels = np.moveaxis(image, 0, -1).copy()
+    pixels[_outline(mask > 0)] = (255, 255, 255)
+    pixels[_outline(prediction)] = FALSE_POSITIVE
+    return pixels
+
+
+def _outline(region: np.ndarray) -> np.ndarray:
+    """Pixels of a region that have a neighbour outside, or none at all (the image's border)."""
+    padded = np.pad(region, 1)
+    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    return region & ~inner
+
+
 def _join(directory: Path, rows: pd.DataFrame, problems: list[str]) -> list[Case]:
     found: dict[str, Case] = {}
     for row in rows.itertuples():
@@ -97,4 +117,4 @@ def _join(directory: Path, rows: pd.DataFrame, problems: list[str]) -> list[Case
             )
             if case.mask.shape == masks[n].shape:
                 case.logits[str(row.loss)] = logits[n]
-    return list(found.values())
+    return sorted(found.values(), key=lambda case: -case.disagreement)

@@ -18,6 +18,7 @@ from lightning_seg.report.names import METRIC_NAMES, METRICS, dataset_name, loss
 from lightning_seg.report.pictures import gallery
 from lightning_seg.report.published import CITATION
 from lightning_seg.report.ranking import Ranking
+from lightning_seg.report.records import image_counts
 from lightning_seg.report.tables import Table
 
 Drawn = Mapping[str, tuple[Figure, str]]
@@ -40,7 +41,7 @@ def study_page(analysis: Analysis, figures: Drawn, tables: Mapping[str, Table], 
         analysis=analysis,
         figures=figures,
         tables=tables,
-        gallery=gallery(analysis.cases, losses),
+        gallery=gallery(analysis.cases, losses, image_counts(runs)),
         ties=_ties(analysis.by_dataset, analysis.by_model),
         facts=_facts(runs),
         embedded=_embedded({"cells": _cells(analysis), "runs": _runs(runs), "metrics": METRIC_NAMES}),

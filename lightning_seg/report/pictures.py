@@ -8,14 +8,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from lightning_seg.report.cases import Case, error_map
+from lightning_seg.report.cases import Case, error_map, outlines
 from lightning_seg.report.names import dataset_name, loss_name, model_name
 
 _LARGEST = 256  # pixels of the longer side
 
 
-def gallery(cases: Sequence[Case], losses: Sequence[str]) -> list[dict[str, Any]]:
-    """What the page shows of every case: image, mask, and per loss both thresholds' error map and Dice."""
+def gallery(cases: Sequence[Case], losses: Sequence[str], counts: dict[str, int]) -> list[dict[str, Any]]:
+    """What the page shows of every case: image, mask, and per loss both thresholds' error map and Dice.
+
+    Args:
+        counts: dataset -> number of its images.
+    """
     shown = []
     for case in cases:
         scores = {threshold: case.dice(threshold) for threshold in ("sigmoid", "mean")}
@@ -26,6 +30,7 @@ def gallery(cases: Sequence[Case], losses: Sequence[str]) -> list[dict[str, Any]
                 "dataset": dataset_name(case.dataset),
                 "model": model_name(case.model),
                 "repeat": case.repeat,
+                "count": counts.get(case.dataset),
                 "image": photograph(np.moveaxis(case.image, 0, -1)),
                 "mask": drawing(np.repeat((case.mask > 0).astype(np.uint8)[..., None] * 255, 3, axis=-1)),
                 "losses": [
@@ -37,6 +42,10 @@ def gallery(cases: Sequence[Case], losses: Sequence[str]) -> list[dict[str, Any]
                                 "dice": f"{scores[threshold][loss]:.3f}",
                             }
                             for threshold in ("sigmoid", "mean")
+                        },
+                        "outlines": {
+                            "map": photograph(outlines(case.image, maps["sigmoid"][loss], case.mask)),
+                            "dice": f"{scores['sigmoid'][loss]:.3f}",
                         },
                     }
                     for loss in losses

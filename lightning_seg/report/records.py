@@ -122,6 +122,11 @@ def write_tables(study: Study, output_dir: Path) -> list[Path]:
     return written
 
 
+def image_counts(runs: pd.DataFrame) -> dict[str, int]:
+    """Number of images of every dataset, over all parts of its split; datasets without a record of it are left out."""
+    return runs.groupby("dataset")["images"].max().dropna().astype(int).to_dict()
+
+
 def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     """Training curves of the given runs (default: all): the keys, epoch, train_loss, val_loss, val_dice.
 
@@ -198,6 +203,7 @@ def _fill_row(row: dict[str, Any], result: dict[str, Any]) -> None:
     row.update({f"test_{metric}": _number(test.get(metric)) for metric in METRICS})
     for name in ("parameters", "epochs", "best_epoch", "best_val_dice", "seed"):
         row[name] = _number(result.get(name))
+    row["images"] = _number(sum((result.get("images") or {}).values()) or None)
     seconds = result.get("seconds") or {}
     row.update({f"seconds_{part}": _number(seconds.get(part)) for part in ("data", "fit", "test")})
     versions = result.get("versions") or {}
@@ -272,7 +278,15 @@ def _with_keys(table: pa.Table, keys: dict[str, Any]) -> pa.Table:
 def _run_columns(records: list[_Record]) -> list[str]:
     """All columns, also where no run has them yet, so that an empty study has the same table."""
     columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), "best_val_dice", "best_epoch", "epochs"]
-    columns += ["failure_rate", "empty_predictions", "test_images", "parameters", "seconds_data", "seconds_fit"]
+    columns += [
+        "failure_rate",
+        "empty_predictions",
+        "test_images",
+        "images",
+        "parameters",
+        "seconds_data",
+        "seconds_fit",
+    ]
     columns += ["seconds_test", "seed", "device", "version", "versions", "fingerprint", "settings", "error", "path"]
     return columns
 

@@ -37,7 +37,7 @@ def test_every_figure_and_table_has_its_files(built):
     figures = {path.stem for path in (built.parent / "figures").iterdir()}
     expected = "fig1_examples fig2a_overall fig2b_dataset_by_loss fig2c_model_by_loss fig3a_cases_sigmoid "
     expected += "fig3b_cases_mean critical_difference intervals pairs stability variance dice_vs_size dice_vs_contrast "
-    expected += "failures calibration curves pareto"
+    expected += "failures calibration curves pareto boundaries"
     assert figures == set(expected.split())
     for name in figures:
         assert (built.parent / "figures" / f"{name}.svg").read_text().startswith("<?xml")
@@ -67,6 +67,7 @@ def test_the_page_tells_coverage_then_answer_then_figures(built):
     assert "Focal: of 8 runs, 1 collapsed to background everywhere (isic/fcn (1))." in text
 
 
+@pytest.mark.slow
 def test_the_published_report_prints_the_papers_scores(tmp_path):
     index = build_published_report(tmp_path, draws=200)
     text = text_of(index)

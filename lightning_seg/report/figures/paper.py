@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map
+from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map, outlines
 from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new
 from lightning_seg.report.names import METRIC_NAMES, METRICS, dataset_name, is_compound, loss_name, model_name
 from lightning_seg.report.ranking import Ranking
@@ -16,14 +16,14 @@ def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
     """Fig. 1: an example image with its mask, and the number of images of each dataset.
 
     Args:
-        counts: dataset -> number of different test images in the records.
+        counts: dataset -> number of its images.
     """
     first = {case.dataset: case for case in reversed(cases)}
     names = sorted(first)
     figure = new(
         "fig1_examples",
         "Example images",
-        "One test image of each dataset with its mask, and how many different test images the records hold.",
+        "One test image of each dataset with its mask, and the dataset's number of images.",
         1.35 * max(len(names), 3),
         3.1,
     )
@@ -32,7 +32,7 @@ def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
         case = first[name]
         axes[0][column].imshow(np.moveaxis(case.image, 0, -1))
         axes[1][column].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
-        axes[0][column].set_title(f"{dataset_name(name)}\n{counts.get(name, 0)} images", fontsize=8)
+        axes[0][column].set_title(f"{dataset_name(name)}\n{counts.get(name, '?')} images", fontsize=8)
     for axis in axes.ravel():
         axis.set_axis_off()
     return figure
@@ -123,46 +123,73 @@ def case_grid(cases: Sequence[Case], losses: Sequence[str], threshold: str) -> F
         threshold: "sigmoid" (sigmoid > 0.5) or "mean" (logit > the image's mean logit).
     """
     letter, words = ("a", "sigmoid > 0.5") if threshold == "sigmoid" else ("b", "logit > the image's mean logit")
-    shown = _one_each(cases)
-    figure = new(
-        f"fig3{letter}_cases_{threshold}",
-        f"Cases, {words}",
+    figure = _grid(
+        *(f"fig3{letter}_cases_{threshold}", f"Cases, {words}"),
         f"Predictions by {words}: hits grey, false positives orange, false negatives blue. For each dataset, the most "
         "disputed of the example images that runs keep.",
-        0.78 * (len(losses) + 2) + 0.6,
-        0.86 * max(len(shown), 1) + 0.7,
+        _one_each(cases),
+        losses,
+        threshold,
+        lambda case, prediction: error_map(prediction, case.mask),
     )
-    axes = figure.canvas.subplots(max(len(shown), 1), len(losses) + 2, squeeze=False)
-    for row, case in enumerate(shown):
-        maps = {loss: error_map(found, case.mask) for loss, found in case.predictions(threshold).items()}
-        scores = case.dice(threshold)
-        axes[row][0].imshow(np.moveaxis(case.image, 0, -1))
-        axes[row][1].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
-        axes[row][0].set_ylabel(dataset_name(case.dataset), fontsize=6.5)
-        for column, loss in enumerate(losses, start=2):
-            if loss in maps:
-                axes[row][column].imshow(maps[loss], interpolation="nearest")
-                axes[row][column].set_xlabel(f"{scores[loss]:.3f}", fontsize=7, labelpad=1)
-    titles = ["Image", "Mask", *(loss_name(loss) for loss in losses)]
-    for axis, title in zip(axes[0], titles, strict=True):
-        axis.set_title(title, fontsize=7, fontweight="normal", loc="center")
-    for axis in axes.ravel():
-        axis.set_xticks([])
-        axis.set_yticks([])
-        axis.grid(visible=False)
-        for spine in axis.spines.values():
-            spine.set_visible(False)
     kinds = (("hit", TRUE_POSITIVE), ("false positive", FALSE_POSITIVE), ("false negative", FALSE_NEGATIVE))
     handles = [Rectangle((0, 0), 1, 1, color=np.array(colour) / 255, label=name) for name, colour in kinds]
     figure.canvas.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=7)
     return figure
 
 
+def boundaries(cases: Sequence[Case], losses: Sequence[str]) -> Figure:
+    """Outlines on the most disputed and the worst of the example images, two of each."""
+    disputed = sorted(cases, key=lambda case: -case.disagreement)[:2]
+    worst = sorted(cases, key=lambda case: np.mean(list(case.dice().values())))
+    shown = [*disputed, *[case for case in worst if case not in disputed][:2]]
+    return _grid(
+        *("boundaries", "Boundaries"),
+        "Outlines of the mask (white) and of the prediction at sigmoid > 0.5 (orange), on the two example images on "
+        "which losses disagree most, and the two with the lowest Dice of the others.",
+        shown,
+        losses,
+        "sigmoid",
+        lambda case, prediction: outlines(case.image, prediction, case.mask),
+    )
+
+
+def _grid(
+    name: str,
+    title: str,
+    caption: str,
+    cases: Sequence[Case],
+    losses: Sequence[str],
+    threshold: str,
+    paint: Callable[[Case, np.ndarray], np.ndarray],
+) -> Figure:
+    """Rows are cases; columns are the image, its mask and what ``paint`` makes of every loss's prediction."""
+    figure = new(name, title, caption, 0.78 * (len(losses) + 2) + 0.6, 0.86 * max(len(cases), 1) + 0.7)
+    axes = figure.canvas.subplots(max(len(cases), 1), len(losses) + 2, squeeze=False)
+    for row, case in enumerate(cases):
+        predictions, scores = case.predictions(threshold), case.dice(threshold)
+        axes[row][0].imshow(np.moveaxis(case.image, 0, -1))
+        axes[row][1].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
+        axes[row][0].set_ylabel(dataset_name(case.dataset), fontsize=6.5)
+        for column, loss in enumerate(losses, start=2):
+            if loss in predictions:
+                axes[row][column].imshow(paint(case, predictions[loss]), interpolation="nearest")
+                axes[row][column].set_xlabel(f"{scores[loss]:.3f}", fontsize=7, labelpad=1)
+    titles = ["Image", "Mask", *(loss_name(loss) for loss in losses)]
+    for axis, heading in zip(axes[0], titles, strict=True):
+        axis.set_title(heading, fontsize=7, fontweight="normal", loc="center")
+    for axis in axes.ravel():
+        axis.set_xticks([])
+        axis.set_yticks([])
+        axis.grid(visible=False)
+        for spine in axis.spines.values():
+            spine.set_visible(False)
+    return figure
+
+
 def _one_each(cases: Sequence[Case]) -> list[Case]:
     """Of every dataset, the case on which losses disagree most."""
     chosen: dict[str, Case] = {}
-    for case in cases:
-        other = chosen.get(case.dataset)
-        if other is None or np.std(list(case.dice().values())) > np.std(list(other.dice().values())):
-            chosen[case.dataset] = case
+    for case in sorted(cases, key=lambda case: case.disagreement):
+        chosen[case.dataset] = case
     return [chosen[name] for name in sorted(chosen)]
