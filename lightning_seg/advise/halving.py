@@ -1,0 +1,200 @@
+"""Successive halving over losses: which can be dropped, and whether more repeats could settle anything.
+
+Losses are compared on paired repeats. After a few of them (a *look*), each loss that is surely worse than another is
+dropped, and the others go on to the next look. The rule errs, in the whole procedure, with a probability of at most
+``Rule.error_rate``: that the truly best loss (of the highest expected Dice on images like these, averaged over the
+models) is ever dropped, or that it is better than the one then leading by more than the stated ``gap``.
+
+Why it holds. Only what happens to the one best loss can be an error, so its rivals are counted and not all pairs:
+losses - 1 of them, each with one chance per look. Each of these (losses - 1) x looks one-sided tests gets the same
+share of the error rate (Bonferroni), which holds whatever the dependence between losses that share their splits, or
+between looks that share their repeats. Rivals are counted as of the start even when some have been dropped, since the
+same data chose those that are left. Stopping early, for whatever reason, can only take errors away.
+
+The single test is the corrected resampled t-test (Nadeau & Bengio, Machine Learning 52, 2003), since repeats re-split
+the same images: the variance of a mean over r repeats is s^2 (1/r + test/train), which does not vanish with more of
+them. Models are averaged first, because those of one repeat share its split and are no further repeats. Few repeats
+say little on s^2, so that of all losses left is pooled, as in a two-way analysis of variance, and a pair that is
+noisier than that is judged by its own. This supposes normal errors of about equal size;
+``tests/advise/test_halving.py`` shows what happens where they are not.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+LOOKS = (3, 5, 8, 12)
+# A loss whose chance of being dropped at the last look, as things stand, is below this is not waited for.
+_HOPELESS = 0.1
+
+
+class Stop(StrEnum):
+    """Why the halving ends."""
+
+    WINNER = "winner"  # one loss is left
+    EQUIVALENT = "equivalent"  # no other can be better by more than what matters
+    HOPELESS = "hopeless"  # the repeats that are left would most likely drop none
+    SPENT = "spent"  # the last look has been taken
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a loss is dropped.
+
+    Attributes:
+        looks: numbers of repeats after which is looked, rising; the first at least 2.
+        error_rate: bound on the probability that the best loss is dropped at any look.
+        rope: difference that matters, in Dice (0-1).
+        test_to_train: test images over training images of a split.
+    """
+
+    looks: tuple[int, ...] = LOOKS
+    error_rate: float = 0.05
+    rope: float = 0.005
+    test_to_train: float = 1 / 3
+
+    def level(self, losses: int) -> float:
+        """The level of each one-sided test among ``losses`` losses."""
+        return self.error_rate / (max(losses - 1, 1) * len(self.looks))
+
+
+@dataclass(frozen=True)
+class Dropped:
+    """A loss that was dropped.
+
+    Attributes:
+        loss: its name.
+        repeats: after how many.
+        rival: the loss that it is most surely worse than.
+        difference: of their mean Dice (0-1) then, positive.
+    """
+
+    loss: str
+    repeats: int
+    rival: str
+    difference: float
+
+
+@dataclass(frozen=True)
+class Halving:
+    """How far the procedure has come.
+
+    Attributes:
+        left: losses still in doubt, the highest mean Dice first.
+        dropped: the others, in the order in which they were dropped.
+        repeats: how many the last look has seen; 0 before the first.
+        gap: the most, in Dice (0-1), that any loss left may still be better than the first of them; None before the
+            first look.
+        todo: repeats that the losses left need for the next look; empty when the procedure has ended.
+        stop: why it has ended; None while it has not.
+    """
+
+    left: list[str]
+    dropped: list[Dropped]
+    repeats: int
+    gap: float | None
+    todo: range
+    stop: Stop | None
+
+
+def follow(dice: pd.Series, losses: Sequence[str], models: Sequence[str], rule: Rule | None = None) -> Halving:
+    """Take every look that the finished runs allow, from the first on.
+
+    The same runs always lead to the same decisions, so that nothing but the runs has to be kept.
+
+    Args:
+        dice: mean test Dice (0-1), finite, of finished runs, by the index (loss, repeat, model). What no look asks for
+            is not looked at.
+        losses: that the procedure began with.
+        models: that every loss is trained with.
+        rule: the rule.
+    """
+    rule = rule or Rule()
+    table = dice.unstack("model").reindex(columns=list(models)).mean(axis=1, skipna=False).unstack("loss")
+    left, dropped = list(losses), list[Dropped]()
+    seen, gap = 0, None
+    for look in rule.looks:
+        block = table.reindex(index=range(look), columns=left)
+        if block.isna().to_numpy().any():
+            return Halving(left, dropped, seen, gap, range(seen, look), None)
+        # Of each look there is one set of tests; what is said after dropping must not rest on another.
+        evidence = _Evidence.of(block, rule.level(len(losses)), rule.test_to_train)
+        for index in np.flatnonzero(evidence.surely_better.max(axis=0) > 0):
+            rival = int(evidence.surely_better[:, index].argmax())
+            difference = evidence.means[rival] - evidence.means[index]
+            dropped.append(Dropped(left[index], look, left[rival], float(difference)))
+        best = int(evidence.means.argmax())
+        kept = [int(index) for index in np.argsort(-evidence.means) if evidence.surely_better[:, index].max() <= 0]
+        others = [index for index in kept if index != best]
+        gap = max((-float(evidence.surely_better[best, index]) for index in others), default=0.0)
+        left, seen = [left[index] for index in kept], look
+        if not others:
+            stop: Stop | None = Stop.WINNER
+        elif gap <= rule.rope:
+            stop = Stop.EQUIVALENT
+        elif look == rule.looks[-1]:
+            stop = Stop.SPENT
+        else:
+            stop = Stop.HOPELESS if evidence.is_hopeless(best, others, rule) else None
+        if stop is not None:
+            return Halving(left, dropped, seen, gap, range(0), stop)
+    raise ValueError("a rule needs at least one look")
+
+
+@dataclass(frozen=True)
+class _Evidence:
+    """What one look knows.
+
+    Attributes:
+        means: Dice of each loss, float ``(L,)``.
+        variance: of the difference of every two from repeat to repeat, float ``(L, L)``.
+        repeats: how many were seen.
+        level: of each one-sided test.
+        test_to_train: see :class:`Rule`.
+    """
+
+    means: NDArray[np.float64]
+    variance: NDArray[np.float64]
+    repeats: int
+    level: float
+    test_to_train: float
+
+    @classmethod
+    def of(cls, block: pd.DataFrame, level: float, test_to_train: float) -> "_Evidence":
+        """From a complete table, repeats x losses."""
+        values = block.to_numpy(dtype=float)
+        losses = values.shape[1]
+        covariance = np.cov(values, rowvar=False).reshape(losses, losses)
+        single = np.diag(covariance)
+        own = np.maximum(single[:, None] + single[None, :] - 2 * covariance, 0.0)
+        pooled = own.sum() / max(losses * (losses - 1), 1)  # twice the residual mean square of losses x repeats
+        return cls(values.mean(axis=0), np.maximum(own, pooled), len(values), level, test_to_train)
+
+    @cached_property
+    def surely_better(self) -> NDArray[np.float64]:
+        """Lower bound of how much better the loss of the row is than that of the column, ``(L, L)``."""
+        bounds = self.means[:, None] - self.means[None, :] - self.margin(self.repeats)
+        np.fill_diagonal(bounds, 0.0)
+        return bounds
+
+    def margin(self, repeats: int) -> NDArray[np.float64]:
+        """How far two means must differ after a number of repeats for the better one to be surely better, (L, L)."""
+        df = (repeats - 1) * max(len(self.means) - 1, 1)
+        return stats.t.isf(self.level, df) * np.sqrt(self.variance * (1 / repeats + self.test_to_train))
+
+    def is_hopeless(self, best: int, others: list[int], rule: Rule) -> bool:
+        """Whether the last look would most likely neither drop one of the others nor find all of them equivalent.
+
+        It is foretold from the differences as they are, and from how far the repeats to come may move them.
+        """
+        last = rule.looks[-1]
+        difference, margin = self.means[best] - self.means[others], self.margin(last)[best, others]
+        moved = np.sqrt(self.variance[best, others] * (1 / self.repeats - 1 / last))
+        chance = stats.norm.sf(margin - difference, scale=np.maximum(moved, 1e-12))
+        return bool(chance.max() < _HOPELESS and (margin - difference).max() > rule.rope)
