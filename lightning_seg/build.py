@@ -8,6 +8,7 @@ from omegaconf import DictConfig, open_dict
 from torch import cuda
 
 from lightning_seg.errors import UserError
+from lightning_seg.plugins import import_from_working_directory
 
 
 def build(node: DictConfig, what: str, **extra: Any) -> Any:
@@ -23,6 +24,7 @@ def build(node: DictConfig, what: str, **extra: Any) -> Any:
     """
     if "_target_" not in node:
         raise UserError(f"{what} has no _target_, the class to build.")
+    import_from_working_directory()  # here too: a launcher's worker starts without Hydra
     try:
         return instantiate(node, **extra)
     except InstantiationException as error:

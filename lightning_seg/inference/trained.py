@@ -19,7 +19,6 @@ from lightning_seg import __version__
 from lightning_seg.build import build_nameless
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.errors import UserError
-from lightning_seg.plugins import import_from_working_directory
 from lightning_seg.runs.record import RESULT, read_result
 
 WEIGHTS = "weights.safetensors"
@@ -98,7 +97,6 @@ def load_run(weights: Path) -> TrainedRun:
     Raises:
         UserError: the file is damaged, or its weights are not those of the recorded network.
     """
-    import_from_working_directory()
     record = read_result(weights.parent)
     if record is None:
         raise UserError(f"{weights.parent} holds no finished run.")
