@@ -11,6 +11,7 @@ from lightning_seg.data.commands import inspect, prepare
 from lightning_seg.errors import UserError
 from lightning_seg.inference.commands import evaluate, models, new, predict
 from lightning_seg.report.command import report
+from lightning_seg.sweep.commands import plan
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +44,7 @@ def status(study: StudyArgument = "default", output_dir: OutputOption = Path("mu
     print_status(output_dir / study)
 
 
-for command in (prepare, inspect, report, predict, evaluate, models, new):
+for command in (plan, prepare, inspect, report, predict, evaluate, models, new):
     app.command()(command)
 
 
