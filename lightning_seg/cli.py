@@ -9,7 +9,7 @@ import typer
 
 from lightning_seg.data.commands import inspect, prepare
 from lightning_seg.errors import UserError
-from lightning_seg.inference.commands import evaluate, models, new, predict
+from lightning_seg.inference.commands import evaluate, export, gallery, models, new, predict
 from lightning_seg.report.command import report
 from lightning_seg.sweep.commands import plan
 
@@ -44,7 +44,7 @@ def status(study: StudyArgument = "default", output_dir: OutputOption = Path("mu
     print_status(output_dir / study)
 
 
-for command in (plan, prepare, inspect, report, predict, evaluate, models, new):
+for command in (plan, prepare, inspect, report, predict, evaluate, export, models, gallery, new):
     app.command()(command)
 
 
