@@ -14,7 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config import CONFIG_DIR, explain
 from lightning_seg.errors import UserError
-from lightning_seg.runs.stop import INTERRUPTED, StoppedError
+from lightning_seg.runs.stop import INTERRUPTED, INTERRUPTION, StoppedError
 
 # The preset `hydra/launcher=ray` shares its name with the plugin's own configuration, on purpose.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against")
@@ -41,7 +41,7 @@ def main() -> None:
     except Exception as error:
         _fail(error)
     except KeyboardInterrupt:
-        print("interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        print(INTERRUPTION, file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 

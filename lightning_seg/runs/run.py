@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.callbacks import EarlyStopping
@@ -107,28 +108,48 @@ def run_isolated(cfg: DictConfig) -> float:
     Hydra would keep the exception until the grid ends, and with it the model and its tensors.
 
     Returns:
-        The best validation Dice, or NaN for a run that failed or that another process works on.
+        The best validation Dice, or NaN for a run that failed, that was stopped or that another process works on.
+
+    Raises:
+        UserError: a search looks for the lowest validation Dice.
+        KeyboardInterrupt: a stop was requested, and the sweeper would not know.
     """
+    hydra = HydraConfig.get()
+    if "minimize" in str(hydra.sweeper.get("direction")):
+        raise UserError(
+            "hydra.sweeper.direction is minimize, but a run returns its best validation Dice; "
+            "hydra/sweeper=search is Optuna's sweeper set to maximize it."
+        )
     if stop.requested():
-        return float("nan")
-    os.chdir(HydraConfig.get().runtime.cwd)  # a launcher's worker may start elsewhere
-    if "Joblib" in HydraConfig.get().launcher._target_:
+        return _stopped(hydra)
+    os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
+    if "Joblib" in hydra.launcher._target_:
         take_gpu(cfg.runs_per_gpu)
     try:
         return run(cfg)
-    except (ClaimedError, StoppedError) as error:
+    except ClaimedError as error:
         log.info("%s", error)
         return float("nan")
+    except StoppedError as error:
+        log.info("%s", error)
+        return _stopped(hydra)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
         if cfg.fail_fast:
-            stop.request()
+            stop.ask_others()
         return float("nan")
     finally:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _stopped(hydra: HydraConf) -> float:
+    """What a stopped run returns: only this package's sweeper looks whether a stop was requested."""
+    if not hydra.sweeper._target_.endswith(".GridSweeper"):
+        raise KeyboardInterrupt
+    return float("nan")
 
 
 def _train(cfg: DictConfig, directory: Path, title: str) -> float:
@@ -141,6 +162,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
+        siblings = data.siblings_in_training()  # now, while the source files are there
         write_text(directory / "split.json", json.dumps(data.ids(), indent=1) + "\n")
         prepared = time.perf_counter()
 
@@ -200,7 +222,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
                 "best_val_dice": best.score,
                 "test": means,
                 "images": {name: len(ids) for name, ids in data.ids().items()},
-                "siblings_in_training": data.siblings_in_training(),
+                "siblings_in_training": siblings,
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": {
                     "data": round(prepared - clock, 3),

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 from lightning_seg.errors import UserError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; kill and clusters; Slurm's warning
+INTERRUPTION = "interrupted; the same command goes on where this one stopped"
 INTERRUPTED = 130  # the exit code of what ended on request, as a shell reports Ctrl-C
 _FILE = "LIGHTNING_SEG_STOP"  # the environment variable that tells worker processes where to look for a request
 _requested = threading.Event()
@@ -44,9 +46,8 @@ def requested() -> bool:
     return _requested.is_set() or ((file := _shared_file()) is not None and file.exists())
 
 
-def request() -> None:
-    """Ask for a stop of this process, and of all that share its file."""
-    _requested.set()
+def ask_others() -> None:
+    """Ask all processes that work for the same sweep to stop."""
     if (file := _shared_file()) is not None:
         file.touch()
 
@@ -77,5 +78,7 @@ def _quoted(text: str) -> str:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _requested.is_set():
-        raise KeyboardInterrupt
-    request()
+        print(INTERRUPTION, file=sys.stderr)
+        sys.exit(INTERRUPTED)  # not KeyboardInterrupt: Lightning would end the process in its own way
+    _requested.set()
+    ask_others()

@@ -249,15 +249,17 @@ def check_study(cells: list[Cell]) -> None:
 
 
 def check_disk(cells: list[Cell]) -> None:
-    """Look whether there is room for another record where failed cells lie.
+    """Look whether there is room for another record or cache where those of failed cells lie.
 
     Raises:
-        UserError: the disk is full, so every other run would fail as well.
+        UserError: a disk is full, so every other run would fail as well.
     """
-    for study in {cell.directory.parents[3] for cell in cells}:
-        if (free := shutil.disk_usage(study).free) < LEAST_FREE_BYTES:
+    studies = {cell.directory.parents[3] for cell in cells}
+    caches = {Path(cell.config["data.cache_dir"]).expanduser() for cell in cells}
+    for folder in sorted(studies | caches):
+        if folder.exists() and (free := shutil.disk_usage(folder).free) < LEAST_FREE_BYTES:
             raise UserError(
-                f"The sweep stops: only {free / 2**20:.0f} MiB are free where {study} lies; "
+                f"The sweep stops: only {free / 2**20:.0f} MiB are free where {folder} lies; "
                 "make room and give the same command again."
             )
 
