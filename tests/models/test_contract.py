@@ -85,6 +85,13 @@ def test_bfloat16(network: SegmentationModel):
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
 
 
+@pytest.mark.slow  # CPUs are
+@torch.no_grad()
+def test_float16(network: SegmentationModel):
+    with torch.autocast("cpu", torch.float16):
+        assert training_loss(network, pictures(32, 32, batch=2)).isfinite()
+
+
 @torch.no_grad()
 def test_channels_last(network: SegmentationModel):
     images = pictures(64, 96)
