@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,6 +13,9 @@ from rich.markup import escape
 from rich.progress import Progress
 
 from lightning_seg.errors import UserError
+
+if TYPE_CHECKING:
+    from lightning_seg.data.inspect import Inspection
 
 
 def prepare(
@@ -80,16 +83,35 @@ def inspect(
     output: Annotated[Path | None, typer.Option(help="The page to write; by default inspect/<name>.html.")] = None,
 ) -> None:
     """Look at a dataset: sizes, lesions, masks, duplicates, siblings across splits; a table here and a page."""
-    from hydra.utils import instantiate
-
-    from lightning_seg.config import compose_config
-    from lightning_seg.data.inspect import inspect_dataset, summary_table, write_page
-    from lightning_seg.data.split import Fractions
+    from lightning_seg.data.inspect import write_page
 
     console = Console()
-    chosen = ["dataset=folder", f"dataset.root='{data}'"] if Path(data).expanduser().is_dir() else [f"dataset={data}"]
-    cfg = compose_config([*chosen, *(overrides or [])])
-    dataset = instantiate(cfg.dataset)
+    found = look_at([*dataset_overrides(data), *(overrides or [])], console)
+    path = output or Path("inspect") / f"{found.dataset.name}.html"
+    write_page(found, path)
+    console.print(f"The page with pictures: {path}", highlight=False)
+    if found.bad:
+        raise typer.Exit(1)
+
+
+def dataset_overrides(data: str) -> list[str]:
+    """The configuration that names a dataset, or a folder of one's own images and masks."""
+    return ["dataset=folder", f"dataset.root='{data}'"] if Path(data).expanduser().is_dir() else [f"dataset={data}"]
+
+
+def look_at(overrides: list[str], console: Console) -> "Inspection":
+    """Inspect the configured dataset and print what was found.
+
+    Raises:
+        UserError: the configuration is wrong, or the dataset cannot be opened.
+    """
+    from lightning_seg.build import build
+    from lightning_seg.config import compose_config
+    from lightning_seg.data.inspect import inspect_dataset, summary_table
+    from lightning_seg.data.split import Fractions
+
+    cfg = compose_config(overrides)
+    dataset = build(cfg.dataset, "dataset")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"Reading {dataset.name}", total=len(dataset.ids()))
         found = inspect_dataset(
@@ -104,8 +126,4 @@ def inspect(
     console.print(summary_table(found))
     for line in found.bad:
         console.print(line, style="red", markup=False, highlight=False)
-    path = output or Path("inspect") / f"{dataset.name}.html"
-    write_page(found, path)
-    console.print(f"The page with pictures: {path}", highlight=False)
-    if found.bad:
-        raise typer.Exit(1)
+    return found
