@@ -47,12 +47,7 @@ def main(data: Path, names: list[str]) -> None:
         traits = as_row(measure_features(found))
         rows[name] = {"dataset": name, **traits, "measured_on": traits["images"], "images": str(dataset.full_count)}
         print(rows[name])
-    columns = [
-        "dataset",
-        "images",
-        "measured_on",
-        *(key for key in next(iter(rows.values())) if key not in ("dataset", "images", "measured_on")),
-    ]
+    columns = ["dataset", "measured_on", *(field.name for field in fields(Features))]
     lines = [",".join(columns), *(",".join(rows[name][key] for key in columns) for name in DATASETS if name in rows)]
     write_text(TABLE, "\n".join(lines) + "\n")
 

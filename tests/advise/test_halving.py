@@ -69,8 +69,10 @@ def test_what_repeats_cannot_settle_ends_early():
 
 
 def test_the_last_look_ends_it():
-    dice = study({"a": 0.81, "b": 0.805}, 4, noise=0.006)
-    assert follow(dice, ["a", "b"], [0, 1], Rule(looks=(4,))).stop is Stop.SPENT
+    index = pd.MultiIndex.from_product([["a", "b"], range(4), [0]], names=["loss", "repeat", "model"])
+    dice = pd.Series([0.82, 0.80, 0.82, 0.80, *[0.805] * 4], index)
+    end = follow(dice, ["a", "b"], [0], Rule(looks=(4,)))
+    assert (end.left, end.stop, end.todo) == (["a", "b"], Stop.SPENT, range(0))
 
 
 def test_equal_runs_are_no_reason_to_drop_any():
