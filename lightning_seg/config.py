@@ -41,6 +41,7 @@ def _number(value: Any) -> bool:
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0), "a whole number from 0"),
     "repeat": (_whole(0), "a whole number from 0"),
+    "pretrained": (lambda value: isinstance(value, bool), "true or false"),
     "cases": (_whole(0), "a whole number from 0"),
     "data.image_size": (_whole(16), "a whole number of pixels from 16"),
     "data.batch_size": (_whole(1), "a whole number from 1"),
@@ -141,7 +142,7 @@ def _unknown_key(key: str) -> str:
     }
     near = (
         [siblings[similar] for similar in difflib.get_close_matches(name, siblings, n=1)]
-        or [known_key for known_key in known if known_key.endswith(f".{name}")]  # in another group
+        or [known_key for known_key in known if known_key.rpartition(".")[2] == name]  # in another group
         or difflib.get_close_matches(key, known, n=1, cutoff=0.85)
     )
     where = f"keys of {parent} are" if siblings and parent else "keys are"

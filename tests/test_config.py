@@ -28,6 +28,8 @@ def fails(train: Train, *arguments: str, small: bool = True) -> str:
         (["trainer.xyz=3"], ["valid keys of trainer are", "max_epochs", "+trainer.xyz="]),
         (["sed=1"], ["'sed'", "did you mean seed?"]),
         (["lr=0.1"], ["'lr'", "did you mean optimizer.lr?"]),
+        (["model.pretrained=false"], ["'model.pretrained'", "did you mean pretrained?"]),
+        (["pretrained=perhaps"], ["pretrained=perhaps", "true or false"]),
         (["trainr.max_epochs=3"], ["'trainr.max_epochs'", "did you mean trainer.max_epochs?"]),
         (["loss=foo"], ["no loss 'foo'", "iou_focal", "dice_bce"]),
         (["model=unett"], ["no model 'unett'", "unet", "colonsegnet"]),

@@ -22,6 +22,7 @@ CELLS = "cells.json"  # of a study: the runs that grids have announced
 INCIDENTAL = (
     "study",
     "output_dir",
+    "pretrained",  # what it decides stands in model.pretrained
     "rerun",
     "retry",
     "fail_fast",

@@ -15,11 +15,10 @@ if find_spec("segmentation_models_pytorch") is None:  # an extra
 
 
 def load(name: str) -> DictConfig:
-    """The options of a network, its class as ``_target_``."""
-    options = OmegaConf.load(CONFIGS[name])
-    assert isinstance(options, DictConfig)
-    del options["name"]
-    return options
+    """The options of a network, its class as ``_target_``, pretrained where it can be."""
+    root = OmegaConf.create({"pretrained": True, "model": OmegaConf.load(CONFIGS[name])})
+    del root.model["name"]
+    return root.model
 
 
 def build(name: str, **changes: Any) -> SegmentationModel:
