@@ -15,11 +15,13 @@ class Ranking:
 
     Attributes:
         means: rows (datasets or models) x losses, unrounded.
+        places: place of every loss in its row, 1 is best; ties share the better place.
         score: points of every loss, 3/2/1 for the first three of each row.
         ties: sentences on places that losses share.
     """
 
     means: pd.DataFrame
+    places: pd.DataFrame
     score: pd.Series
     ties: list[str]
 
@@ -72,15 +74,17 @@ def rank(means: pd.DataFrame, tie_order: Mapping[str, Sequence[str]] | None = No
     """
     score = pd.Series(0.0, index=means.columns)
     ties = []
+    places = pd.DataFrame(0, index=means.index, columns=means.columns)
     for name, row in means.iterrows():
         values = row.to_numpy(dtype=float)
         order = list((tie_order or {}).get(str(name), ()))
         # A known order is a fraction of the last printed digit: it parts equal cells and swaps no others.
         values = values + [1e-9 * (len(order) - order.index(loss)) if loss in order else 0.0 for loss in means.columns]
         given = points(values)
+        places.loc[name] = (values[None, :] > values[:, None]).sum(axis=1) + 1
         score += given
         ties += _tie_sentences(str(name), means.columns, values, given)
-    return Ranking(means, score, ties)
+    return Ranking(means, places, score, ties)
 
 
 def _tie_sentences(row: str, losses: pd.Index, values: np.ndarray, given: np.ndarray) -> list[str]:

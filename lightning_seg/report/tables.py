@@ -161,7 +161,7 @@ def ranking_table(ranking: Ranking, level: str, row_name: Callable[[str], str]) 
     data.insert(0, level.capitalize(), [row_name(str(row)) for row in ranking.means.index])
     data.loc[len(data)] = ["Ranking score", *ranking.score[order]]
     caption = "Mean Dice; below, the sum of 3, 2 and 1 points for the first three of each row."
-    places = data.iloc[:-1, 1:].astype(float).rank(axis=1, ascending=False, method="min")
+    places = ranking.places[order].reset_index(drop=True).set_axis(data.columns[1:], axis=1)
     return Table(
         f"{level}_by_loss", f"{level.capitalize()}s x losses", caption, data, {}, _first_three(places), footer=True
     )
@@ -222,8 +222,8 @@ def overall_table(means: pd.DataFrame) -> Table:
     data = means.T.sort_values("dice", ascending=False)
     data.insert(0, "Loss", [loss_name(str(loss)) for loss in data.index])
     data = data.rename(columns=METRIC_NAMES).reset_index(drop=True)
-    caption = "Mean over blocks; the first three of each metric are shaded."
-    places = data.drop(columns="Loss").rank(ascending=False, method="min")
+    caption = "Mean over blocks; the first three of each metric are shaded, where all means are known."
+    places = data.drop(columns="Loss").dropna(axis=1).rank(ascending=False, method="min")
     return Table("overall", "Overall means", caption, data, {}, _first_three(places))
 
 

@@ -19,6 +19,8 @@ def test_printed_scores_follow_exactly(published):
     pd.testing.assert_series_equal(by_dataset.score, published.dataset_score, check_names=False)
     pd.testing.assert_series_equal(by_model.score, published.model_score, check_names=False)
     assert by_dataset.ties == by_model.ties == []
+    first_three = by_dataset.places.columns[by_dataset.places.loc["isic"] <= 3]
+    assert set(first_three) == {"iou_dice", "iou_focal", "iou"}
 
 
 def test_without_the_order_ties_are_shared_and_said(published):

@@ -44,7 +44,8 @@ def overall_bars(means: pd.DataFrame) -> Figure:
         "fig2a_overall",
         "Overall means",
         "Mean over all blocks, which weighs datasets and models equally. Compound losses are dark, single losses "
-        "light; the first three of each metric carry their place. The axis does not start at zero.",
+        "light; the first three of each metric carry their place, where all means are known. The axis does not start "
+        "at zero.",
         7.6,
         4.8,
     )
@@ -56,7 +57,7 @@ def overall_bars(means: pd.DataFrame) -> Figure:
         )
         for n, (bar, (loss, value)) in enumerate(zip(bars, values.items(), strict=True)):
             figure.tip(bar, f"{loss_name(str(loss))}: {METRIC_NAMES[metric]} {value:.5f}")
-            if n < 3:
+            if n < 3 and means.loc[metric].notna().all():
                 axis.text(n, value, str(n + 1), ha="center", va="bottom", color=MARK, fontweight="bold")
         axis.set_xticks(range(len(values)), [loss_name(str(name)) for name in values.index], rotation=45, ha="right")
         spread = max(float(values.max() - values.min()), 0.002) if len(values) else 1.0
@@ -85,7 +86,7 @@ def ranking_table(ranking: Ranking, name: str, title: str, row_name: Callable[[s
     shades = {1: DARK, 2: "#7f91b5", 3: "#c9d3e6"}
     for y, row in enumerate(rows):
         values = ranking.means.loc[row, losses]
-        places = values.rank(ascending=False, method="min")
+        places = ranking.places.loc[row, losses]
         for x, loss in enumerate(losses):
             place = int(places[loss])
             if place <= 3:
