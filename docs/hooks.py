@@ -1,0 +1,35 @@
+"""What MkDocs does besides rendering pages: it draws the losses."""
+
+from functools import cache
+from html import escape
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from lightning_seg.build import build_nameless
+from lightning_seg.config import compose_config
+from lightning_seg.losses.gallery import gallery
+from lightning_seg.plugins import choices
+from lightning_seg.report.figures.style import save
+from lightning_seg.report.names import BASIC_LOSSES, is_compound
+
+
+@cache
+def figures() -> dict[str, str]:
+    """Each figure of the published losses, as HTML, by its name."""
+    names = [*BASIC_LOSSES, *filter(is_compound, choices("loss"))]
+    losses = {name: build_nameless(compose_config([f"loss={name}"]).loss, "loss") for name in names}
+    with TemporaryDirectory() as folder:
+        return {
+            figure.name: f'<figure class="gallery">{save(figure, Path(folder))}'
+            f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
+            for figure in gallery(losses)
+        }
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Put the figures where the page of the losses says ``<!-- figure: name -->``."""
+    if page.file.src_uri == "losses.md":
+        for name, figure in figures().items():
+            html = html.replace(f"<!-- figure: {name} -->", figure)
+    return html
