@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lightning_seg.advise.commands import advise
 from lightning_seg.data.commands import inspect, prepare
 from lightning_seg.errors import UserError
 from lightning_seg.inference.commands import evaluate, export, gallery, models, new, predict
@@ -44,7 +45,7 @@ def status(study: StudyArgument = "default", output_dir: OutputOption = Path("mu
     print_status(output_dir / study)
 
 
-for command in (plan, prepare, inspect, report, predict, evaluate, export, models, gallery, new):
+for command in (advise, plan, prepare, inspect, report, predict, evaluate, export, models, gallery, new):
     app.command()(command)
 
 

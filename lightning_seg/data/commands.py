@@ -1,6 +1,7 @@
 """The commands that deal with data: ``prepare`` and ``inspect``."""
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -96,7 +97,10 @@ def inspect(
 
 def dataset_overrides(data: str) -> list[str]:
     """The configuration that names a dataset, or a folder of one's own images and masks."""
-    return ["dataset=folder", f"dataset.root='{data}'"] if Path(data).expanduser().is_dir() else [f"dataset={data}"]
+    if not Path(data).expanduser().is_dir():
+        return [f"dataset={data}"]
+    root = data if re.fullmatch(r"[\w./~-]+", data) else f"'{data}'"
+    return ["dataset=folder", f"dataset.root={root}"]
 
 
 def look_at(overrides: list[str], console: Console) -> "Inspection":

@@ -1,0 +1,292 @@
+"""Which study fits into the time there is: models, losses, repeats and size, from steps timed on this device."""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import OverrideParseException
+from omegaconf import DictConfig
+
+from lightning_seg.config import explain
+from lightning_seg.errors import UserError
+from lightning_seg.report.names import loss_name, model_name
+from lightning_seg.report.published import load_published
+from lightning_seg.sweep.plan import grid_cells, make_plan
+from lightning_seg.sweep.position import duration
+
+LOSSES = ("iou", "dice", "bce", "focal", "iou_dice", "iou_bce", "iou_focal", "dice_bce", "dice_focal", "bce_focal")
+GRID_KEYS = ("model", "loss", "repeat")  # that a proposal decides, unless the user has
+BASELINE = "unet"  # the common yardstick, which starts from no downloaded weights
+BEST = 3  # models of the highest published Dice that are thought of beside it
+FEWEST_REPEATS, USUAL_REPEATS, MOST_REPEATS = 3, 5, 10
+_GUESS = 2.0  # times timed at another size are scaled by pixels; they may be wrong by this factor
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How thoroughly each network is trained."""
+
+    image_size: int
+    max_epochs: int
+    patience: int
+
+    @property
+    def cost(self) -> float:
+        """Proportional to a run's time: pixels times epochs, half-way between earliest stop and last one."""
+        return self.image_size**2 * (min(self.patience + 1, self.max_epochs) + self.max_epochs) / 2
+
+    def overrides(self, cfg: DictConfig) -> list[str]:
+        """What it changes of the configuration."""
+        values = {
+            "data.image_size": (self.image_size, cfg.data.image_size),
+            "trainer.max_epochs": (self.max_epochs, cfg.trainer.max_epochs),
+            "early_stopping.patience": (self.patience, cfg.early_stopping.patience),
+        }
+        return [f"{key}={value}" for key, (value, configured) in values.items() if value != configured]
+
+
+PAPER = Effort(224, 200, 40)
+EFFORTS = (PAPER, Effort(160, 100, 20), Effort(112, 60, 15), Effort(64, 30, 10))
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A study that fits.
+
+    Attributes:
+        overrides: of ``train.py -m``, but losses and repeats.
+        losses: choices of the configuration.
+        repeats: how many, from 0.
+        seconds: that it takes about, all runs one after the other.
+        reasons: sentences on the choice.
+    """
+
+    overrides: list[str]
+    losses: list[str]
+    repeats: int
+    seconds: float
+    reasons: list[str]
+
+    def line(self, losses: Sequence[str] | None = None, repeats: range | None = None) -> list[str]:
+        """The arguments of ``train.py``, for all of it or for some losses and repeats."""
+        numbers = ",".join(map(str, repeats or range(self.repeats)))
+        return ["-m", *self.overrides, f"loss={','.join(losses or self.losses)}", f"repeat={numbers}"]
+
+    def with_grid(self, arguments: Sequence[str]) -> list[str]:
+        """The arguments of ``train.py`` with models, losses and repeats taken from other ones.
+
+        What belongs to one network goes if the models change.
+        """
+        grid = [argument for argument in arguments if argument.split("=")[0] in GRID_KEYS]
+        gone = ("model=",) if set(grid) & set(self.overrides) else ("model=", "model.", "+model.")
+        return ["-m", *[argument for argument in self.overrides if not argument.startswith(gone)], *grid]
+
+
+Timer = Callable[[Sequence[str], Effort], Mapping[str, float]]
+
+
+def propose(
+    cfg: DictConfig,
+    given: Sequence[str],
+    hours: float,
+    order: Sequence[str],
+    halving: bool,
+    announce: Callable[[str], object] = print,
+    timer: Timer | None = None,
+) -> Proposal:
+    """The most thorough study that fits into the time.
+
+    First each run is to be as the paper's: its image size and epochs, if one model with all losses and three repeats
+    fits so; else both are reduced. What time is left goes to repeats, up to five, then to more models, then to more
+    repeats. What the user has given stays.
+
+    Args:
+        cfg: configuration with what is given.
+        given: arguments of ``train.py`` that stay.
+        hours: the time.
+        order: losses from the most to the least promising, if not all fit.
+        halving: whether losses will be dropped on the way, so that more than five repeats need not be planned.
+        announce: told what is being timed.
+        timer: from models and an effort to the seconds that a run takes; by default it times them on this device.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    fixed = {name: sweep_values(given, name) for name in GRID_KEYS}
+    kept = [argument for argument in given if argument.split("=")[0] not in fixed]
+    models, losses = fixed["model"] or candidates(), fixed["loss"] or list(LOSSES)
+    timer = timer or _timer(cfg, kept, losses[0], announce)
+    limits = _Limits(
+        seconds=hours * 3600,
+        fewest=len(fixed["repeat"] or range(FEWEST_REPEATS)),
+        most=len(fixed["repeat"] or range(USUAL_REPEATS if halving else MOST_REPEATS)),
+        every_model=fixed["model"] is not None,
+    )
+    efforts = _efforts(cfg, kept)
+    base = efforts[0] if _is_fast(cfg) else efforts[-1]
+    timed = {base: timer(models, base)}
+    for effort in efforts:
+        if effort not in timed:
+            guess = {name: seconds * effort.cost / base.cost for name, seconds in timed[base].items()}
+            if limits.fit(guess, len(losses), _GUESS) is None:
+                continue
+            timed[effort] = timer(limits.hopeful(guess, len(losses)), effort)
+        if chosen := limits.fit(timed[effort], len(losses)):
+            break
+    else:
+        effort = efforts[-1]
+        timed.setdefault(effort, timer(models, effort))
+        promising = [loss for loss in order if loss in losses] + [loss for loss in losses if loss not in order]
+        while not (chosen := limits.fit(timed[effort], len(promising))):
+            if len(promising) == 2:
+                raise _nothing_fits(timed[effort], effort, limits, hours)
+            promising.pop()
+        losses = [loss for loss in losses if loss in promising]
+    names, repeats = chosen
+    times = timed[effort]
+    overrides = [*kept, f"model={','.join(names)}", *effort.overrides(cfg)]
+    seconds = sum(times[name] for name in names) * len(losses) * repeats
+    return Proposal(overrides, losses, repeats, seconds, _reasons(fixed, names, losses, repeats, effort, times, hours))
+
+
+def sweep_values(arguments: Sequence[str], name: str) -> list[str] | None:
+    """The values that the arguments give a key, one or several; ``None`` if they do not mention it.
+
+    Raises:
+        UserError: an argument cannot be read.
+    """
+    try:
+        overrides = OverridesParser.create().parse_overrides(list(arguments))
+    except OverrideParseException as error:
+        raise UserError(explain(error)) from error
+    for override in reversed(overrides):
+        if override.get_key_element() == name:
+            swept = override.is_sweep_override()
+            return list(override.sweep_string_iterator()) if swept else [override.get_value_element_as_str()]
+    return None
+
+
+def candidates() -> list[str]:
+    """The models that a study may have unless the user names some: the best published ones, and the baseline."""
+    means = load_published().by_model.drop(columns="focal").mean(axis=1).sort_values(ascending=False)
+    return [*[str(name) for name in means.index if name != BASELINE][:BEST], BASELINE]
+
+
+@dataclass(frozen=True)
+class _Limits:
+    seconds: float
+    fewest: int
+    most: int
+    every_model: bool
+
+    def fit(self, times: Mapping[str, float], losses: int, slack: float = 1.0) -> tuple[list[str], int] | None:
+        """As many models (in their order of preference) and repeats as the time allows; ``None`` if none.
+
+        Args:
+            times: seconds of a run of each model.
+            losses: how many.
+            slack: factor on the time.
+        """
+        available = self.seconds * slack
+
+        def fits(names: Sequence[str], repeats: int) -> bool:
+            return sum(times[name] for name in names) * losses * repeats <= available
+
+        starts = [list(times)] if self.every_model else [[name] for name in times]
+        chosen = next((names for names in starts if fits(names, self.fewest)), None)
+        if chosen is None:
+            return None
+        usual = min(max(self.fewest, USUAL_REPEATS), self.most)
+        repeats = max(n for n in range(self.fewest, usual + 1) if fits(chosen, n))
+        if repeats == usual:
+            for name in times:
+                if name not in chosen and fits([*chosen, name], repeats):
+                    chosen = [*chosen, name]
+        return chosen, max(n for n in range(repeats, self.most + 1) if fits(chosen, n))
+
+    def hopeful(self, guess: Mapping[str, float], losses: int) -> list[str]:
+        """The models that may fit, by times that are guessed."""
+        return [name for name in guess if self.every_model or self.fit({name: guess[name]}, losses, _GUESS)]
+
+
+def _efforts(cfg: DictConfig, given: Sequence[str]) -> list[Effort]:
+    """The efforts to choose from, the greatest first; what the user has given does not vary."""
+    keys = [argument.split("=")[0] for argument in given]
+    efforts = [
+        Effort(
+            cfg.data.image_size if "data.image_size" in keys else effort.image_size,
+            cfg.trainer.max_epochs if "trainer.max_epochs" in keys else effort.max_epochs,
+            cfg.early_stopping.patience if "early_stopping.patience" in keys else effort.patience,
+        )
+        for effort in EFFORTS
+    ]
+    return list(dict.fromkeys(efforts))
+
+
+def _is_fast(cfg: DictConfig) -> bool:
+    return cfg.trainer.accelerator != "cpu" and torch.accelerator.is_available()
+
+
+def _timer(cfg: DictConfig, given: Sequence[str], loss: str, announce: Callable[[str], object]) -> Timer:
+    def seconds_of_a_run(models: Sequence[str], effort: Effort) -> Mapping[str, float]:
+        cells = grid_cells(
+            [*given, f"model={','.join(models)}", f"loss={loss}", "repeat=0", *effort.overrides(cfg), "rerun=true"]
+        )
+        plan = make_plan(cells, announce=lambda name: announce(f"timing {name} at {effort.image_size} pixels"))
+        seconds: dict[str, float] = defaultdict(float)
+        for run in plan.left:
+            choice = next(value for value in run.cell.overrides if value.startswith("model="))
+            seconds[choice.removeprefix("model=")] += run.seconds()
+        return seconds
+
+    return seconds_of_a_run
+
+
+def _reasons(
+    fixed: Mapping[str, list[str] | None],
+    models: Sequence[str],
+    losses: Sequence[str],
+    repeats: int,
+    effort: Effort,
+    times: Mapping[str, float],
+    hours: float,
+) -> list[str]:
+    lengths = ", ".join(f"{model_name(name)} {duration(times[name])}" for name in models)
+    text = [f"A run takes about: {lengths} (at {effort.image_size} pixels, up to {effort.max_epochs} epochs)."]
+    if fixed["model"] is None:
+        best = [name for name in models if name != BASELINE]
+        why = "of the highest published mean Dice" if best else "the common yardstick"
+        if best and len(best) < len(models):
+            why += f", and {model_name(BASELINE)} as the common yardstick"
+        text.append(f"Models: {', '.join(map(model_name, models))} ({why}; as many as fit).")
+    if fixed["loss"] is None:
+        left_out = [loss_name(loss) for loss in LOSSES if loss not in losses]
+        text.append(
+            f"Losses: only {len(losses)} of the ten fit; left out are {', '.join(left_out)}, which come last in the "
+            "published table above: weak evidence, so give more --hours if you can."
+            if left_out
+            else "Losses: all ten, since no table can tell beforehand which is best here."
+        )
+    if fixed["repeat"] is None:
+        text.append(
+            f"Repeats: {repeats}, each with its own split that all models and losses share"
+            + (" (fewer than the usual five: more do not fit)." if repeats < USUAL_REPEATS else ".")
+        )
+    if effort.cost < PAPER.cost:
+        text.append(
+            f"The paper's {PAPER.image_size} pixels and {PAPER.max_epochs} epochs are cut to {effort.image_size} and "
+            f"{effort.max_epochs}: the answer holds for this setting, and losses that need long training are at a "
+            "disadvantage."
+        )
+    return text
+
+
+def _nothing_fits(times: Mapping[str, float], effort: Effort, limits: _Limits, hours: float) -> UserError:
+    seconds = sum(times.values()) if limits.every_model else min(times.values())
+    return UserError(
+        f"Not even two losses with {limits.fewest} repeats at {effort.image_size} pixels fit into {hours:g} h: they "
+        f"take about {duration(2 * limits.fewest * seconds)} on this device; give more --hours, or a smaller network "
+        "such as model=unet model.width=16."
+    )

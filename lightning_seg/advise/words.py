@@ -1,0 +1,142 @@
+"""What `advise` says: which published setting a dataset is like, and what came out of a study."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from lightning_seg.advise.features import Features, Likeness
+from lightning_seg.advise.halving import Halving, Rule, Stop
+from lightning_seg.report.answer import judge, next_runs, scope_of, sentences, trouble_sentences
+from lightning_seg.report.comparison import compare, trouble
+from lightning_seg.report.names import dataset_name, loss_name
+from lightning_seg.report.published import load_published
+from lightning_seg.report.records import load_study
+from lightning_seg.report.statistics import omnibus
+
+_UNLIKE = 1.0  # distance from which on no published set is called similar
+
+
+def likeness_sentences(features: Features, ranked: Sequence[Likeness]) -> list[str]:
+    """Which published dataset is nearest, by which traits, and what the paper's tables say there."""
+    nearest, second = ranked[0], ranked[1]
+    name = dataset_name(nearest.name)
+    opening = f"Of the six published datasets it is most like {name}"
+    if nearest.distance > _UNLIKE:
+        opening = f"It is unlike all six published datasets; the nearest is {name}"
+    there = nearest.features
+    part = f", from {nearest.measured_on} of its images" if nearest.measured_on < there.images else ""
+    pairs = [
+        f"{features.images:,} images ({there.images:,})",
+        f"lesions of {_percent(features.area)} of the image in the median ({_percent(there.area)})",
+        f"contrast {features.contrast:.2f} ({there.contrast:.2f})",
+        f"{features.darker:.0%} of lesions darker than around them ({there.darker:.0%})",
+        f"{_colour(features.colour)} ({_colour(there.colour)})",
+    ]
+    return [
+        f"{opening} (distance {nearest.distance:.1f}; next {dataset_name(second.name)}, {second.distance:.1f}): "
+        f"{', '.join(pairs)}. In brackets: {name}{part}.",
+        *_published_sentences(nearest.name),
+    ]
+
+
+def promising_losses(dataset: str) -> list[str]:
+    """The losses in the published order on a dataset, the best first."""
+    return [str(loss) for loss in load_published().by_dataset.loc[dataset].sort_values(ascending=False).index]
+
+
+def _published_sentences(dataset: str) -> list[str]:
+    table = load_published().by_dataset
+    row = table.loc[dataset].sort_values(ascending=False)
+    first = ", ".join(f"{loss_name(str(loss))} {value:.4f}" for loss, value in row.head(3).items())
+    others = table.drop(columns="focal")
+    spread = 100 * (row.drop("focal").max() - row.drop("focal").min())
+    return [
+        f"There the paper prints mean Dice over 12 models x 5 repeats: {first} first, {loss_name(str(row.index[-1]))} "
+        f"{row.iloc[-1]:.4f} last.",
+        f"What that supports: over the six datasets the ten losses differ (Friedman p = {omnibus(table).p:.2g}), but "
+        f"without Focal the other nine do not (p = {omnibus(others).p:.2g}); on {dataset_name(dataset)} they lie "
+        f"within {spread:.1f} Dice points, printed without any spread over repeats. It is no reason to leave out any "
+        "loss but perhaps Focal.",
+    ]
+
+
+def study_sentences(study: Path) -> tuple[list[str], str | None]:
+    """The report's answer in words, with what to run next, and the report's command for that."""
+    found = load_study(study)
+    comparison = compare(found)
+    pairs = comparison.pairs["dice"]
+    if not len(pairs):
+        return ["No repeat has usable runs of the losses: nothing can be concluded.", *comparison.left_out], None
+    verdict = judge(pairs)
+    datasets, models = (sorted(found.runs[key].unique()) for key in ("dataset", "model"))
+    advice, command = next_runs(verdict, found.name, datasets, models, comparison.planned[3])
+    text = [
+        *sentences(verdict, scope_of(pairs)),
+        *trouble_sentences(trouble(found.runs), found.runs["loss"].value_counts()),
+        *comparison.left_out,
+        f"Next: {advice}",
+    ]
+    return text, command
+
+
+def dropped_sentences(before: Halving, after: Halving) -> list[str]:
+    """What a look has decided."""
+    new = after.dropped[len(before.dropped) :]
+    text = [
+        f"After {gone.repeats} repeats {loss_name(gone.loss)} is dropped: surely worse than {loss_name(gone.rival)} "
+        f"({100 * gone.difference:.2f} Dice points behind)."
+        for gone in new
+    ]
+    if after.repeats > before.repeats and not new:
+        text.append(f"After {after.repeats} repeats no further loss is surely worse than another.")
+    return text
+
+
+def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) -> list[str]:
+    """The halving's answer.
+
+    Args:
+        end: where it ended.
+        rule: by which.
+        models: how many were averaged.
+        out_of_time: whether it ended because the time is up.
+    """
+    if not end.repeats:
+        return ["The first look was not reached: nothing can be concluded."]
+    names = [loss_name(loss) for loss in end.left]
+    runs = models * (sum(gone.repeats for gone in end.dropped) + end.repeats * len(end.left))
+    full = models * (len(end.dropped) + len(end.left)) * rule.looks[-1]
+    scope = f"after {end.repeats} repeats of {models} {'model' if models == 1 else 'models'}"
+    points, rope = 100 * (end.gap or 0.0), 100 * rule.rope
+    if end.stop is Stop.WINNER:
+        text = [f"{names[0]} is the best of the {len(end.dropped) + 1} losses {scope}: every other was surely worse."]
+    else:
+        doubt = (
+            f"{names[0]} leads {scope}; {', '.join(names[1:])} may still be better, by at most {points:.2f} Dice points"
+        )
+        why = {
+            Stop.EQUIVALENT: f", which is within what matters ({rope:g} points): take any of them.",
+            Stop.HOPELESS: ". More repeats of these images would most likely not settle it; more images, or further "
+            "models, may.",
+            Stop.SPENT: f". {rule.looks[-1]} repeats, the most that were planned, do not settle it.",
+            None: ". The time is up; the same command with more --hours goes on." if out_of_time else ".",
+        }
+        text = [doubt + why[end.stop]]
+    text += [
+        f"{loss_name(gone.loss)} was dropped after {gone.repeats} repeats: {100 * gone.difference:.2f} Dice points "
+        f"behind {loss_name(gone.rival)}."
+        for gone in end.dropped
+    ]
+    text.append(
+        f"The best loss has been dropped, or the bound above is wrong, with a probability of at most "
+        f"{rule.error_rate:.0%} over all looks (corrected resampled t-tests, Bonferroni over rivals and looks). It "
+        f"took {runs} runs; {rule.looks[-1]} repeats of all losses are {full}."
+    )
+    return text
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
+
+
+def _colour(colour: float) -> str:
+    return "grey" if colour < 0.01 else f"colour {colour:.2f}"
