@@ -21,7 +21,7 @@ def figures() -> dict[str, str]:
     losses = {name: build_nameless(compose_config([f"loss={name}"]).loss, "loss") for name in names}
     with TemporaryDirectory() as folder:
         return {
-            figure.name: f'<figure class="gallery">{save(figure, Path(folder))}'
+            figure.name: f'<figure class="gallery {figure.name}">{save(figure, Path(folder))}'
             f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
             for figure in gallery(losses)
         }

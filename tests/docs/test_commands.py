@@ -124,6 +124,9 @@ def run_lightning_seg(arguments: list[str]) -> int:
         if COMPOSED.search(" ".join(rest)):
             return compose(rest, grid or name == "plan")
         rest = made_small(rest, grid or name == "plan")
+    if name == "advise":
+        rest = made_small([*rest, "model=unet", "loss=bce,dice", "dataset=folder"], grid=True)
+        rest.remove("dataset=folder")  # said by the folder itself
     if name == "prepare" and "--from" not in rest:
         return parse(arguments)
     if name == "report":
