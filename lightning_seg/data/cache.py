@@ -1,4 +1,4 @@
-"""A dataset decoded once: two arrays on disk, memory-mapped by every run that uses it."""
+"""A dataset decoded once: arrays on disk, memory-mapped by every run that uses it."""
 
 import hashlib
 import json
@@ -14,10 +14,11 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from rich.progress import track
 
+from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, raise_problems
 from lightning_seg.errors import UserError
 
-FORMAT = 1  # raise it when the arrays' layout or the reading of pixels changes
+FORMAT = 2  # raise it when the arrays' layout or the reading of pixels changes
 
 
 class Cache(NamedTuple):
@@ -27,11 +28,19 @@ class Cache(NamedTuple):
         ids: the ids of the N pairs, sorted.
         images: RGB, uint8 ``(N, 3, size, size)``.
         masks: true on the lesion, bool ``(N, 1, size, size)``.
+        contrasts: of each lesion with its surroundings, float32 ``(N,)``, see :func:`lesion_contrast`.
     """
 
     ids: list[str]
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
+    contrasts: NDArray[np.float32]
+
+
+class _Pair(NamedTuple):
+    image: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
+    contrast: float
 
 
 def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cache:
@@ -59,8 +68,8 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
                 f"({error.strerror or error}); free some space or set data.cache_dir to another disk."
             ) from error
     ids = json.loads((folder / "ids.json").read_text())
-    images, masks = (np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in ("images.npy", "masks.npy"))
-    return Cache(ids, images, masks)
+    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Cache._fields[1:])
+    return Cache(ids, *arrays)
 
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
@@ -69,29 +78,34 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
     partial.mkdir()
     ids = dataset.ids()
     problems = []
+    contrasts = np.empty(len(ids), dtype=np.float32)
     try:
         with (partial / "images.npy").open("wb") as images, (partial / "masks.npy").open("wb") as masks:
             _write_header(images, np.uint8, (len(ids), 3, size, size))
             _write_header(masks, np.bool_, (len(ids), 1, size, size))
-            for pair in track(_read_all(dataset, size), f"Caching {dataset.name}", len(ids), transient=True):
+            pairs = track(_read_all(dataset, size), f"Caching {dataset.name}", len(ids), transient=True)
+            for index, pair in enumerate(pairs):
                 if isinstance(pair, UserError):
                     problems.append(str(pair))
                 else:
-                    images.write(np.ascontiguousarray(pair[0].transpose(2, 0, 1)).data)
-                    masks.write(np.ascontiguousarray(pair[1]).data)
+                    images.write(np.ascontiguousarray(pair.image.transpose(2, 0, 1)).data)
+                    masks.write(np.ascontiguousarray(pair.mask).data)
+                    contrasts[index] = pair.contrast
         raise_problems(dataset.name, problems)
+        np.save(partial / "contrasts.npy", contrasts)
         (partial / "ids.json").write_text(json.dumps(ids))
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
 
-def _read_all(dataset: LesionDataset, size: int) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]] | UserError]:
+def _read_all(dataset: LesionDataset, size: int) -> Iterator[_Pair | UserError]:
     """Every pair in order, or the reason why it cannot be read."""
 
-    def read(index: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]] | UserError:
+    def read(index: int) -> _Pair | UserError:
         try:
-            return dataset.read(index, size)
+            image, mask = dataset.read(index, size)
+            return _Pair(image, mask, lesion_contrast(image, mask))
         except UserError as error:
             return error
 

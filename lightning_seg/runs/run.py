@@ -1,6 +1,8 @@
 """One run, from its configuration to its record."""
 
+import csv
 import gc
+import io
 import json
 import logging
 import os
@@ -194,7 +196,8 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
             trainer.test(module, datamodule=data, verbose=False)
             scores = image_scores(module.test_counts)
             cases = _cases(module, data, cfg.cases)
-            _write_test_images(directory / "test_images.csv", data.ids()["test"], module.test_counts, scores)
+            contrasts = data.cache.contrasts[data.split.test]
+            _write_test_images(directory / "test_images.csv", data.ids()["test"], module.test_counts, scores, contrasts)
             write_atomic(directory / "cases.npz", lambda path: _save_arrays(path, cases))
             means = {name: scores[name].mean().item() for name in METRICS}
             if wandb is not None:
@@ -286,13 +289,15 @@ def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
         np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
-def _write_test_images(path: Path, ids: list[str], counts: Tensor, scores: dict[str, Tensor]) -> None:
-    columns = [counts.tolist(), torch.stack([scores[name] for name in METRICS], dim=1).tolist()]
-    lines = [",".join(("id", *COUNTS, *METRICS))]
-    lines += [
-        ",".join([name, *map(str, row), *map(str, values)]) for name, row, values in zip(ids, *columns, strict=True)
-    ]
-    write_text(path, "\n".join(lines) + "\n")
+def _write_test_images(
+    path: Path, ids: list[str], counts: Tensor, scores: dict[str, Tensor], contrasts: np.ndarray
+) -> None:
+    columns = [ids, *counts.T.tolist(), *(scores[name].tolist() for name in METRICS), np.abs(contrasts).tolist()]
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(("id", *COUNTS, *METRICS, "contrast"))
+    table.writerows(zip(*columns, strict=True))
+    write_text(path, text.getvalue())
 
 
 def _save_hydra(cfg: DictConfig, directory: Path) -> None:

@@ -71,8 +71,9 @@ def test_what_a_run_leaves(train: Train) -> None:
     best = max(range(4), key=lambda epoch: float(epochs[epoch]["val_dice"]))
     assert record["best_epoch"] == best and record["best_val_dice"] == float(epochs[best]["val_dice"])
     rows = [line.split(",") for line in (directory / "test_images.csv").read_text().splitlines()]
-    assert rows[0] == ["id", "tp", "fp", "fn", "tn", "dice", "iou", "precision", "recall"]
+    assert rows[0] == ["id", "tp", "fp", "fn", "tn", "dice", "iou", "precision", "recall", "contrast"]
     assert [row[0] for row in rows[1:]] == json.loads((directory / "split.json").read_text())["test"]
+    assert all(0 <= float(row[9]) <= 1 or row[9] == "nan" for row in rows[1:])
     assert sum(float(row[5]) for row in rows[1:]) / 5 == pytest.approx(record["test"]["dice"], abs=1e-12)
     assert load_file(directory / "weights.safetensors").keys() >= {"0.weight", "1.running_mean"}
     log = (directory / "train.log").read_text()

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image
 
+from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import FileDataset, LesionDataset
 from lightning_seg.data.duplicates import Pairs, dataset_hashes, joined, similar_pairs
 from lightning_seg.data.images import MASK_THRESHOLD
@@ -18,7 +19,6 @@ from lightning_seg.data.split import STRATEGIES, Fractions, make_split, siblings
 from lightning_seg.errors import UserError
 
 SIDE = 224  # pixels at which contrast is measured and pictures are shown
-_BAND = 21  # pixels: the surroundings of a lesion reach 10 pixels beyond it
 
 
 class Measured(NamedTuple):
@@ -27,8 +27,7 @@ class Measured(NamedTuple):
     Attributes:
         size: width and height in pixels.
         area: the lesion's share of the image, 0 to 1.
-        contrast: difference of mean grey between the lesion and the 10 pixels around it at 224 x 224, in 0 to 1,
-            positive if the lesion is brighter; NaN without a lesion or without surroundings.
+        contrast: of the lesion with its surroundings at 224 x 224, see :func:`lesion_contrast`.
         values: how many mask pixels have each grey value before thresholding, int64 ``(256,)``.
     """
 
@@ -143,25 +142,17 @@ def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
         if not isinstance(dataset, FileDataset):
             image, mask = dataset.read(index, SIDE)
             values = np.bincount(mask.ravel().astype(np.uint8) * 255, minlength=256)
-            return Measured((SIDE, SIDE), float(mask.mean()), _contrast(Image.fromarray(image), mask), values)
+            return Measured((SIDE, SIDE), float(mask.mean()), lesion_contrast(image, mask), values)
         picture, masks = dataset.load(index, SIDE)
         greys = [np.asarray(mask) for mask in masks]
         lesion = np.logical_or.reduce([grey >= MASK_THRESHOLD for grey in greys])
         values = np.sum([np.bincount(grey.ravel(), minlength=256) for grey in greys], axis=0)
         small = Image.fromarray(lesion).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-        contrast = _contrast(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR), np.asarray(small))
+        image = np.asarray(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+        contrast = lesion_contrast(image, np.asarray(small))
         return Measured(picture.size, float(lesion.mean()), contrast, values)
     except UserError as error:
         return error
-
-
-def _contrast(image: Image.Image, mask: NDArray[np.bool_]) -> float:
-    grown = Image.fromarray(mask.astype(np.uint8)).filter(ImageFilter.MaxFilter(_BAND))
-    around = np.asarray(grown).astype(bool) & ~mask
-    if not mask.any() or not around.any():
-        return float("nan")
-    grey = np.asarray(image.convert("L"), dtype=np.float64) / 255
-    return float(grey[mask].mean() - grey[around].mean())
 
 
 def _duplicates(dataset: LesionDataset, pairs: Pairs) -> tuple[list[tuple[str, str]], list[tuple[str, str, int]]]:
