@@ -142,16 +142,16 @@ class Storm:
         ahead = self.kills.total() / kills - len(self._records) / self.runs
         if ahead > 0.05 and waited < 20:
             return None
-        if phase is not None and waited < (8 if ahead > -0.05 else 0.5):
-            seen = [(pid, now) for pid, directory in claims.items() if (now := self._phase(directory)) is phase]
+        if phase is None and waited < delay:
+            return None
+        # Starting takes longest; nearly all shots are kept for processes that have a run in hand.
+        if phase is not None and waited < 60:
+            hurry = ahead < -0.05 and waited > 0.5
+            seen = [(pid, now) for pid, at in claims.items() if (now := self._phase(at)) is phase or hurry]
             if not seen:
                 return None
             time.sleep(delay)
             return self.random.choice(seen)
-        if phase is None and waited < (delay if ahead > -0.05 else 0.2):
-            return None
-        if ahead < -0.05:
-            return self.random.choice([(pid, self._phase(at)) for pid, at in claims.items()]) if claims else None
         alive = [worker.pid for worker in workers if worker.poll() is None]
         for pid in alive[:]:
             with suppress(psutil.Error):

@@ -39,6 +39,7 @@ from lightning_seg.runs.parts import make_data, make_module, make_trainer
 from lightning_seg.runs.record import (
     ERROR,
     RESULT,
+    WEIGHTS,
     differences,
     fingerprint,
     flatten,
@@ -52,10 +53,10 @@ from lightning_seg.runs.resume import BestWeights, EpochSeed, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.seed import derive_seed
 from lightning_seg.sweep.devices import take_gpu
+from lightning_seg.sweep.orphans import ending_with_parent
 from lightning_seg.sweep.position import position
 
 log = logging.getLogger(__name__)
-WEIGHTS = "weights.safetensors"
 
 
 def run(cfg: DictConfig) -> float:
@@ -127,9 +128,11 @@ def run_isolated(cfg: DictConfig) -> float:
     if not gc.get_freeze_count():
         gc.freeze()  # the libraries, which collecting after each run would go through for 0.2 s
     os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
-    if "Joblib" in hydra.launcher._target_:
-        take_gpu(cfg.runs_per_gpu)
     try:
+        if "Joblib" in hydra.launcher._target_:
+            take_gpu(cfg.runs_per_gpu)
+            with ending_with_parent():
+                return run(cfg)
         return run(cfg)
     except ClaimedError as error:
         log.info("%s", error)
@@ -203,7 +206,8 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
             if wandb is not None:
                 wandb.log_test(means, _predictions(cases))
         if _keeps_weights(cfg):
-            write_atomic(directory / WEIGHTS, lambda path: save_file(best.weights, path))
+            marked = {"fingerprint": fingerprint(cfg)}  # so that weights are not taken for another run's
+            write_atomic(directory / WEIGHTS, lambda path: save_file(best.weights, path, metadata=marked))
         diverged = not all(np.isfinite(row["train_loss"]) for row in history.rows)
         write_result(
             directory,

@@ -46,6 +46,11 @@ def requested() -> bool:
     return _requested.is_set() or ((file := _shared_file()) is not None and file.exists())
 
 
+def request() -> None:
+    """Ask this process to stop."""
+    _requested.set()
+
+
 def ask_others() -> None:
     """Ask all processes that work for the same sweep to stop."""
     if (file := _shared_file()) is not None:
@@ -80,5 +85,5 @@ def _handle(number: int, frame: FrameType | None) -> None:
     if _requested.is_set():
         print(INTERRUPTION, file=sys.stderr)
         sys.exit(INTERRUPTED)  # not KeyboardInterrupt: Lightning would end the process in its own way
-    _requested.set()
+    request()
     ask_others()
