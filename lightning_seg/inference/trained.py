@@ -11,7 +11,7 @@ import torch
 from hydra.utils import get_class
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -19,9 +19,8 @@ from lightning_seg import __version__
 from lightning_seg.build import build_nameless
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.errors import UserError
-from lightning_seg.runs.record import RESULT, read_result
+from lightning_seg.runs.record import RESULT, WEIGHTS, read_result
 
-WEIGHTS = "weights.safetensors"
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 _PRECISIONS = ("32-true", "32", *_AUTOCAST)
 
@@ -103,10 +102,16 @@ def load_run(weights: Path) -> TrainedRun:
     config = OmegaConf.create(record["config"])
     try:
         state = load_file(weights)
+        with safe_open(weights, "pt") as file:
+            marked = file.metadata() or {}
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{weights} cannot be read as weights: it is damaged or no safetensors file ({error})."
         ) from error
+    if marked.get("fingerprint", record["fingerprint"]) != record["fingerprint"]:
+        raise UserError(
+            f"{weights} are another run's weights than those of the record beside them; keep them together."
+        )
     model = build_nameless(without_weights(config.model), "model")
     if misfit := _misfit(model.state_dict(), state):
         trained_with = record.get("versions", {}).get("lightning-seg")

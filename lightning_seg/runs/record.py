@@ -16,6 +16,7 @@ from lightning_seg.files import write_text
 
 RESULT = "result.json"
 ERROR = "error.txt"
+WEIGHTS = "weights.safetensors"
 CELLS = "cells.json"  # of a study: the runs that grids have announced
 
 # Keys that change where and how fast a run is computed and what is kept of it, not what it computes.

@@ -217,6 +217,11 @@ def replace_by_another_models(run: Path) -> None:
     save_file({f"net.{key}": value for key, value in state.items()}, run / "weights.safetensors")
 
 
+def replace_by_another_runs(run: Path) -> None:
+    state = load_file(run / "weights.safetensors")
+    save_file(state, run / "weights.safetensors", metadata={"fingerprint": "0" * 16})
+
+
 def make_wider(run: Path) -> None:
     record = json.loads((run / "result.json").read_text())
     record["config"]["model"]["width"] = 8
@@ -247,6 +252,7 @@ def lose_model_class(run: Path) -> None:
         (truncate, "damaged"),
         (replace_by_pickle, "no safetensors file"),
         (replace_by_another_models, "tensors missing"),
+        (replace_by_another_runs, "another run's weights"),
         (make_wider, "of another shape"),
         (remove_record, "no finished run"),
         (remove_weights, "kept no weights"),
