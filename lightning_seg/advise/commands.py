@@ -44,7 +44,7 @@ def advise(
     from lightning_seg.advise.execute import check_models, train
     from lightning_seg.advise.halving import LOOKS
     from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
-    from lightning_seg.advise.words import study_sentences
+    from lightning_seg.advise.words import study_sentences, trouble_of
     from lightning_seg.config import compose_config
     from lightning_seg.report.build import build_report
     from lightning_seg.runs.stop import INTERRUPTED
@@ -77,7 +77,8 @@ def advise(
     _keep(proposal, place, inputs)
     following = None
     if halving:
-        code, answer = _run_halving(proposal, cfg, hours, console)
+        code, answer = _run_halving(proposal, cfg, hours, line, console)
+        answer += trouble_of(place)
     else:
         code = train(proposal.line())
         answer, following = ([], None) if code == INTERRUPTED else study_sentences(place)
@@ -138,7 +139,9 @@ def _leaks(found: "Inspection") -> bool:
     return isinstance(random, list) and sum(random) > 0 and isinstance(grouped, list)
 
 
-def _run_halving(proposal: "Proposal", cfg: "DictConfig", hours: float, console: Console) -> tuple[int, list[str]]:
+def _run_halving(
+    proposal: "Proposal", cfg: "DictConfig", hours: float, shown: list[str], console: Console
+) -> tuple[int, list[str]]:
     from lightning_seg.advise.execute import halve
     from lightning_seg.advise.halving import Rule
     from lightning_seg.advise.words import dropped_sentences, halving_sentences
@@ -149,7 +152,7 @@ def _run_halving(proposal: "Proposal", cfg: "DictConfig", hours: float, console:
         rule,
         hours * 3600,
         tell=lambda before, after: _say(console, "", dropped_sentences(before, after)),
-        announce=lambda arguments: _show_line(console, arguments),
+        announce=lambda arguments: None if arguments == shown else _show_line(console, arguments),
     )
     return halved.code, halving_sentences(halved.end, rule, halved.models, halved.out_of_time)
 

@@ -17,7 +17,7 @@ _LOOKED_AT = 60  # images whose colour is measured, evenly spread
 _COLOUR_SIDE = 64  # pixels; colour needs no detail
 # What counts as one step of difference, in the order of Features.coordinates: ten times the images, lesions three times
 # as large, a three times wider spread of sizes, ... Chosen by hand; six datasets are too few to learn them from.
-_STEPS = (1.0, 0.5, 0.5, 0.05, 0.5, 0.1)
+_STEPS = (1.0, 0.5, 0.5, 0.05, 0.3, 0.1)
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,7 @@ class Stop(StrEnum):
     """Why the halving ends."""
 
     WINNER = "winner"  # one loss is left
+    ALIKE = "alike"  # every loss left has the very same Dice in every repeat, as where none of them learns anything
     EQUIVALENT = "equivalent"  # no other can be better by more than what matters
     HOPELESS = "hopeless"  # the repeats that are left would most likely drop none
     SPENT = "spent"  # the last look has been taken
@@ -136,6 +137,8 @@ def follow(dice: pd.Series, losses: Sequence[str], models: Sequence[str], rule: 
         left, seen = [left[index] for index in kept], look
         if not others:
             stop: Stop | None = Stop.WINNER
+        elif not evidence.variance.any():
+            stop = Stop.ALIKE
         elif gap <= rule.rope:
             stop = Stop.EQUIVALENT
         elif look == rule.looks[-1]:

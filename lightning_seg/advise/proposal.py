@@ -58,20 +58,20 @@ class Proposal:
     Attributes:
         overrides: of ``train.py -m``, but losses and repeats.
         losses: choices of the configuration.
-        repeats: how many, from 0.
+        repeats: their numbers.
         seconds: that it takes about, all runs one after the other.
         reasons: sentences on the choice.
     """
 
     overrides: list[str]
     losses: list[str]
-    repeats: int
+    repeats: list[str]
     seconds: float
     reasons: list[str]
 
     def line(self, losses: Sequence[str] | None = None, repeats: range | None = None) -> list[str]:
         """The arguments of ``train.py``, for all of it or for some losses and repeats."""
-        numbers = ",".join(map(str, repeats or range(self.repeats)))
+        numbers = ",".join(map(str, repeats or self.repeats))
         return ["-m", *self.overrides, f"loss={','.join(losses or self.losses)}", f"repeat={numbers}"]
 
     def with_grid(self, arguments: Sequence[str]) -> list[str]:
@@ -144,11 +144,16 @@ def propose(
                 raise _nothing_fits(timed[effort], effort, limits, hours)
             promising.pop()
         losses = [loss for loss in losses if loss in promising]
-    names, repeats = chosen
+    names, count = chosen
     times = timed[effort]
     overrides = [*kept, f"model={','.join(names)}", *effort.overrides(cfg)]
-    seconds = sum(times[name] for name in names) * len(losses) * repeats
-    return Proposal(overrides, losses, repeats, seconds, _reasons(fixed, names, losses, repeats, effort, times, hours))
+    seconds = sum(times[name] for name in names) * len(losses) * count
+    reasons = _reasons(fixed, names, losses, effort, times)
+    if fixed["repeat"] is None and not halving:
+        fewer = " (fewer than the usual five: more do not fit)" if count < USUAL_REPEATS else ""
+        reasons.append(f"Repeats: {count}, each with its own split that all models and losses share{fewer}.")
+    repeats = fixed["repeat"] or [str(number) for number in range(count)]
+    return Proposal(overrides, losses, repeats, seconds, reasons)
 
 
 def sweep_values(arguments: Sequence[str], name: str) -> list[str] | None:
@@ -248,10 +253,8 @@ def _reasons(
     fixed: Mapping[str, list[str] | None],
     models: Sequence[str],
     losses: Sequence[str],
-    repeats: int,
     effort: Effort,
     times: Mapping[str, float],
-    hours: float,
 ) -> list[str]:
     lengths = ", ".join(f"{model_name(name)} {duration(times[name])}" for name in models)
     text = [f"A run takes about: {lengths} (at {effort.image_size} pixels, up to {effort.max_epochs} epochs)."]
@@ -268,11 +271,6 @@ def _reasons(
             "published table above: weak evidence, so give more --hours if you can."
             if left_out
             else "Losses: all ten, since no table can tell beforehand which is best here."
-        )
-    if fixed["repeat"] is None:
-        text.append(
-            f"Repeats: {repeats}, each with its own split that all models and losses share"
-            + (" (fewer than the usual five: more do not fit)." if repeats < USUAL_REPEATS else ".")
         )
     if effort.cost < PAPER.cost:
         text.append(

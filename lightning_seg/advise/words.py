@@ -59,6 +59,12 @@ def _published_sentences(dataset: str) -> list[str]:
     ]
 
 
+def trouble_of(study: Path) -> list[str]:
+    """Failed, diverged and collapsed runs of each loss."""
+    runs = load_study(study).runs
+    return trouble_sentences(trouble(runs), runs["loss"].value_counts())
+
+
 def study_sentences(study: Path) -> tuple[list[str], str | None]:
     """The report's answer in words, with what to run next, and the report's command for that."""
     found = load_study(study)
@@ -109,6 +115,11 @@ def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) 
     points, rope = 100 * (end.gap or 0.0), 100 * rule.rope
     if end.stop is Stop.WINNER:
         text = [f"{names[0]} is the best of the {len(end.dropped) + 1} losses {scope}: every other was surely worse."]
+    elif end.stop is Stop.ALIKE:
+        text = [
+            f"{', '.join(names)} have the very same Dice in every one of {end.repeats} repeats: their networks have "
+            "most likely learned nothing yet, and nothing can be concluded. Train longer, or on larger images."
+        ]
     else:
         doubt = (
             f"{names[0]} leads {scope}; {', '.join(names[1:])} may still be better, by at most {points:.2f} Dice points"
@@ -126,6 +137,8 @@ def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) 
         f"behind {loss_name(gone.rival)}."
         for gone in end.dropped
     ]
+    if end.stop is Stop.ALIKE:
+        return text
     text.append(
         f"The best loss has been dropped, or the bound above is wrong, with a probability of at most "
         f"{rule.error_rate:.0%} over all looks (corrected resampled t-tests, Bonferroni over rivals and looks). It "

@@ -77,7 +77,7 @@ def test_the_last_look_ends_it():
 
 def test_equal_runs_are_no_reason_to_drop_any():
     end = follow(study({"a": 0.5, "b": 0.5, "c": 0.5}, 12, noise=0.0), ["a", "b", "c"], [0, 1])
-    assert len(end.left) == 3 and end.stop is Stop.EQUIVALENT and end.gap == 0
+    assert len(end.left) == 3 and end.stop is Stop.ALIKE
 
 
 def test_one_loss_needs_one_look():

@@ -1,0 +1,105 @@
+"""What fits into the time: pure choices, with made-up times in place of measured ones."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from lightning_seg.advise.proposal import EFFORTS, LOSSES, PAPER, Effort, Proposal, candidates, propose, sweep_values
+from lightning_seg.config import compose_config
+from lightning_seg.errors import UserError
+
+HOUR = 3600.0
+
+
+def make(hours: float, *given: str, paper_run: float = HOUR / 10, halving: bool = False, slow: str = "") -> Proposal:
+    """A proposal on a device on which a run at the paper's effort takes ``paper_run`` seconds."""
+    single = [argument for argument in given if not argument.startswith(("model=", "loss=", "repeat="))]
+    cfg = compose_config(["dataset=synthetic", *single])
+
+    def timer(models: Sequence[str], effort: Effort) -> Mapping[str, float]:
+        seconds = paper_run * effort.cost / PAPER.cost
+        return {name: seconds * (100 if name == slow else 1) for name in models}
+
+    return propose(cfg, ["dataset=synthetic", *given], hours, list(reversed(LOSSES)), halving, timer=timer)
+
+
+def models_of(proposal: Proposal) -> list[str]:
+    return next(value for value in proposal.overrides if value.startswith("model="))[6:].split(",")
+
+
+def test_candidates_are_the_best_published_ones_and_the_baseline():
+    assert candidates() == ["fcbformer", "emcadnet", "esfpnet", "unet"]
+
+
+def test_paper_effort_is_kept_where_the_least_study_fits():
+    least = make(3.0)
+    assert (models_of(least), least.losses, least.repeats) == (["fcbformer"], list(LOSSES), ["0", "1", "2"])
+    assert not [value for value in least.overrides if "image_size" in value or "max_epochs" in value]
+    assert least.seconds == pytest.approx(3.0 * HOUR)
+
+
+def test_time_goes_to_repeats_then_models_then_more_repeats():
+    assert (len(make(5.0).repeats), models_of(make(5.0))) == (5, ["fcbformer"])
+    assert (len(make(10.0).repeats), len(models_of(make(10.0)))) == (5, 2)
+    assert (len(make(28.0).repeats), len(models_of(make(28.0)))) == (7, 4)
+    assert len(make(1000.0).repeats) == 10
+    assert len(make(1000.0, halving=True).repeats) == 5
+
+
+def test_a_model_that_is_too_slow_is_passed_over():
+    assert models_of(make(3.0, slow="fcbformer")) == ["emcadnet"]
+
+
+def test_less_time_makes_the_runs_smaller_before_losses_go():
+    small = make(1.0)
+    assert small.losses == list(LOSSES) and "data.image_size=160" in small.overrides
+    assert any("cut to 160" in reason for reason in small.reasons)
+    smallest = EFFORTS[-1].cost / PAPER.cost * 0.1 * 3  # hours of one loss
+    few = make(4.5 * smallest)
+    assert few.losses == list(LOSSES[-4:]) and len(few.repeats) == 3
+    assert any("only 4 of the ten fit" in reason for reason in few.reasons)
+
+
+def test_nothing_fits_is_one_sentence_that_tells_what_would():
+    with pytest.raises(UserError, match=r"Not even two losses with 3 repeats at 64 pixels fit into 0.001 h: they take"):
+        make(0.001)
+
+
+def test_what_is_given_stays():
+    proposal = make(100.0, "model=unet,fcn", "loss=dice,bce", "repeat=0,1,2,3", "data.image_size=96", "seed=7")
+    assert proposal.line() == [
+        "-m",
+        "dataset=synthetic",
+        "data.image_size=96",
+        "seed=7",
+        "model=unet,fcn",
+        "loss=dice,bce",
+        "repeat=0,1,2,3",
+    ]
+
+
+def test_all_given_models_must_fit():
+    with pytest.raises(UserError, match="Not even two losses with 5 repeats"):
+        make(0.2, "model=unet,fcn", "repeat=0,1,2,3,4", slow="fcn")
+
+
+def test_repeats_that_are_given_are_used_as_they_are():
+    assert make(100.0, "repeat=3,4,5").line()[-1] == "repeat=3,4,5"
+
+
+def test_values_of_a_key():
+    given = ["model=unet,fcn", "+model.width=8", "loss=dice", "model=fcn"]
+    assert sweep_values(given, "model") == ["fcn"]
+    assert sweep_values(given[:2], "model") == ["unet", "fcn"]
+    assert sweep_values(given, "repeat") is None
+    with pytest.raises(UserError, match="cannot be read"):
+        sweep_values(["model"], "model")
+
+
+def test_a_line_for_what_to_run_next_keeps_the_rest():
+    proposal = Proposal(["dataset=synthetic", "model.width=8", "seed=7", "model=unet"], ["dice"], ["0"], 1.0, [])
+    report_line = ["study=s", "dataset=synthetic", "model=unet", "loss=bce", "repeat=0,1"]
+    assert proposal.with_grid(report_line) == [
+        *("-m", "dataset=synthetic", "model.width=8", "seed=7", "model=unet", "loss=bce", "repeat=0,1")
+    ]
+    assert "model.width=8" not in proposal.with_grid(["model=unet,fcn", "loss=bce", "repeat=0"])
