@@ -33,9 +33,9 @@ from tests.outcome import outcome
 GRID = ("dataset.name=north,east,south,west", "loss=iou,bce,iou_focal", "repeat=0,1,2,3,4")
 SMALL = (
     "trainer=cpu",
-    "trainer.max_epochs=8",
+    "trainer.max_epochs=6",
     "data.image_size=32",
-    "dataset.count=100",
+    "dataset.count=60",
     "model.width=4",
     "logger=csv",
     "checkpoint.every_minutes=0",
