@@ -1,0 +1,115 @@
+"""How long a grid of 3,600 cells takes to start, to find all finished, and to be shown; and what a run costs besides.
+
+    python benchmarks/grid_start.py
+
+The cells are six stand-in datasets x twelve stand-in models x ten losses x five repeats. Aims: 30 s until the first run
+trains, 10 s when all are finished, 0.3 s a run over its training.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from grids import HERE, LOSSES, run_grid
+from measure import Stopwatch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from lightning_seg.sweep.plan import grid_cells
+
+OVERRIDES = (
+    *("trainer=cpu", "logger=csv", "trainer.max_epochs=1", "data.image_size=32", "dataset.count=12"),
+    *("model=colonsegnet", "model.width=32"),
+)
+
+
+def grid(folder: Path) -> list[str]:
+    """The command line's overrides for 3,600 cells."""
+    return [
+        *OVERRIDES,
+        f"dataset.name={','.join(f'dataset{i}' for i in range(6))}",
+        f"model.name={','.join(f'model{i}' for i in range(12))}",
+        f"loss={','.join(LOSSES)}",
+        f"output_dir={folder}",
+        f"data.cache_dir={folder / 'cache'}",
+    ]
+
+
+def command(folder: Path) -> list[str]:
+    return [sys.executable, str(HERE.parent / "train.py"), "-m", *grid(folder)]
+
+
+def until_first_run(folder: Path) -> Stopwatch:
+    """From the command to the first run's first epoch."""
+    watch = Stopwatch()
+    watch.start()
+    process = subprocess.Popen(command(folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not any(folder.glob("*/*/*/*/repeat_*/split.json")):
+        if process.poll() is not None:
+            raise SystemExit("the grid ended before a run began")
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    watch.stop()
+    return watch
+
+
+def finish_all(folder: Path) -> int:
+    """Give every cell a record, as if it had been trained."""
+    cells = grid_cells(grid(folder))
+    for cell in cells:
+        cell.directory.mkdir(parents=True, exist_ok=True)
+        names = ("study", "dataset.name", "model.name", "loss.name", "repeat")
+        record = {name.split(".")[0]: cell.config[name] for name in names}
+        record |= {"status": "finished", "config": cell.config, "epochs": 100, "best_val_dice": 0.8}
+        record |= {"test": {"dice": 0.8}, "seconds": {"data": 1.0, "fit": 600.0, "test": 1.0}}
+        (cell.directory / "result.json").write_text(json.dumps(record))
+    return len(cells)
+
+
+def run(*arguments: str) -> Stopwatch:
+    watch = Stopwatch()
+    watch.start()
+    subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    watch.stop()
+    return watch
+
+
+def cost_per_run(folder: Path, runs: int) -> Stopwatch:
+    """What a run takes besides its data, fit and test, in a grid of tiny ones; from the first record to the last."""
+    run_grid(folder, *OVERRIDES, f"loss={','.join(LOSSES)}", f"repeat={','.join(map(str, range(runs // 10)))}")
+    records = sorted(folder.rglob("result.json"), key=lambda path: path.stat().st_mtime)
+    trained = [sum(json.loads(path.read_text())["seconds"].values()) for path in records[1:]]
+    watch = Stopwatch()
+    watch.wall = (records[-1].stat().st_mtime - records[0].stat().st_mtime - sum(trained)) / len(trained)
+    watch.cpu = float("nan")
+    return watch
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=20, help="of the grid that shows a run's own cost")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        folder = Path(one)
+        times = {"start of 3,600 cells, until the first run trains": until_first_run(folder)}
+        cells = finish_all(folder)
+        assert cells == 3600
+        times["the same grid when all are finished"] = run(*command(folder))
+        times["lightning-seg status"] = run(
+            *(sys.executable, "-m", "lightning_seg.cli", "status", "default", "--output-dir", str(folder))
+        )
+        times[f"a run besides its training (grid of {arguments.runs})"] = cost_per_run(Path(two), arguments.runs)
+    table = Table("", "wall, s", "cpu, s", box=box.SIMPLE_HEAD)
+    for name, watch in times.items():
+        table.add_row(name, f"{watch.wall:.2f}", f"{watch.cpu:.2f}")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
