@@ -95,8 +95,8 @@ def dice(network: nn.Module, loader: DataLoader) -> float:
     return torch.cat(values).mean().item()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def parse_arguments(description: str | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path)
     parser.add_argument("--network", default="small")
     parser.add_argument("--loss", default="dice_bce")
@@ -104,8 +104,11 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--out", type=Path, required=True)
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
+
+def main() -> None:
+    arguments = parse_arguments(__doc__)
     torch.manual_seed(arguments.repeat)
     pairs = find_pairs(arguments.root)
     order = np.random.default_rng(arguments.repeat).permutation(len(pairs))
