@@ -1,5 +1,6 @@
-"""What MkDocs does besides rendering pages: it draws the losses."""
+"""What MkDocs does besides rendering pages: it draws the losses, and drops the roles of docstrings' references."""
 
+import re
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -28,8 +29,8 @@ def figures() -> dict[str, str]:
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
-    """Put the figures where the page of the losses says ``<!-- figure: name -->``."""
+    """Put the figures where the page of the losses says ``<!-- figure: name -->``, and make ``:func:`name``` a name."""
     if page.file.src_uri == "losses.md":
         for name, figure in figures().items():
             html = html.replace(f"<!-- figure: {name} -->", figure)
-    return html
+    return re.sub(r":(?:attr|class|data|func|meth|mod):(?=<code>)", "", html)

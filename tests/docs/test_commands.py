@@ -37,7 +37,7 @@ SMALL = {
     "model.width": "8",
     "pretrained": "false",
     "logger": "csv",
-    "repeat": "0,1",
+    "repeat": "0",
     "hydra.sweeper.n_trials": "2",
 }
 SIZES = ("trainer.max_epochs", "data.image_size", "dataset.count", "model.width", "hydra.sweeper.n_trials")
@@ -185,16 +185,19 @@ def in_process(words: list[str], directory: Path, output: Path) -> tuple[int, st
     return process.exitcode, *((output / name).read_text(encoding="utf-8") for name in ("out", "err"))
 
 
+def extras() -> set[str]:
+    return set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+
+
 def check_of_others(words: list[str]) -> None:
     """Commands of other programs are not run, but must name what there is."""
     match words:
         case ["make", target]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
         case ["pip", "install", requirement]:
-            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
             found = re.fullmatch(r"lightning-seg(?:\[([a-z,]+)\])?", requirement)
             assert found, requirement
-            assert set((found[1] or "gpus").split(",")) <= set(extras)
+            assert set(found[1].split(",") if found[1] else ()) <= extras()
         case ["wandb", name, *_]:
             from wandb.cli.cli import cli
 
@@ -254,6 +257,11 @@ def test_commands(page: Path, workplace: Path, tmp_path: Path) -> None:
             check_output(step, out + err)
             if step.fails:
                 assert plain(" ".join(step.output)) in plain(err)
+
+
+def test_extras_named_in_the_text_exist() -> None:
+    named = {name for page in PAGES for name in re.findall(r"extra `(\w+)`", page.read_text(encoding="utf-8"))}
+    assert {"monai", "smp"} <= named <= extras()
 
 
 def test_commands_are_found() -> None:
