@@ -175,7 +175,7 @@ class GridSweeper(Sweeper):
                     fruitless = fruitless + 1 if len(waiting) == before else 0
                     # A run that kills its process must not take the others with it again: those at work come last.
                     waiting.sort(key=lambda cell: (cell.directory / CLAIM).exists())
-            if fruitless and len(waiting) == len(launched) and not stop.requested():
+            if fruitless == FRUITLESS_LAUNCHES and len(waiting) == len(launched):
                 raise UserError(f"The launcher started no run: {reason}")
             own = set(launched) - left_to_others
             return {cell.directory: self._outcome(cell, cell in own) for cell in batch}
