@@ -1,0 +1,366 @@
+"""One grid through each launcher: the same numbers, whoever is killed or told to stop on the way."""
+
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from lightning_seg.sweep import devices
+from tests.conftest import SMALL, Train
+from tests.outcome import outcome
+
+CHECKOUT = Path(__file__).parents[2]
+EPOCHS = 40
+PATIENCE_SECONDS = 300  # for processes that import torch anew
+GRID = ("-m", "loss=iou,bce", "repeat=0,1", f"trainer.max_epochs={EPOCHS}", "keep_weights=true")
+SAVED = (*GRID, "checkpoint.every_minutes=0", "study=default")
+JOBLIB = ("hydra/launcher=gpus", "runs_per_gpu=2")
+RUNS = [f"synthetic/tiny/{loss}/repeat_{repeat}" for loss in ("bce", "iou") for repeat in (0, 1)]
+
+
+def needs(launcher: str, extra: str) -> pytest.MarkDecorator:
+    found = importlib.util.find_spec("hydra_plugins") and importlib.util.find_spec(f"hydra_plugins.{launcher}")
+    return pytest.mark.skipif(not found, reason=f"the launcher of the extra '{extra}' is not installed")
+
+
+@pytest.fixture(scope="module")
+def in_process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What each run of the grid gives where nothing is special."""
+    train = Train(tmp_path_factory.mktemp("in_process"))
+    train(*GRID)
+    study = train.directory / "multirun/default"
+    yield {run: outcome(study / run) for run in RUNS}
+    train.stop()
+
+
+class Script:
+    """``train.py`` in an interpreter of its own: joblib ends its workers only as an interpreter ends."""
+
+    def __init__(self, directory: Path, arguments: tuple[str, ...], environment: dict[str, str] | None = None) -> None:
+        self.study = directory / "multirun/default"
+        self.files = [directory / "script.out", directory / "script.err"]
+        options = sorted([*SMALL, *arguments], key=lambda argument: not argument.startswith("-"))  # flags first
+        command = [sys.executable, str(CHECKOUT / "train.py"), *options]
+        own = {"PYTHONPATH": str(CHECKOUT), "HOME": str(directory), "WANDB_API_KEY": "", **(environment or {})}
+        with self.files[0].open("w") as out, self.files[1].open("w") as err:
+            self.process = subprocess.Popen(
+                command, cwd=directory, env=os.environ | own, stdout=out, stderr=err, start_new_session=True
+            )
+
+    def wait(self, code: int = 0) -> str:
+        """Its standard output, once it has ended with the exit code that it should have."""
+        try:
+            found = self.process.wait(PATIENCE_SECONDS)
+        finally:
+            self.stop()
+        assert found == code, self.stderr
+        return self.files[0].read_text()
+
+    @property
+    def stderr(self) -> str:
+        return self.files[1].read_text()
+
+    def working(self, count: int) -> list[int]:
+        """Wait until ``count`` runs have an epoch behind them; their process numbers."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while len(found := self._claims()) < count:
+            assert time.monotonic() < deadline and self.process.poll() is None, self.stderr
+            time.sleep(0.02)
+        return found
+
+    def _claims(self) -> list[int]:
+        found = []
+        for path in self.study.rglob("claim.json"):
+            with suppress(FileNotFoundError, json.JSONDecodeError):
+                if (path.parent / "metrics.csv").exists():
+                    found.append(json.loads(path.read_text())["pid"])
+        return found
+
+    def stop(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Iterator[Callable[..., Script]]:
+    """Starts ``train.py``."""
+    scripts: list[Script] = []
+
+    def start(*arguments: str, environment: dict[str, str] | None = None) -> Script:
+        scripts.append(Script(tmp_path, arguments, environment))
+        return scripts[-1]
+
+    yield start
+    for started in scripts:
+        started.stop()
+
+
+def same(study: Path, expected: dict[str, Any]) -> None:
+    assert sorted(str(path.parent.relative_to(study)) for path in study.rglob("result.json")) == sorted(RUNS)
+    for run in RUNS:
+        assert outcome(study / run) == expected[run], run
+    assert not [path for path in study.rglob("*") if path.name.startswith(("claim", "resume", "error"))]
+    assert not list(study.parent.glob(".stop*"))
+
+
+# --- joblib: the GPUs of this machine ---
+
+
+@needs("hydra_joblib_launcher", "gpus")
+@pytest.mark.slow
+def test_joblib_with_offline_wandb(script: Callable[..., Script], in_process: dict[str, Any]) -> None:
+    sweep = script(*SAVED, *JOBLIB, "logger=default", "logger.wandb.mode=offline")
+    assert "4 ran" in sweep.wait()
+    same(sweep.study, in_process)
+    folders = [path for path in sweep.study.rglob("offline-run-*") if path.is_dir()]
+    assert len(folders) == 4 and all(list(folder.glob("*.wandb")) for folder in folders)
+
+
+@needs("hydra_joblib_launcher", "gpus")
+@pytest.mark.slow
+def test_joblib_worker_is_killed(script: Callable[..., Script], in_process: dict[str, Any]) -> None:
+    sweep = script(*SAVED, *JOBLIB)
+    victim = sweep.working(2)[0]
+    assert victim != sweep.process.pid
+    os.kill(victim, signal.SIGKILL)
+    assert "4 ran" in sweep.wait()
+    assert "the launcher gave up (TerminatedWorkerError" in sweep.stderr
+    same(sweep.study, in_process)
+
+
+@needs("hydra_joblib_launcher", "gpus")
+@pytest.mark.slow
+@pytest.mark.parametrize("whole_group", [True, False], ids=["Ctrl-C", "kill"])
+def test_joblib_is_told_to_stop(script: Callable[..., Script], in_process: dict[str, Any], whole_group: bool) -> None:
+    sweep = script(*SAVED, *JOBLIB)
+    sweep.working(2)
+    if whole_group:
+        os.killpg(sweep.process.pid, signal.SIGINT)
+    else:
+        os.kill(sweep.process.pid, signal.SIGTERM)
+    assert "stopped" in sweep.wait(code=130) and "Traceback" not in sweep.stderr
+    assert not list(sweep.study.rglob("claim.json")) and list(sweep.study.rglob("resume-*.ckpt"))
+    assert len(list(sweep.study.rglob("result.json"))) < 4
+    script(*SAVED).wait()
+    same(sweep.study, in_process)
+
+
+@needs("hydra_joblib_launcher", "gpus")
+@pytest.mark.slow
+def test_joblib_workers_end_with_a_killed_sweep(script: Callable[..., Script], in_process: dict[str, Any]) -> None:
+    sweep = script(*SAVED, *JOBLIB)
+    workers = [psutil.Process(pid) for pid in sweep.working(2)]
+    sweep.process.kill()
+    sweep.process.wait()
+    _, alive = psutil.wait_procs(workers, PATIENCE_SECONDS)
+    assert not alive
+    assert not list(sweep.study.rglob("claim.json")), "they end with an epoch, and give back what they have"
+    script(*SAVED).wait()
+    same(sweep.study, in_process)
+
+
+@pytest.mark.slow
+def test_processes_take_different_gpus(tmp_path: Path) -> None:
+    """Three processes of which each holds its GPU until all have one, then one that comes later."""
+    script = textwrap.dedent(
+        """
+        import os, sys
+        from lightning_seg.sweep.devices import take_gpu
+        take_gpu(int(sys.argv[1]), sys.argv[2])
+        print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+        sys.stdin.read()
+        """
+    )
+
+    def start(runs_per_gpu: int) -> tuple[subprocess.Popen[str], str]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, str(runs_per_gpu), str(tmp_path)],
+            env={"CUDA_VISIBLE_DEVICES": "4,GPU-5f", "PYTHONPATH": str(CHECKOUT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        return process, process.stdout.readline().strip()
+
+    held = [start(2) for _ in range(4)]
+    assert sorted(gpu for _, gpu in held) == ["4", "4", "GPU-5f", "GPU-5f"]
+    assert [gpu for _, gpu in held[:2]] == ["4", "GPU-5f"], "an idle GPU comes first"
+    killed, gpu = held[1]
+    killed.kill()
+    killed.wait()
+    later, its = start(2)
+    assert its == gpu, "the place of a killed process is free"
+    for process, _ in (*held, (later, its)):
+        process.kill()
+        process.communicate()
+
+
+def test_how_many_runs_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
+    assert devices.side_by_side(3) == 6
+    assert devices.gpus_of_a_run("auto", 4) == 0.25 and devices.gpus_of_a_run("cpu", 4) == 0
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert devices.side_by_side(3) == 3 and devices.gpus_of_a_run("auto", 1) == 0
+
+
+# --- submitit ---
+
+
+@needs("hydra_submitit_launcher", "slurm")
+@pytest.mark.slow
+def test_submitit_on_this_machine_with_a_preempted_job(
+    script: Callable[..., Script], in_process: dict[str, Any]
+) -> None:
+    """A job that is preempted is requeued with its checkpoint."""
+    sweep = script(*SAVED, "hydra/launcher=submitit_local", "hydra.launcher.timeout_min=60")
+    os.kill(sweep.working(1)[0], signal.SIGUSR2)  # as Slurm warns it
+    assert "4 ran" in sweep.wait()
+    logs = [path.read_text() for path in sweep.study.parent.rglob("*_log.err")]
+    assert sum("Requeued job" in log for log in logs) == 1
+    same(sweep.study, in_process)
+
+
+SBATCH = r"""#!/bin/bash
+# As Slurm's, but the array's tasks run here, one after the other, when nobody looks.
+cp "$1" "$FAKE_SLURM/submission"
+lines=$(grep -E '^#SBATCH --array' "$1")
+last=$(sed -E 's/.*array=0-([0-9]+).*/\1/' <<< "$lines")
+(
+  for task in $(seq 0 "$last"); do
+    export SLURM_JOB_ID=$((70 + task)) SLURM_ARRAY_JOB_ID=70 SLURM_ARRAY_TASK_ID=$task SLURM_JOB_NUM_NODES=1
+    export SLURM_NTASKS=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=localhost
+    bash "$1"
+  done
+) > "$FAKE_SLURM/log" 2>&1 &
+echo "Submitted batch job 70"
+"""
+SRUN = r"""#!/bin/bash
+while [[ $1 == -* ]]; do
+  case $1 in --output|--error) shift 2;; *) shift;; esac
+done
+exec "$@"
+"""
+SACCT = r"""#!/bin/bash
+echo "JobID|State|NodeList"
+for task in 0 1 2 3; do echo "70_$task|RUNNING|localhost"; done
+"""
+
+
+@needs("hydra_submitit_launcher", "slurm")
+@pytest.mark.slow
+def test_slurm_preset_with_a_stand_in_for_slurm(
+    script: Callable[..., Script], in_process: dict[str, Any], tmp_path: Path
+) -> None:
+    fake = tmp_path / "slurm"
+    fake.mkdir()
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
+        (fake / name).write_text(text)
+        (fake / name).chmod(stat.S_IRWXU)
+    environment = {"PATH": f"{fake}:{os.environ['PATH']}", "FAKE_SLURM": str(fake)}
+    options = ("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.account=lesions")
+    sweep = script(*SAVED, *options, environment=environment)
+    assert "4 ran" in sweep.wait()
+    same(sweep.study, in_process)
+    submission = (fake / "submission").read_text()
+    for line in (
+        "--array=0-3%64",
+        "--gpus-per-node=1",
+        "--cpus-per-task=8",
+        "--mem=32GB",
+        "--nodes=1",
+        "--ntasks-per-node=1",
+        "--partition=gpu",
+        "--account=lesions",
+        "--signal=USR2@120",
+        "--time=1440",
+        "--job-name=lightning-seg",
+        "--open-mode=append",
+    ):
+        assert f"#SBATCH {line}\n" in submission, submission
+
+
+# --- Ray ---
+
+
+class RayNodes:
+    """A Ray cluster of two nodes of one CPU each, on this machine's loopback."""
+
+    def __init__(self) -> None:
+        self.folder = tempfile.mkdtemp(prefix="ray")  # sockets lie in it, whose paths must be short
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.environment = {
+            "RAY_ADDRESS": f"127.0.0.1:{self.port}",
+            "RAY_AUTH_MODE": "token",
+            "RAY_AUTH_TOKEN": secrets.token_hex(32),  # of this cluster alone
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "PYTHONPATH": str(CHECKOUT),
+        }
+        self.head = self._start(
+            "--head", f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={self.folder}"
+        )
+        self.second = self._start(f"--address=127.0.0.1:{self.port}")
+
+    def _start(self, *arguments: str) -> psutil.Process:
+        command = ["ray", "start", "--node-ip-address=127.0.0.1", "--num-cpus=1", *arguments]
+        log = Path(self.folder) / f"{len(arguments)}.log"
+        before = set(psutil.pids())
+        with log.open("w") as output:
+            environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
+            environment |= {key: value for key, value in self.environment.items() if key != "RAY_ADDRESS"}
+            done = subprocess.run(command, stdout=output, stderr=output, env=environment, timeout=180)
+        assert done.returncode == 0, log.read_text()
+        new = (psutil.Process(pid) for pid in psutil.pids() if pid not in before)
+        (raylet,) = (p for p in new if p.name() == "raylet" and f":{self.port}" in " ".join(p.cmdline()))
+        return raylet
+
+    def kill_second(self) -> None:
+        for process in (*self.second.children(recursive=True), self.second):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def stop(self) -> None:
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if self.folder in " ".join(process.cmdline()):
+                    process.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def ray_nodes() -> Iterator[RayNodes]:
+    nodes = RayNodes()
+    yield nodes
+    nodes.stop()
+
+
+@needs("hydra_ray_launcher", "ray")
+@pytest.mark.slow
+def test_ray_cluster_that_loses_a_node(
+    script: Callable[..., Script], in_process: dict[str, Any], ray_nodes: RayNodes
+) -> None:
+    sweep = script(*SAVED, "hydra/launcher=ray", environment=ray_nodes.environment)
+    pids = sweep.working(2)
+    of_second = {process.pid for process in ray_nodes.second.children(recursive=True)}
+    assert len(of_second.intersection(pids)) == 1, "both nodes should be at work"
+    ray_nodes.kill_second()
+    assert "4 ran" in sweep.wait()
+    same(sweep.study, in_process)
