@@ -15,8 +15,9 @@ The single test is the corrected resampled t-test (Nadeau & Bengio, Machine Lear
 the same images: the variance of a mean over r repeats is s^2 (1/r + test/train), which does not vanish with more of
 them. Models are averaged first, because those of one repeat share its split and are no further repeats. Few repeats
 say little on s^2, so that of all losses left is pooled, as in a two-way analysis of variance, and a pair that is
-noisier than that is judged by its own. This supposes normal errors of about equal size;
-``tests/advise/test_halving.py`` shows what happens where they are not.
+noisier than that is judged by its own. This supposes normal errors of about equal size. In 2,000 simulated studies of
+ten equal losses the worst case that the correction allows for gave 1.8 % errors; heavy tails (t3) 3.5 %, unequal noise
+2.3 %, but a best loss three times as noisy as all others 7.4 %: see ``tests/advise/test_halving.py``.
 """
 
 from collections.abc import Sequence

@@ -100,7 +100,9 @@ def dataset_overrides(data: str) -> list[str]:
     if not Path(data).expanduser().is_dir():
         return [f"dataset={data}"]
     root = data if re.fullmatch(r"[\w./~-]+", data) else f"'{data}'"
-    return ["dataset=folder", f"dataset.root={root}"]
+    called = Path(data).expanduser().resolve().name
+    name = re.sub(r"[^\w.-]+", "_", called)  # results lie in a folder of this name
+    return ["dataset=folder", f"dataset.root={root}", *([f"dataset.name={name}"] if name != called else [])]
 
 
 def look_at(overrides: list[str], console: Console) -> "Inspection":

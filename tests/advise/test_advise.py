@@ -1,0 +1,101 @@
+"""The command as a user gives it, with real training."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from lightning_seg.advise import commands
+from lightning_seg.cli import app
+from lightning_seg.data.synthetic import Synthetic
+from lightning_seg.errors import UserError
+
+SMALL = ("model=unet", "model.width=4", "data.image_size=32", "trainer.max_epochs=4", "trainer=cpu", "logger=csv")
+GRID = ("loss=dice,bce", "repeat=0,1,2")
+
+
+def advise(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["advise", *arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture
+def lesions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of 24 images and masks, two of them twice, inside the working directory."""
+    source = Synthetic(count=24)
+    folder = tmp_path / "my lesions"
+    for kind in ("images", "masks"):
+        (folder / kind).mkdir(parents=True)
+    for index in (*range(24), 0, 1):
+        image, mask = source.read(index, 48)
+        number = len(list((folder / "images").iterdir()))
+        Image.fromarray(image).save(folder / "images" / f"{number:02d}.png")
+        Image.fromarray(mask.astype(np.uint8) * 255).save(folder / "masks" / f"{number:02d}.png")
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.mark.slow
+def test_from_a_folder_to_an_answer_and_again(lesions: Path):
+    name = str(lesions.relative_to(lesions.parent))
+    shown = advise(name, *SMALL, *GRID, "--hours", "0.5")
+    assert shown.exit_code == 0, shown.output
+    assert "six published datasets" in shown.output and "Nothing was run" in shown.output
+    assert "26 images are few" in shown.output and "data.split=grouped" in shown.output
+    line = next(line for line in shown.output.splitlines() if line.startswith("python train.py -m"))
+    assert "\"dataset.root='my lesions'\"" in line and line.endswith("loss=dice,bce repeat=0,1,2")
+    assert not (lesions.parent / "multirun").exists()
+
+    ran = advise(name, *SMALL, *GRID, "--hours", "0.5", "--yes")
+    assert ran.exit_code == 0, ran.output
+    study = lesions.parent / "multirun" / "advise_my_lesions"
+    assert len(list(study.glob("*/unet/*/repeat_*/result.json"))) == 6
+    assert "Over 1 dataset x 1 model, 3 repeats" in ran.output
+    assert (study / "report" / "index.html").is_file()
+
+    again = advise(name, *SMALL, *GRID, "--yes")
+    assert again.exit_code == 0 and "the study goes on" in again.output and "6 skipped" in again.output
+
+    other = advise(name, *SMALL, "loss=dice,iou", "repeat=0", "--yes")
+    assert isinstance(other.exception, UserError) and "was proposed for something else" in str(other.exception)
+
+
+@pytest.mark.slow
+def test_halving_trains_and_answers_with_its_error_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    given = ("synthetic", "dataset.count=30", *SMALL, "loss=dice,bce,focal", "--halving", "--yes", "--hours", "0.5")
+    ran = advise(*given)
+    assert ran.exit_code == 0, ran.output
+    assert "After 3, 5, 8 and 12 repeats" in ran.output and "Answer" in ran.output
+    study = tmp_path / "multirun" / "advise_synthetic"
+    assert len(list(study.glob("*/unet/*/repeat_*/result.json"))) >= 9
+    assert json.loads((study / commands.ADVICE).read_text())["inputs"]["halving"] is True
+
+
+def test_repeats_and_halving_exclude_each_other():
+    result = advise("synthetic", "repeat=0,1", "--halving")
+    assert isinstance(result.exception, UserError) and "leave repeat= out" in str(result.exception)
+
+
+def test_a_dataset_that_is_not_there_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for data in ("no_such_folder", "kvasir"):
+        result = advise(data)
+        assert isinstance(result.exception, UserError) and "\n" not in str(result.exception)
+
+
+def test_bad_images_are_named_and_nothing_is_proposed(lesions: Path):
+    (lesions / "images" / "03.png").write_bytes(b"no image")
+    result = advise(str(lesions))
+    assert isinstance(result.exception, UserError) and "1 of 26 images cannot be used" in str(result.exception)
+    assert "03.png" in result.output and "Proposal" not in result.output
+
+
+def test_an_unreadable_advice_is_one_sentence(lesions: Path):
+    study = lesions.parent / "multirun" / "mine"
+    study.mkdir(parents=True)
+    (study / commands.ADVICE).write_text("{")
+    result = advise(str(lesions), "study=mine")
+    assert isinstance(result.exception, UserError) and "cannot be read" in str(result.exception)
