@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from lightning_seg.advise.commands import advise
+from lightning_seg.dashboard.commands import dashboard, sync
 from lightning_seg.data.commands import inspect, prepare
 from lightning_seg.errors import UserError
 from lightning_seg.inference.commands import evaluate, export, gallery, models, new, predict
 from lightning_seg.report.command import report
+from lightning_seg.studies import find_study
 from lightning_seg.sweep.commands import plan
 
 app = typer.Typer(
@@ -42,10 +44,24 @@ def status(study: StudyArgument = "default", output_dir: OutputOption = Path("mu
     """Print the study's table."""
     from lightning_seg.status import print_status
 
-    print_status(output_dir / study)
+    print_status(find_study(output_dir, study))
 
 
-for command in (advise, plan, prepare, inspect, report, predict, evaluate, export, models, gallery, new):
+for command in (
+    advise,
+    plan,
+    prepare,
+    inspect,
+    report,
+    dashboard,
+    sync,
+    predict,
+    evaluate,
+    export,
+    models,
+    gallery,
+    new,
+):
     app.command()(command)
 
 

@@ -12,7 +12,6 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.errors import UserError
 from lightning_seg.runs.claim import is_claimed
 from lightning_seg.runs.record import CELLS, ERROR, read_result
 from lightning_seg.sweep.position import duration
@@ -29,15 +28,7 @@ class Cell:
 
 
 def read_study(study: Path) -> dict[tuple[str, str, str], Cell]:
-    """The state of every run that the study holds or that a grid announced for it.
-
-    Raises:
-        UserError: there is no such study.
-    """
-    if not study.is_dir():
-        known = sorted(path.name for path in study.parent.glob("*") if path.is_dir()) if study.parent.is_dir() else []
-        choices = f"studies there are {', '.join(known)}" if known else "train a run first"
-        raise UserError(f"There is no study {study.name!r} in {study.parent}; {choices}.")
+    """The state of every run that the study's folder holds or that a grid announced for it."""
     directories = {path for path in study.glob("*/*/*/repeat_*") if path.is_dir()}
     if (study / CELLS).is_file():
         directories |= {study / name for name in json.loads((study / CELLS).read_text())}

@@ -1,24 +1,20 @@
-"""Weights & Biases made harmless: it never prompts, never hangs, and no failure of it ends a training."""
+"""The W&B run of a training; no failure of it ends the training."""
 
-import hashlib
 import logging
-import netrc
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlparse
 
 import numpy as np
 import wandb
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
-log = logging.getLogger(__name__)
+from lightning_seg import wandb_run
+from lightning_seg.wandb_run import in_one_line, run_id, start_run
 
-PATIENCE_SECONDS = 60.0  # for a server that does not answer
-_unreachable = threading.Event()  # it has not answered once, so the process asks no more
+log = logging.getLogger(__name__)
 
 
 class CellLogger(WandbLogger):
@@ -40,8 +36,7 @@ class CellLogger(WandbLogger):
         group: what runs share; ``None`` for ``dataset/model/loss``.
         job_type: W&B's job type; ``None`` for the loss.
         tags: more W&B tags.
-        mode: ``online``, ``offline``, or ``auto``: what ``WANDB_MODE`` says, else online where a login exists, else
-            offline. Without an answer of the server, this run and all later ones of the process are kept offline.
+        mode: as for :func:`start_run`.
     """
 
     def __init__(
@@ -59,42 +54,20 @@ class CellLogger(WandbLogger):
     ) -> None:
         study, dataset, model, loss, repeat = address
         self.works = True
-
-        def start(mode: Any) -> Any:
-            return wandb.init(
+        run = self._attempt(
+            lambda: start_run(
+                mode,
                 project=project,
                 entity=entity,
                 name=f"{dataset} {model} {loss} {repeat}",
                 group=group or f"{dataset}/{model}/{loss}",
                 job_type=job_type or loss,
                 tags=[study, dataset, model, loss, *(tags or [])],
-                id=hashlib.sha256("/".join(address).encode()).hexdigest()[:16],
-                resume="allow" if mode == "online" else None,
+                id=run_id(*address),
                 config=config,
                 dir=directory,
-                mode=mode,
-                reinit="create_new",  # should an earlier run not have ended, it must not be continued
-                settings=wandb.Settings(silent=True, console="off", init_timeout=PATIENCE_SECONDS),
             )
-
-        chosen = str(mode)
-        if mode == "auto":
-            chosen = os.environ.get("WANDB_MODE") or ("online" if has_login() else "offline")
-        run = None
-        if chosen == "online":
-            chosen = "offline"  # unless the server answers
-            if not _unreachable.is_set():
-                try:
-                    run = start("online")
-                except Exception as error:
-                    _unreachable.set()
-                    log.warning(
-                        "W&B cannot be reached (%s); runs stay on this disk and `wandb sync` uploads them later.",
-                        _in_one_line(error),
-                    )
-                    wandb.teardown()  # of the service, which would go on asking under the same id
-        if run is None:
-            run = self._attempt(lambda: start(chosen))
+        )
         super().__init__(experiment=run, save_dir=directory)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -128,9 +101,9 @@ class CellLogger(WandbLogger):
             return
         closing = threading.Thread(target=lambda: self._attempt(lambda: run.finish(exit_code)), daemon=True)
         closing.start()
-        closing.join(PATIENCE_SECONDS)
+        closing.join(wandb_run.PATIENCE_SECONDS)
         if closing.is_alive():
-            _unreachable.set()
+            wandb_run.unreachable.set()
             log.warning("W&B did not finish its upload; `wandb sync %s` completes it later.", self.save_dir)
 
     def _attempt(self, call: Callable[[], Any]) -> Any:
@@ -140,20 +113,5 @@ class CellLogger(WandbLogger):
             return call()
         except Exception as error:
             self.works = False
-            log.warning("W&B logging is off for this run (%s); training goes on.", _in_one_line(error))
+            log.warning("W&B logging is off for this run (%s); training goes on.", in_one_line(error))
             return None
-
-
-def _in_one_line(error: Exception) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-def has_login() -> bool:
-    """Whether W&B can be used online without asking: an API key in the environment or in the netrc file."""
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    try:
-        return netrc.netrc(os.environ.get("NETRC")).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False

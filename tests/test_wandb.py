@@ -2,9 +2,7 @@
 
 import json
 import logging
-import struct
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,53 +10,15 @@ from typing import Any
 import numpy as np
 import pytest
 import wandb
-from wandb.proto.wandb_internal_pb2 import Record
 
-from lightning_seg import wandb_logger
-from lightning_seg.wandb_logger import CellLogger, has_login
+from lightning_seg import wandb_run
+from lightning_seg.wandb_logger import CellLogger
+from lightning_seg.wandb_run import has_login
 from tests.conftest import Train
+from tests.wandb_files import read_run
 
 ADDRESS = ("default", "synthetic", "tiny", "bce", "repeat_0")
 CELL = Path("multirun/default/synthetic/tiny")
-
-
-def read_records(path: Path) -> Iterator[Record]:
-    """The records of W&B's local file: LevelDB's log format after a header of seven bytes."""
-    data = path.read_bytes()
-    assert data[:4] == b":W&B"
-    offset, whole, block = 7, b"", 32768
-    while offset + 7 <= len(data):
-        if block - offset % block < 7:  # the rest of a block is padding
-            offset += block - offset % block
-            continue
-        length, kind = struct.unpack("<HB", data[offset + 4 : offset + 7])
-        if not kind:
-            break
-        whole += data[offset + 7 : offset + 7 + length]
-        offset += 7 + length
-        if kind in (1, 4):  # the whole record, or its last part
-            record = Record()
-            record.ParseFromString(whole)
-            whole = b""
-            yield record
-
-
-def read_run(path: Path) -> dict[str, Any]:
-    """What W&B knows of a run."""
-    known: dict[str, Any] = {"history": [], "summary": {}, "config": {}}
-    for record in read_records(path):
-        if record.HasField("run"):
-            known["run"] = record.run
-            known["config"] |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
-        elif record.HasField("history"):
-            items = record.history.item
-            known["history"].append({"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items})
-        elif record.HasField("summary"):
-            items = record.summary.update
-            known["summary"] |= {"/".join(i.nested_key) or i.key: json.loads(i.value_json) for i in items}
-        elif record.HasField("exit"):
-            known["exit_code"] = record.exit.exit_code
-    return known
 
 
 @pytest.mark.slow
@@ -105,7 +65,7 @@ def test_a_server_that_cannot_be_reached(train: Train) -> None:
         "loss=bce",
         "repeat=0,1",
         environment={"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"},
-        constants={"lightning_seg.wandb_logger.PATIENCE_SECONDS": 2.0},
+        constants={"lightning_seg.wandb_run.PATIENCE_SECONDS": 2.0},
     )
     assert training.stderr.count("W&B cannot be reached") == 1  # the second run did not try
     assert len(list((train.directory / CELL).rglob("result.json"))) == 2
@@ -115,7 +75,7 @@ def test_a_server_that_cannot_be_reached(train: Train) -> None:
 
 @pytest.fixture
 def messages(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    caplog.set_level(logging.WARNING, logger=wandb_logger.__name__)
+    caplog.set_level(logging.WARNING, logger="lightning_seg")
     return caplog
 
 
@@ -158,8 +118,8 @@ def test_an_upload_that_does_not_end(
     released = threading.Event()
     run = SimpleNamespace(finish=lambda *_, **__: released.wait(60), id="x", name="x")
     monkeypatch.setattr(wandb, "init", lambda **_: run)
-    monkeypatch.setattr(wandb_logger, "PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(wandb_logger, "_unreachable", threading.Event())
+    monkeypatch.setattr(wandb_run, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(wandb_run, "unreachable", threading.Event())
     CellLogger(ADDRESS, tmp_path, {}, project="p", mode="offline").close(0)
     released.set()
     assert "wandb sync" in messages.text
@@ -185,8 +145,8 @@ def test_modes(
 ) -> None:
     modes: list[str] = []
     monkeypatch.setattr(wandb, "init", lambda mode, **_: modes.append(mode) or broken_run(OSError()))
-    monkeypatch.setattr(wandb_logger, "_unreachable", threading.Event())
-    monkeypatch.setattr(wandb_logger, "has_login", lambda: login)
+    monkeypatch.setattr(wandb_run, "unreachable", threading.Event())
+    monkeypatch.setattr(wandb_run, "has_login", lambda: login)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     if environment:
         monkeypatch.setenv("WANDB_MODE", environment)

@@ -5,7 +5,6 @@ from math import ceil, inf
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lightning_seg.report.names import MODELS, dataset_name, loss_name, model_name
 from lightning_seg.report.statistics import (
@@ -20,6 +19,7 @@ from lightning_seg.report.statistics import (
     pairwise,
     pairwise_repeats,
     resolution,
+    signed_rank,
 )
 
 ROPE = 0.005
@@ -102,8 +102,8 @@ def _reversals(blocks: pd.DataFrame, best: str) -> list[tuple[str, str, str, flo
                 continue
             for loss in blocks.columns.drop(best):
                 delta = group[loss] - group[best]
-                p = stats.wilcoxon(delta).pvalue if (delta != 0).any() else 1.0
-                looked_at.append((level, str(name), str(loss), float(delta.mean()), float(p)))
+                p, _ = signed_rank(delta.to_numpy())
+                looked_at.append((level, str(name), str(loss), float(delta.mean()), p))
     if not looked_at:
         return []
     adjusted = holm(np.array([row[-1] for row in looked_at]))

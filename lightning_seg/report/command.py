@@ -8,8 +8,7 @@ import typer
 from rich.console import Console
 
 from lightning_seg.errors import UserError
-from lightning_seg.report.build import build_published_report, build_report
-from lightning_seg.report.records import find_runs
+from lightning_seg.studies import find_study
 
 _REFRESH_SECONDS = 60
 
@@ -19,26 +18,31 @@ def report(
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")] = Path("multirun"),
     published: Annotated[bool, typer.Option("--published", help="Report on the paper's printed tables.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Build again whenever runs end, until Ctrl-C.")] = False,
+    to_wandb: Annotated[bool, typer.Option("--wandb", help="Log it as the study's summary run in W&B too.")] = False,
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
     rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
 ) -> None:
     """Write a study's report and print the path of its page."""
+    from lightning_seg.report.build import build_published_report, build_report
+
     console = Console()
-    if published and (study or watch):
-        raise UserError("--published reports on the paper's tables: give neither a study nor --watch with it.")
+    if published and (study or watch or to_wandb):
+        raise UserError("--published reports on the paper's tables: give no study, --watch or --wandb with it.")
     if published:
         console.print(build_published_report(output_dir / "published" / "report", draws, rope / 100), soft_wrap=True)
         return
     if study is None:
         raise UserError("Name the study to report on, or give --published for the paper's tables.")
-    directory = output_dir / study
-    if not directory.is_dir():
-        known = sorted(path.name for path in output_dir.iterdir() if path.is_dir()) if output_dir.is_dir() else []
-        choices = f"studies there are {', '.join(known)}" if known else "train a run first"
-        raise UserError(f"There is no study {study!r} in {output_dir}; {choices}.")
+    directory = find_study(output_dir, study)
     seen = _state(directory)
     refresh = _REFRESH_SECONDS if watch else None
-    console.print(build_report(directory, draws=draws, rope=rope / 100, refresh=refresh), soft_wrap=True)
+    index = build_report(directory, draws=draws, rope=rope / 100, refresh=refresh)
+    console.print(index, soft_wrap=True)
+    if to_wandb:
+        from lightning_seg.dashboard.project import project_of
+        from lightning_seg.dashboard.summary import log_summary
+
+        console.print(log_summary(index.parent, study, *project_of(directory)), soft_wrap=True)
     while watch:
         try:
             time.sleep(_REFRESH_SECONDS / 4)
@@ -52,6 +56,8 @@ def report(
 
 def _state(directory: Path) -> frozenset[tuple[str, int]]:
     """The ended runs and when they ended."""
+    from lightning_seg.report.records import find_runs
+
     ended = set()
     for run in find_runs(directory):
         for name in ("result.json", "error.txt"):

@@ -172,7 +172,7 @@ def test_the_command_prints_the_pages_path(run_command, tmp_path):
     ("arguments", "message"),
     [
         ((), "Name the study"),
-        (("demo", "--published"), "give neither a study"),
+        (("demo", "--published"), "give no study"),
         (("absent",), "There is no study 'absent'"),
     ],
 )

@@ -1,0 +1,23 @@
+"""Which W&B project a study's runs are in, and which of its runs were logged."""
+
+from pathlib import Path
+
+from lightning_seg.runs.record import read_result
+
+PROJECT = "lightning-seg"  # where no run says another
+RUN_FOLDERS = "*/*/*/repeat_*/wandb"  # below the study; present in runs that were logged
+
+
+def project_of(study: Path) -> tuple[str, str | None]:
+    """Project and entity (``None``: the login's own) of the study's first ended run with W&B, else the default ones."""
+    for folder in sorted(study.glob(RUN_FOLDERS)):
+        logger = ((read_result(folder.parent) or {}).get("config") or {}).get("logger") or {}
+        if settings := logger.get("wandb"):
+            return settings.get("project") or PROJECT, settings.get("entity")
+    return PROJECT, None
+
+
+def logged_losses(study: Path) -> dict[str, list[str]]:
+    """Dataset -> losses of the runs that were logged, in alphabetical order."""
+    cells = sorted({(*folder.relative_to(study).parts[:1], folder.parts[-3]) for folder in study.glob(RUN_FOLDERS)})
+    return {dataset: [loss for name, loss in cells if name == dataset] for dataset, _ in cells}

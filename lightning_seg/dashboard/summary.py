@@ -1,0 +1,66 @@
+"""The W&B run that carries a study's report: its tables, its figures and its page."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import wandb
+
+from lightning_seg.wandb_run import run_id, start_run
+
+JOB_TYPE = "summary"
+
+
+def log_summary(
+    report: Path,
+    study: str,
+    project: str,
+    entity: str | None = None,
+    mode: Literal["auto", "online", "offline"] = "auto",
+) -> Path:
+    """Log a built report as the study's summary run; logged again, the same run shows the new report.
+
+    Tables are logged as ``table_<name>``, figures as ``figure_<name>``, the page as an artifact of type "report".
+
+    Args:
+        report: the report's folder; W&B's local files go below it.
+        study: the study's name, from which the run's id follows.
+        project, entity: of W&B; entity ``None`` for the login's own.
+        mode: as for :func:`lightning_seg.wandb_run.start_run`.
+
+    Returns:
+        the local folder of the W&B run.
+    """
+    for superseded in report.glob("wandb/offline-run-*"):
+        shutil.rmtree(superseded)
+    run = start_run(
+        mode,
+        project=project,
+        entity=entity,
+        name=f"{study} summary",
+        group=study,
+        job_type=JOB_TYPE,
+        tags=[study, JOB_TYPE],
+        id=run_id(study, JOB_TYPE),
+        config={"study": study},
+        dir=report,
+    )
+    folder = Path(run.dir).parent
+    tables = {f"table_{path.stem}": _table(path) for path in sorted((report / "tables").glob("*.csv"))}
+    figures = {f"figure_{path.stem}": wandb.Image(str(path)) for path in sorted((report / "figures").glob("*.png"))}
+    run.log({**tables, **figures})
+    # A copy beside the run's files: an upload that comes later must not find another report's page.
+    page = shutil.copy(report / "index.html", folder / "index.html")
+    artifact = wandb.Artifact(f"report-{re.sub(r'[^A-Za-z0-9_.-]', '_', study)}", type="report")
+    artifact.add_file(str(page), skip_cache=True, policy="immutable")
+    run.log_artifact(artifact)
+    run.finish()
+    return folder
+
+
+def _table(path: Path) -> wandb.Table:
+    frame = pd.read_csv(path)
+    rows = [[None if pd.isna(value) else value for value in row] for row in frame.astype(object).to_numpy().tolist()]
+    return wandb.Table(columns=[str(column) for column in frame.columns], data=rows, allow_mixed_types=True)

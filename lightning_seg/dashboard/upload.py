@@ -1,0 +1,79 @@
+"""Uploads the runs that were logged offline, by ``wandb sync``, each once."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from lightning_seg.dashboard.project import RUN_FOLDERS
+from lightning_seg.runs.claim import is_claimed
+
+PATIENCE_SECONDS = 120.0  # for the upload of one run
+_BATCH = 16  # runs for one start of wandb
+
+
+def find_offline(study: Path) -> tuple[list[Path], list[Path]]:
+    """The offline runs that have not been uploaded: those that have ended, oldest first, and those that still go on.
+
+    The study's summary run comes last.
+    """
+    folders = [path for path in study.glob(f"{RUN_FOLDERS}/offline-run-*") if _waits(path)]
+    running = [path for path in folders if is_claimed(path.parents[1])]
+    ended = sorted((path for path in folders if path not in running), key=lambda path: path.name)
+    return ended + [path for path in sorted(study.glob("report/wandb/offline-run-*")) if _waits(path)], sorted(running)
+
+
+def upload(folders: list[Path]) -> Iterator[tuple[Path, str]]:
+    """Upload offline runs; what W&B took is marked by its own ``.synced`` file and not uploaded again.
+
+    Yields:
+        each folder with the reason of its failure, or "" where it was uploaded.
+    """
+    for batch in _batches(folders):
+        _sync(batch)
+        for folder in batch:
+            reason = _sync([folder]) if _waits(folder) else ""  # alone, so that the reason is its own
+            yield folder, (reason or "W&B gave no reason") if _waits(folder) else ""
+
+
+def _waits(folder: Path) -> bool:
+    return any(not path.with_name(f"{path.name}.synced").exists() for path in folder.glob("*.wandb"))
+
+
+def _batches(folders: list[Path]) -> Iterator[list[Path]]:
+    """Folders in order, in batches; the folders of one run, which was resumed, are uploaded one after the other."""
+    batch: dict[str, Path] = {}
+    for folder in folders:
+        run = folder.name.rpartition("-")[2]
+        if len(batch) == _BATCH or run in batch:
+            yield list(batch.values())
+            batch = {}
+        batch[run] = folder
+    if batch:
+        yield list(batch.values())
+
+
+def _sync(folders: list[Path]) -> str:
+    """Run ``wandb sync``; returns its last error, or "" without one. Its exit code does not tell of failed runs."""
+    command = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
+    patience = PATIENCE_SECONDS * len(folders)
+    try:
+        ended = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=patience,
+            stdin=subprocess.DEVNULL,
+            # Its own log goes beside the first run, not into the working directory; errors must be said.
+            env=os.environ | {"WANDB_DIR": str(folders[0].parents[1]), "WANDB_SILENT": "false", "NO_COLOR": "1"},
+        )
+    except subprocess.TimeoutExpired:
+        return f"no end after {patience:.0f} s"
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in ended.stderr.splitlines() if line.strip()]
+    errors = [line.partition("ERROR")[2].strip() for line in lines if "ERROR" in line]
+    if errors:
+        return errors[-1]
+    return lines[-1] if ended.returncode and lines else ""
