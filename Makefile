@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint docs clean
 
 demo: $(VENV)/.demo  ## train a small grid on the embedded data, offline on the CPU, and report
 	$(BIN)/python train.py experiment=demo
 	$(BIN)/lightning-seg status demo
+	$(BIN)/lightning-seg report demo
 
 test: $(VENV)/.test lint  ## lint, type check, whole test suite
 	$(BIN)/pytest
@@ -16,6 +17,9 @@ lint: $(VENV)/.test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(VENV)/.test  ## the site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/.demo: pyproject.toml | $(VENV)
 	$(BIN)/pip install --quiet --editable .

@@ -219,6 +219,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
                 "loss": cfg.loss.name,
                 "repeat": cfg.repeat,
                 "fingerprint": fingerprint(cfg),
+                "overrides": list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
                 "config": _plain(cfg),
                 "seed": cfg.seed,
                 "versions": versions(),
