@@ -11,6 +11,7 @@ import typer
 from typer.testing import CliRunner
 
 from lightning_seg.errors import UserError
+from lightning_seg.report import build
 from lightning_seg.report.build import build_published_report, build_report
 from lightning_seg.report.command import report
 from lightning_seg.report.tables import Table, escape_tex, latex
@@ -103,6 +104,19 @@ def break_version(study: Path) -> None:
         path.write_text(json.dumps({"format": 9, "outcome": "fine"}))
 
 
+@pytest.fixture
+def pages_only(monkeypatch):
+    """Figures are drawn for the page, but not once more as PDF and PNG."""
+
+    def draw(figure, directory):
+        path = Path(directory) / f"{figure.name}.svg"
+        path.parent.mkdir(exist_ok=True)
+        figure.canvas.savefig(path)
+        return path.read_text()
+
+    monkeypatch.setattr(build, "save_figure", draw)
+
+
 BAD = {
     "empty": (lambda s: shrink(s, lambda run: False), "No loss has a usable run yet: nothing can be concluded."),
     "one run": (
@@ -125,7 +139,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, case):
+def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, pages_only, case):
     study = make_study(tmp_path / "study", losses=LOSSES[:3], repeats=2, cases=0)
     damage, sentence = BAD[case]
     damage(study)
@@ -160,7 +174,7 @@ def run_command():
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_the_command_prints_the_pages_path(run_command, tmp_path):
+def test_the_command_prints_the_pages_path(run_command, pages_only, tmp_path):
     make_study(tmp_path / "multirun" / "demo", datasets=["isic"], models=["fcn"], losses=LOSSES[:2], cases=0)
     result = run_command("demo", "--output-dir", tmp_path / "multirun", "--draws", 100)
     assert result.exit_code == 0, result.output

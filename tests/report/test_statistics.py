@@ -1,5 +1,6 @@
 """The tests against second implementations and against the figures known for the published tables."""
 
+from itertools import product
 from math import inf
 
 import autorank
@@ -79,6 +80,26 @@ def test_wilcoxon_pairs(published):
     assert row["effect"] == pytest.approx((ranks[delta > 0].sum() - ranks[delta < 0].sum()) / ranks.sum())
     np.testing.assert_allclose(table["p_holm"], multipletests(table["p"], method="holm")[1])
     assert (table.loc[table["p_holm"] < 0.05, "b"] == "focal").all()
+
+
+@pytest.mark.parametrize("digits", [1, 8])  # one digit makes ties and zeros
+@pytest.mark.parametrize("units", [1, 2, 6, 11])
+def test_the_exact_signed_rank_test_is_that_of_all_sign_assignments(units, digits):
+    rng = np.random.default_rng(units)
+    for shift in (0.0, 0.6, 3.0):
+        delta = rng.normal(shift, 1, units).round(digits)
+        p, effect = statistics.signed_rank(delta)
+        ranks = stats.rankdata(np.abs(delta[delta != 0]))
+        signs = np.array(list(product((-1, 1), repeat=len(ranks))))
+        sums = np.abs(signs @ ranks)
+        assert p == pytest.approx(np.mean(sums >= np.abs(np.sign(delta[delta != 0]) @ ranks) - 1e-9))
+        assert effect == pytest.approx(np.sign(delta[delta != 0]) @ ranks / ranks.sum())
+
+
+@pytest.mark.parametrize("units", [24, 50, 72])
+def test_the_signed_rank_test_of_many_units_is_scipys(units):
+    delta = np.random.default_rng(units).normal(0.3, 1, units)
+    assert statistics.signed_rank(delta)[0] == pytest.approx(stats.wilcoxon(delta).pvalue)
 
 
 def test_corrected_t_test_of_one_block_is_baycomps():
