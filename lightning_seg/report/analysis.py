@@ -179,10 +179,10 @@ def _next(
         return (
             f"First finish the study: {unfinished} of {len(study.runs)} runs are not there yet. The same command skips "
             "finished runs and retries failed ones.",
-            f"python train.py -m study={study.name} dataset={','.join(datasets)} model={','.join(models)} "
+            f"python train.py -m study={study.address} dataset={','.join(datasets)} model={','.join(models)} "
             f"loss={','.join(losses)} repeat={numbers}",
         )
-    return next_runs(verdict, study.name, list(datasets), list(models), repeats, rope)
+    return next_runs(verdict, study.address, list(datasets), list(models), repeats, rope)
 
 
 def _beside(by_dataset: Ranking, published: Published) -> pd.DataFrame | None:

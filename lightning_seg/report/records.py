@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import shlex
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -53,6 +54,13 @@ class Study:
     def name(self) -> str:
         """The study's name, which is its folder's."""
         return self.directory.resolve().name
+
+    @property
+    def address(self) -> str:
+        """What a command line needs to add runs to the study: its name, and the settings that all its runs have."""
+        lines = [shlex.split(line) for line in self.runs["overrides"].dropna()] if len(self.runs) else []
+        common = [argument for argument in lines[0] if all(argument in line for line in lines)] if lines else []
+        return " ".join([self.name, *map(shlex.quote, common)])
 
 
 def load_study(directory: Path, workers: int | None = None) -> Study:
@@ -212,6 +220,13 @@ def _fill_row(row: dict[str, Any], result: dict[str, Any]) -> None:
     device = result.get("device")
     row["device"] = device if isinstance(device, str) else json.dumps(device, sort_keys=True)
     row["fingerprint"] = str(result.get("fingerprint", ""))
+    row["overrides"] = shlex.join(_settings_of(result.get("overrides") or []))
+
+
+def _settings_of(overrides: list[str]) -> list[str]:
+    """The command-line arguments of a run that say neither where it lies nor how it is carried out."""
+    aside = {"study", *KEYS, "logger", "rerun", "output_dir"}
+    return [argument for argument in overrides if argument.split("=")[0].lstrip("+~") not in aside]
 
 
 def _read_images(record: _Record, path: Path, place: str) -> None:
@@ -287,7 +302,8 @@ def _run_columns(records: list[_Record]) -> list[str]:
         "seconds_data",
         "seconds_fit",
     ]
-    columns += ["seconds_test", "seed", "device", "version", "versions", "fingerprint", "settings", "error", "path"]
+    columns += ["seconds_test", "seed", "device", "version", "versions", "fingerprint", "settings"]
+    columns += ["overrides", "error", "path"]
     return columns
 
 
