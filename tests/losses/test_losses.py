@@ -69,7 +69,7 @@ def focal(alpha: float, gamma: float, other: float) -> Callable[[np.ndarray, np.
         (FocalLoss(1.0, 0.0), focal(1.0, 0.0, 1.0)),
         (FocalLoss(0.8, 0.2, "balanced"), focal(0.8, 0.2, 0.2)),
     ],
-    ids=repr,
+    ids=lambda value: repr(value) if isinstance(value, nn.Module) else "NumPy",
 )
 def test_agrees_with_the_papers_formula(loss: nn.Module, formula: Callable[[np.ndarray, np.ndarray], float]) -> None:
     logits, targets = batch()
