@@ -1,6 +1,6 @@
 """A storm of SIGKILLs over a sweep: all runs must end, each once, with the numbers of an undisturbed sweep.
 
-    python -m benchmarks.storm                        # 60 runs, two workers, 50 kills: about ten minutes on two cores
+    python -m benchmarks.storm                        # 60 runs, two workers, 55 kills: about ten minutes on two cores
     python -m benchmarks.storm --kills 100 --seed 1
 
 One worker is ``train.py -m`` in-process, the other the same line with two joblib processes where joblib's launcher is
@@ -249,7 +249,7 @@ def differing(study: Path, calm: Path) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--kills", type=int, default=55, help="at most: the storm is over when all runs have ended")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, help="where to work, instead of a temporary folder")
     arguments = parser.parse_args()
@@ -291,7 +291,7 @@ def main() -> None:
     for name, found in checks.items():
         print(f"{name}: {found or 'none'}")
     print(f"exit codes of workers that ended by themselves: {dict(storm.exits)}")
-    sys.exit(any(checks.values()) or storm.kills.total() < arguments.kills)
+    sys.exit(any(checks.values()))
 
 
 if __name__ == "__main__":

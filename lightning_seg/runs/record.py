@@ -114,6 +114,7 @@ def leftovers(directory: Path) -> Iterator[Path]:
     """What a run needs only until it has ended, and files that it was killed while writing."""
     yield from directory.glob("resume-*.ckpt")
     yield from directory.glob("*.tmp")
+    yield from directory.glob(".tmp*")  # safetensors' own
 
 
 @cache

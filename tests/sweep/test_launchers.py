@@ -274,13 +274,18 @@ def test_slurm_preset_with_a_stand_in_for_slurm(
         (fake / name).write_text(text)
         (fake / name).chmod(stat.S_IRWXU)
     environment = {"PATH": f"{fake}:{os.environ['PATH']}", "FAKE_SLURM": str(fake)}
-    options = ("hydra/launcher=slurm", "hydra.launcher.partition=gpu", "hydra.launcher.account=lesions")
+    options = (
+        "hydra/launcher=slurm",
+        "hydra.launcher.partition=gpu",
+        "hydra.launcher.account=lesions",
+        "hydra.launcher.array_parallelism=3",
+    )
     sweep = script(*SAVED, *options, environment=environment)
     assert "4 ran" in sweep.wait()
     same(sweep.study, in_process)
     submission = (fake / "submission").read_text()
     for line in (
-        "--array=0-3%64",
+        "--array=0-3%3",
         "--gpus-per-node=1",
         "--cpus-per-task=8",
         "--mem=32GB",
