@@ -51,7 +51,7 @@ def start_run(mode: Literal["auto", "online", "offline"], **arguments: Any) -> A
         except Exception as error:
             unreachable.set()
             log.warning(
-                "W&B cannot be reached (%s); runs stay on this disk and `wandb sync` uploads them later.",
+                "W&B cannot be reached (%s); runs stay on this disk and `lightning-seg sync` uploads them later.",
                 in_one_line(error),
             )
             wandb.teardown()  # of the service, which would go on asking under the same id

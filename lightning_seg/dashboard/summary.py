@@ -35,7 +35,9 @@ def log_summary(
     """
     for superseded in report.glob("wandb/offline-run-*"):
         shutil.rmtree(superseded)
-    run = start_run(
+    tables = {f"table_{path.stem}": _table(path) for path in sorted((report / "tables").glob("*.csv"))}
+    figures = {f"figure_{path.stem}": wandb.Image(str(path)) for path in sorted((report / "figures").glob("*.png"))}
+    with start_run(
         mode,
         project=project,
         entity=entity,
@@ -46,17 +48,14 @@ def log_summary(
         id=run_id(study, JOB_TYPE),
         config={"study": study},
         dir=report,
-    )
-    folder = Path(run.dir).parent
-    tables = {f"table_{path.stem}": _table(path) for path in sorted((report / "tables").glob("*.csv"))}
-    figures = {f"figure_{path.stem}": wandb.Image(str(path)) for path in sorted((report / "figures").glob("*.png"))}
-    run.log({**tables, **figures})
-    # A copy beside the run's files: an upload that comes later must not find another report's page.
-    page = shutil.copy(report / "index.html", folder / "index.html")
-    artifact = wandb.Artifact(f"report-{re.sub(r'[^A-Za-z0-9_.-]', '_', study)}", type="report")
-    artifact.add_file(str(page), skip_cache=True, policy="immutable")
-    run.log_artifact(artifact)
-    run.finish()
+    ) as run:
+        run.log({**tables, **figures})
+        # A copy beside the run's files: an upload that comes later must not find another report's page.
+        folder = Path(run.dir).parent
+        page = shutil.copy(report / "index.html", folder / "index.html")
+        artifact = wandb.Artifact(f"report-{re.sub(r'[^A-Za-z0-9_.-]', '_', study)}", type="report")
+        artifact.add_file(str(page), skip_cache=True, policy="immutable")
+        run.log_artifact(artifact)
     return folder
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from lightning_seg.dashboard.project import RUN_FOLDERS
 from lightning_seg.runs.claim import is_claimed
 
-PATIENCE_SECONDS = 120.0  # for the upload of one run
+PATIENCE_SECONDS = 60.0  # for the upload of one run, and again for the server
 _BATCH = 16  # runs for one start of wandb
 
 
@@ -31,11 +31,17 @@ def upload(folders: list[Path]) -> Iterator[tuple[Path, str]]:
     Yields:
         each folder with the reason of its failure, or "" where it was uploaded.
     """
-    for batch in _batches(folders):
-        _sync(batch)
-        for folder in batch:
-            reason = _sync([folder]) if _waits(folder) else ""  # alone, so that the reason is its own
-            yield folder, (reason or "W&B gave no reason") if _waits(folder) else ""
+    left = list(folders)
+    try:
+        for batch in _batches(folders):
+            _sync(batch)
+            for folder in batch:
+                reason = _sync([folder]) if _waits(folder) else ""  # alone, so that the reason is its own
+                yield folder, (reason or "W&B gave no reason") if _waits(folder) else ""
+                left.remove(folder)
+    except TimeoutError as error:  # the next ones would wait as long
+        for folder in left:
+            yield folder, str(error) if _waits(folder) else ""
 
 
 def _waits(folder: Path) -> bool:
@@ -56,9 +62,13 @@ def _batches(folders: list[Path]) -> Iterator[list[Path]]:
 
 
 def _sync(folders: list[Path]) -> str:
-    """Run ``wandb sync``; returns its last error, or "" without one. Its exit code does not tell of failed runs."""
+    """Run ``wandb sync``; returns its last error, or "" without one. Its exit code does not tell of failed runs.
+
+    Raises:
+        TimeoutError: it does not end, as where the server has gone.
+    """
     command = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
-    patience = PATIENCE_SECONDS * len(folders)
+    patience = PATIENCE_SECONDS * (1 + len(folders))
     try:
         ended = subprocess.run(
             command,
@@ -71,7 +81,7 @@ def _sync(folders: list[Path]) -> str:
             env=os.environ | {"WANDB_DIR": str(folders[0].parents[1]), "WANDB_SILENT": "false", "NO_COLOR": "1"},
         )
     except subprocess.TimeoutExpired:
-        return f"no end after {patience:.0f} s"
+        raise TimeoutError(f"not uploaded, W&B did not end within {patience:.0f} s") from None
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in ended.stderr.splitlines() if line.strip()]
     errors = [line.partition("ERROR")[2].strip() for line in lines if "ERROR" in line]
     if errors:

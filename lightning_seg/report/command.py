@@ -42,7 +42,8 @@ def report(
         from lightning_seg.dashboard.project import project_of
         from lightning_seg.dashboard.summary import log_summary
 
-        console.print(log_summary(index.parent, study, *project_of(directory)), soft_wrap=True)
+        offline = log_summary(index.parent, study, *project_of(directory)).name.startswith("offline-")
+        console.print(f"W&B: kept offline, `lightning-seg sync {study}` uploads it" if offline else "W&B: logged")
     while watch:
         try:
             time.sleep(_REFRESH_SECONDS / 4)

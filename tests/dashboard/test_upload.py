@@ -89,9 +89,14 @@ def test_no_login_or_no_server_gives_a_sentence(study: Path, command: Any, monke
     assert isinstance(result.exception, UserError) and "cannot be reached" in str(result.exception)
 
 
-def test_an_upload_that_does_not_end_is_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "offline-run-20260101_000000-a"
-    folder.mkdir()
-    (folder / "run-a.wandb").write_bytes(b"")
-    monkeypatch.setattr(upload, "PATIENCE_SECONDS", 0.01)
-    assert list(upload.upload([folder])) == [(folder, "no end after 0 s")]
+def test_an_upload_that_does_not_end_is_a_failure_of_all_that_are_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [tmp_path / f"offline-run-20260101_000000-{n}" for n in range(20)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "run.wandb").write_bytes(b"")
+    (folders[0] / "run.wandb.synced").write_bytes(b"")
+    monkeypatch.setattr(upload, "PATIENCE_SECONDS", 0.001)
+    assert [bool(reason) for _, reason in upload.upload(folders)] == [False] + [True] * 19
+    assert {reason for _, reason in upload.upload(folders[1:])} == {"not uploaded, W&B did not end within 0 s"}
