@@ -143,7 +143,8 @@ class LesionDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Build the cache where it is missing."""
-        open_cache(self.dataset, self.image_size, self.cache_dir)
+        if not hasattr(self, "cache"):  # its files may have gone since
+            open_cache(self.dataset, self.image_size, self.cache_dir)
 
     def setup(self, stage: str = "") -> None:
         """Open the cache and split it, once."""
