@@ -18,7 +18,9 @@ def report(
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")] = Path("multirun"),
     published: Annotated[bool, typer.Option("--published", help="Report on the paper's printed tables.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Build again whenever runs end, until Ctrl-C.")] = False,
-    to_wandb: Annotated[bool, typer.Option("--wandb", help="Log it as the study's summary run in W&B too.")] = False,
+    to_wandb: Annotated[
+        bool, typer.Option("--wandb", help="Log it (with --watch, once) as the study's summary run in W&B.")
+    ] = False,
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
     rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
 ) -> None:
