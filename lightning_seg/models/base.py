@@ -1,6 +1,8 @@
 """The contract that every network of the study keeps."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from itertools import islice
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,8 +26,10 @@ class SegmentationModel(nn.Module, ABC):
     output_weights: tuple[float, ...] = (1.0,)
 
     @abstractmethod
-    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, images: Tensor) -> Iterable[Tensor]:
         """All logit maps, the main one first, then the auxiliary ones.
+
+        Evaluation takes the first alone: what comes from a generator after it is not computed then.
 
         Args:
             images: normalised images, float ``(N, in_channels, H, W)``, sides multiples of ``size_multiple``.
@@ -56,7 +60,7 @@ class SegmentationModel(nn.Module, ABC):
         down, right = -height % self.size_multiple, -width % self.size_multiple
         if down or right:
             images = F.pad(images, (0, right, 0, down), mode="replicate")
-        maps = self.outputs(images)
+        maps = tuple(islice(self.outputs(images), None if self.training else 1))
         if down or right:
             maps = tuple(logits[..., :height, :width] for logits in maps)
         return maps if self.training else maps[0]

@@ -1,5 +1,6 @@
 """CaraNet (Lou et al. 2023, Journal of Medical Imaging 10(1):014005, doi:10.1117/1.JMI.10.1.014005)."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -88,9 +89,9 @@ class CaraNet(SegmentationModel):
         self.decoder = PartialDecoder(width, classes)
         self.refine = ReverseAttentionCascade([width] * 3, classes, residual=False)
 
-    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, images: Tensor) -> Iterator[Tensor]:
         fine, mid, deep = (reduce(level) for reduce, level in zip(self.reduce, self.encoder(images), strict=True))
         rough = self.decoder(fine, mid, deep)
         maps = [rough, *self.refine((deep, mid, fine), rough)]
         maps = maps[::-1][: len(self.output_weights)]
-        return tuple(F.interpolate(logits, size=images.shape[-2:], mode="bilinear") for logits in maps)
+        return (F.interpolate(logits, size=images.shape[-2:], mode="bilinear") for logits in maps)

@@ -1,6 +1,6 @@
 """ColonFormer (Duc et al. 2022, IEEE Access 10:80575, doi:10.1109/ACCESS.2022.3195241)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -83,9 +83,9 @@ class ColonFormer(SegmentationModel):
         self.decoder = UPerHead(channels, width=128, classes=classes, dropout=0.1)
         self.refine = ReverseAttentionCascade(channels[:0:-1], classes, residual=True)
 
-    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, images: Tensor) -> Iterator[Tensor]:
         levels = self.encoder(images)
         rough = self.decoder(levels)
         maps = [rough, *self.refine(levels[:0:-1], rough)]
         maps = maps[::-1][: len(self.output_weights)]
-        return tuple(F.interpolate(logits, size=images.shape[-2:], mode="bilinear") for logits in maps)
+        return (F.interpolate(logits, size=images.shape[-2:], mode="bilinear") for logits in maps)

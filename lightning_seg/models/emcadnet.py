@@ -2,7 +2,7 @@
 
 import functools
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -193,8 +193,8 @@ class EMCADNet(SegmentationModel):
         self.heads = nn.ModuleList(nn.Conv2d(width, classes, kernel_size=1) for width in supervised)
         self.output_weights = (1.0,) * len(supervised)
 
-    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, images: Tensor) -> Iterator[Tensor]:
         refined = self.decoder(self.encoder(images)[::-1])[-len(self.heads) :]
-        logits = (head(features) for head, features in zip(self.heads, refined, strict=True))
-        *auxiliary, main = (F.interpolate(coarse, size=images.shape[-2:], mode="bilinear") for coarse in logits)
-        return main, *auxiliary
+        *auxiliary, main = zip(self.heads, refined, strict=True)
+        logits = (head(features) for head, features in (main, *auxiliary))
+        return (F.interpolate(coarse, size=images.shape[-2:], mode="bilinear") for coarse in logits)

@@ -1,6 +1,6 @@
 """FCN (Long et al. 2015, arXiv:1411.4038; Shelhamer et al. 2017, arXiv:1605.06211) on VGG-16 or a dilated ResNet."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -132,8 +132,8 @@ class DilatedHead(nn.Module):
             for width in reversed(channels)
         )
 
-    def forward(self, features: list[Tensor], images: Tensor) -> tuple[Tensor, ...]:
-        return tuple(
+    def forward(self, features: list[Tensor], images: Tensor) -> Iterator[Tensor]:
+        return (
             F.interpolate(head(level), images.shape[-2:], mode="bilinear", align_corners=False)
             for head, level in zip(self.heads, reversed(features), strict=True)
         )
@@ -199,6 +199,6 @@ class FCN(SegmentationModel):
             choices = ", ".join([*VGG_STRIDES, "resnet50"])
             raise UserError(f"model.variant={variant} is no FCN; choose one of {choices}.")
 
-    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, images: Tensor) -> Iterable[Tensor]:
         features = vgg_features(self.encoder, images) if self.on_vgg else self.encoder(images)
         return self.head(features, images)

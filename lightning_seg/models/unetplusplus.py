@@ -1,6 +1,7 @@
 """UNet++ (Zhou et al. 2018, arXiv:1807.10165; 2020, arXiv:1912.05074), as today's benchmarks run it."""
 
 import itertools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -50,7 +51,7 @@ class UNetPlusPlus(SegmentationModel):
         self.heads = nn.ModuleList(nn.Conv2d(width, classes, kernel_size=1) for _ in range(heads))
         self.output_weights = (1 / heads,) * heads
 
-    def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
+    def outputs(self, images: Tensor) -> Iterator[Tensor]:
         levels = [[self.encoder[0](images)]]
         for block in self.encoder[1:]:
             levels.append([block(F.max_pool2d(levels[-1][0], 2))])
@@ -58,6 +59,5 @@ class UNetPlusPlus(SegmentationModel):
             for level in range(5 - column):
                 below = F.interpolate(levels[level + 1][-1], scale_factor=2, mode="bilinear", align_corners=True)
                 levels[level].append(self.grid[level][column - 1](torch.cat((*levels[level], below), dim=1)))
-        top = levels[0][-len(self.heads) :]
-        *auxiliary, main = (head(features) for head, features in zip(self.heads, top, strict=True))
-        return (main, *auxiliary)
+        *auxiliary, main = zip(self.heads, levels[0][-len(self.heads) :], strict=True)
+        return (head(features) for head, features in (main, *auxiliary))

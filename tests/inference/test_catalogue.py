@@ -63,6 +63,13 @@ def test_every_network_has_its_facts_in_the_table() -> None:
         assert ("none" in line) == (not facts.weights)
 
 
+@pytest.mark.slow
+def test_table_in_the_documentation_is_up_to_date() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
+    table = as_markdown([measure(name) for name in FACTS])
+    assert page.endswith(table), "put what `lightning-seg models --markdown` prints at the end of docs/networks.md"
+
+
 def test_licences_are_the_publishers() -> None:
     assert licence_of("nvidia/mit-b3") == licence_of("mit_b2") == "NVIDIA, non-commercial"
     assert licence_of("resnet34.tv_in1k") == "bsd-3-clause"

@@ -13,6 +13,22 @@ CONFIGS = {path.stem: path for path in sorted((Path(__file__).parents[2] / "conf
 if find_spec("segmentation_models_pytorch") is None:  # an extra
     del CONFIGS["smp"]
 
+# The smallest form of each network that is still built of all its parts.
+SMALL: dict[str, dict[str, Any]] = {
+    "fcn": {"hidden": 16},
+    "deeplabv3plus": {"encoder": "xception41"},
+    "unet": {"width": 8},
+    "unetplusplus": {"width": 8, "deep_supervision": True},
+    "colonsegnet": {"width": 32},
+    "fatnet": {},
+    "fcbformer": {"variant": "b0"},
+    "colonformer": {"variant": "b0"},
+    "caranet": {},
+    "esfpnet": {"variant": "b0"},
+    "ducknet": {"filters": 4},
+    "emcadnet": {"variant": "b0"},
+}
+
 
 def load(name: str) -> DictConfig:
     """The options of a network, its class as ``_target_``, pretrained where it can be."""

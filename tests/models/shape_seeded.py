@@ -36,7 +36,7 @@ def _noise(role, shape):
 
 
 def _is_norm(module):
-    """A normalisation layer of torch, a subclass that adds an activation (timm's BatchNormAct2d), or a home-made one."""
+    """A normalisation of torch, a subclass that adds an activation (timm's BatchNormAct2d), or a home-made one."""
     return isinstance(module, NORMS) or ("norm" in type(module).__name__.lower() and not list(module.children()))
 
 
@@ -75,7 +75,7 @@ def calibrate(net, size=224):
     for m in norms:
         m.train()
         m.momentum = 1.0
-    net(probe(2, size))
+    tuple(net.outputs(probe(2, size)))  # every map, those too that evaluation leaves out
     for m, momentum in zip(norms, momenta, strict=False):
         m.momentum = momentum
     return net.eval()

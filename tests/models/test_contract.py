@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_seg.models import SegmentationModel
 from tests.models.configs import CONFIGS, build, load
@@ -136,6 +137,19 @@ def test_without_deep_supervision(name: str):
     assert network.output_weights == (1.0,)
     training_loss(network, pictures(64, 64, batch=2)).backward()
     assert all(parameter.grad is not None for parameter in network.parameters() if parameter.requires_grad)
+
+
+@pytest.mark.parametrize("name", [name for name in CONFIGS if "deep_supervision" in load(name)])
+def test_evaluation_computes_no_auxiliary_map(name: str):
+    variant = {"variant": "resnet50"} if name == "fcn" else {}
+
+    def flops(deep_supervision: bool) -> int:
+        with torch.device("meta"), FlopCounterMode(display=False) as counter:
+            network = build(name, deep_supervision=deep_supervision, **variant).eval()
+            network(torch.empty(1, 3, 64, 64))
+        return counter.get_total_flops()
+
+    assert flops(True) == flops(False) > 0
 
 
 class Echo(SegmentationModel):

@@ -40,7 +40,7 @@ pytestmark = pytest.mark.skipif(not GOLDEN.is_dir(), reason="the recorded refere
 
 def outputs(network: torch.nn.Module) -> dict[str, np.ndarray]:
     with torch.no_grad():
-        maps = network.outputs(probe(1))
+        maps = tuple(network.outputs(probe(1)))
     names = ["main", *(f"aux{i}" for i in range(len(maps) - 1))]
     return {name: logits.numpy() for name, logits in zip(names, maps, strict=True)}
 

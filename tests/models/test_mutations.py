@@ -7,7 +7,7 @@ align_corners, order, activation or other.
 import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from unittest import mock
@@ -77,7 +77,8 @@ def within(module: nn.Module, owner: Any, function: str, substitute: Callable, m
 
     def patched(*inputs: Any) -> Any:
         with mock.patch.object(owner, function, substitute):
-            return original(*inputs)
+            result = original(*inputs)
+            return tuple(result) if isinstance(result, Iterator) else result
 
     setattr(module, method, patched)
 
@@ -208,7 +209,7 @@ def concatenate(reorder: Callable[[list[Tensor]], list[Tensor]]) -> Callable[...
 
 def swap_main(network: Any) -> None:
     original = network.outputs
-    network.outputs = lambda images: original(images)[::-1]
+    network.outputs = lambda images: tuple(original(images))[::-1]
 
 
 def upsample_corner_to_corner(network: Any) -> None:
