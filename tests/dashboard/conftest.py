@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import wandb
 from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-import wandb
 from lightning_seg import wandb_run
 from lightning_seg.cli import app
 from tests.dashboard.server import StandIn
