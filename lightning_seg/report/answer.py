@@ -1,5 +1,6 @@
 """The answer in words: generated from the tests, and never stronger than they are."""
 
+import re
 from dataclasses import dataclass, field
 from math import ceil, inf
 
@@ -266,7 +267,8 @@ def next_runs(
     return (
         f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}; {blocks} dataset "
         f"x model blocks let them count as units (now {found.units}).",
-        _command(study, datasets, known[: int(models_needed)], group, repeats),
+        # Settings of the models that were run say nothing about other models.
+        _command(re.sub(r" model\.\S+", "", study), datasets, known[len(models) : int(models_needed)], group, repeats),
     )
 
 
