@@ -8,8 +8,8 @@
     python benchmarks/models.py --device cuda
 
 A step is forward pass, cross-entropy on every map that training sees, and backward pass. Ours and the public one take
-turns in one process. Memory is the peak of a process of its own that trains two steps with Adam: on a CPU what it
-holds beyond what it held before the network was built, on CUDA what torch has allocated. Public implementations come
+turns in one process. Memory is the peak of a process of its own that also takes Adam's steps: on a CPU what it holds
+beyond what it held before the network was built, on CUDA what torch has allocated. Public implementations come
 from `pip install segmentation-models-pytorch monai` and torchvision.
 """
 
@@ -18,7 +18,7 @@ import multiprocessing
 import re
 import statistics
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,15 +176,13 @@ def resident(kind: str) -> float:
     return int(re.search(rf"{kind}:\s+(\d+)", status)[1]) / 2**20
 
 
-def train_twice(make: Callable[[], nn.Module], shape: Shape) -> float:
-    """Peak GiB of two steps with Adam."""
-    images, masks = shape.data()
+def train(make: Callable[[], nn.Module], shape: Shape) -> float:
+    """Peak GiB of a step with Adam, after one on small images that made the gradients and Adam's state."""
     before = resident("VmRSS")
     network = make().to(shape.device).train()
     optimizer = torch.optim.Adam(network.parameters())
-    for _ in range(2):
-        optimizer.zero_grad()
-        sum(F.binary_cross_entropy_with_logits(logits, masks) for logits in logit_maps(network(images))).backward()
+    for size in (32, shape.size):
+        make_step(network, replace(shape, size=size))()
         optimizer.step()
     return torch.cuda.max_memory_allocated() / 2**30 if shape.device == "cuda" else resident("VmHWM") - before
 
@@ -198,7 +196,7 @@ def peak(name: str, public: bool, shape: Shape) -> float:
 def _peak(name: str, public: bool, shape: Shape, threads: int) -> float:
     torch.set_num_threads(threads)
     contest = CONTESTS[name]
-    return train_twice(contest.public if public else lambda: contest.ours(**contest.options), shape)
+    return train(contest.public if public else lambda: contest.ours(**contest.options), shape)
 
 
 def report_memory(names: list[str], shape: Shape) -> None:
