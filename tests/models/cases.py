@@ -49,8 +49,8 @@ CASES = [
     Case("fcn", models.FCN, {"variant": "8s_at_once"}, "_atonce", **BILINEAR),
     Case("fcn", models.FCN, {"variant": "resnet50"}, "_resnet50"),
     # Calibrated, the pyramid's mean is normalised by the statistics of two images, which amplifies the noise of
-    # float32: in float64 the network is 1.6e-3 away from the recording.
-    Case("deeplabv3plus", models.DeepLabV3Plus, tolerance={"calibrated": 3e-3}),
+    # float32: in float64 the network is 1.6e-3 away from the recording, in float32 6e-4.
+    Case("deeplabv3plus", models.DeepLabV3Plus),
     Case("deeplabv3plus", models.DeepLabV3Plus, {"encoder": "resnet50"}, "_vainf_resnet50", recordings=("golden",)),
     Case("deeplabv3plus", models.DeepLabV3Plus, {"encoder": "resnet101"}, "_vainf_resnet101", recordings=("golden",)),
     Case("unetplusplus", models.UNetPlusPlus),
