@@ -19,6 +19,10 @@ import torch
 
 torch.set_num_threads(1)
 
+# A shell that starts the suite in the background has Ctrl-C ignored, and children that are sent it would inherit that.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 CONF = Path(__file__).parent / "conf"  # of the parts in tests/parts.py
 SMALL = (
     f"--config-dir={CONF}",
