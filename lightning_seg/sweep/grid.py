@@ -15,7 +15,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.core_plugins.basic_launcher import BasicLauncher
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.errors import InstantiationException
@@ -131,7 +130,8 @@ class GridSweeper(Sweeper):
 
     def _pass(self, cells: list[Cell], outcomes: dict[Path, Outcome]) -> None:
         """Run each cell once; its outcome replaces an earlier one."""
-        serial = isinstance(self.launcher, BasicLauncher)
+        # By name: Hydra loads its plugins' modules anew when it looks for plugins, which makes another class of it.
+        serial = type(self.launcher).__name__ == "BasicLauncher"
         batches = [[cell] for cell in cells] if serial else [longest_first(cells)]
         started = time.time()
         for number, batch in enumerate(batches):
