@@ -1,18 +1,16 @@
 """Scores on a run's own test are the recorded ones; other data, full resolution and distances are what they say."""
 
-import csv
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import typer
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import cdist
-from typer.testing import CliRunner
 
 from lightning_seg.data import Folder, Synthetic
 from lightning_seg.errors import UserError
@@ -21,23 +19,10 @@ from lightning_seg.inference.distances import outline_distances
 from lightning_seg.inference.evaluate import choose_dataset, evaluate, fair_positions, native_mask
 from lightning_seg.inference.statistics import interval
 from lightning_seg.inference.trained import Predictor, find_runs
+from tests.inference.calls import invoke, read_csv
 
 CPU = torch.device("cpu")
-
-
-def call(*arguments: object) -> tuple[int, str]:
-    """Exit code and output of ``lightning-seg evaluate``; a UserError passes through."""
-    app = typer.Typer()
-    app.command()(commands.evaluate)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, UserError):
-        raise result.exception
-    return result.exit_code, " ".join(result.output.split())
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+call = partial(invoke, commands.evaluate)
 
 
 @pytest.fixture

@@ -1,18 +1,16 @@
 """Predictions agree with the run's own test; bad files are named and the others go on."""
 
-import csv
 import json
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import typer
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from typer.testing import CliRunner
 
 from lightning_seg.data import Folder
 from lightning_seg.errors import UserError
@@ -20,23 +18,10 @@ from lightning_seg.inference import commands
 from lightning_seg.inference.images import find_images, name_images
 from lightning_seg.inference.predict import confidence, disagreement, predict
 from lightning_seg.inference.trained import Predictor, choose_device, find_runs
+from tests.inference.calls import invoke, read_csv
 
 CPU = torch.device("cpu")
-
-
-def call(*arguments: object) -> tuple[int, str]:
-    """Exit code and output of ``lightning-seg predict``; a UserError passes through."""
-    app = typer.Typer()
-    app.command()(commands.predict)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, UserError):
-        raise result.exception
-    return result.exit_code, " ".join(result.output.split())
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+call = partial(invoke, commands.predict)
 
 
 def images_of_the_test(run: Path, photos: Path) -> list[Path]:
