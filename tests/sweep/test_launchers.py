@@ -10,6 +10,7 @@ import socket
 import stat
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import textwrap
 import time
@@ -319,13 +320,15 @@ class RayNodes:
             "RAY_USAGE_STATS_ENABLED": "0",
             "PYTHONPATH": str(CHECKOUT),
         }
-        self.head = self._start(
-            "--head", f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={self.folder}"
-        )
+
+    def start(self) -> None:
+        self._start("--head", f"--port={self.port}", "--include-dashboard=false", f"--temp-dir={self.folder}")
         self.second = self._start(f"--address=127.0.0.1:{self.port}")
 
     def _start(self, *arguments: str) -> psutil.Process:
-        command = ["ray", "start", "--node-ip-address=127.0.0.1", "--num-cpus=1", *arguments]
+        # The script beside this interpreter: an environment that is not activated has none on its PATH.
+        ray = str(Path(sysconfig.get_path("scripts")) / "ray")
+        command = [ray, "start", "--node-ip-address=127.0.0.1", "--num-cpus=1", *arguments]
         log = Path(self.folder) / f"{len(arguments)}.log"
         before = set(psutil.pids())
         with log.open("w") as output:
@@ -353,8 +356,11 @@ class RayNodes:
 @pytest.fixture
 def ray_nodes() -> Iterator[RayNodes]:
     nodes = RayNodes()
-    yield nodes
-    nodes.stop()
+    try:
+        nodes.start()
+        yield nodes
+    finally:
+        nodes.stop()
 
 
 @needs("hydra_ray_launcher", "ray")
