@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader, Dataset
 from lightning_seg.config import compose_config
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.runs.parts import make_data
+from lightning_seg.speed import keep_freed_memory
 
 SIZE, BATCH = 224, 8
 
@@ -85,7 +86,7 @@ def main() -> None:
     parser.add_argument("root", help="folder of the foot-ulcer images, in their official layout")
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
+    keep_freed_memory()  # as every run of this package does; the other ways gain as much from it here
     with tempfile.TemporaryDirectory() as folder:
         cfg = compose_config(["dataset=wound", f"dataset.root={arguments.root}", f"data.cache_dir={folder}"])
         data = make_data(cfg)

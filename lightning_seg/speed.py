@@ -1,10 +1,14 @@
-"""Switches for speed. They change how numbers are rounded, so all are off unless the configuration says so.
+"""What makes a run faster: one thing that every run does, and switches.
 
-The other switches are arguments of what they concern: ``trainer.precision`` (mixed precision), ``optimizer.fused``,
-``data.resident`` and ``data.eval_batch_size``.
+Switches change how numbers are rounded, so all are off unless the configuration says so. The other switches are
+arguments of what they concern: ``trainer.precision`` (mixed precision), ``optimizer.fused``, ``data.resident`` and
+``data.eval_batch_size``.
 """
 
+import ctypes
+import sys
 from contextlib import nullcontext
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -36,6 +40,21 @@ def apply_switches(
         # no longer compiles.
         torch.compiler.reset()
         model.compile(mode=compile)
+
+
+@cache
+def keep_freed_memory() -> None:
+    """Let this process keep the memory of freed tensors for the next ones.
+
+    The C library gives large blocks back to the system and gets them anew, page by page and cleared, several times in
+    each step: a fifth to a third of a training step on a CPU (``benchmarks/memory.py``). Numbers stay the same; the
+    process holds its peak until it ends. Only glibc has the setting.
+    """
+    if sys.platform != "linux" or (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)) is None:
+        return
+    trim_threshold, largest_number_of_mappings = -1, -4  # malloc.h's names for the settings
+    mallopt(largest_number_of_mappings, 0)
+    mallopt(trim_threshold, -1)
 
 
 class NoProfiler(PassThroughProfiler):

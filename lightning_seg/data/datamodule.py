@@ -3,7 +3,6 @@
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,17 +74,11 @@ class GatherLoader:
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
     """Scale uint8 images ``(N, 3, H, W)`` to [0, 1] and standardise each channel, on the images' device."""
-    scale, shift = _scale_and_shift(tuple(mean), tuple(std), images.device)
-    # In place: three times as fast on a CPU as one addcmul, which is not vectorised over broadcast operands.
-    return images.to(torch.float32, copy=True).mul_(scale).add_(shift)
-
-
-@cache  # copied to the device once, not once a batch
-@torch.inference_mode(False)
-def _scale_and_shift(mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    scale = torch.tensor([1 / (255 * s) for s in std], device=device).view(-1, 1, 1)
-    shift = torch.tensor([-m / s for m, s in zip(mean, std, strict=True)], device=device).view(-1, 1, 1)
-    return scale, shift
+    result = images.to(torch.float32, copy=True)
+    # A channel at a time, scale and shift are one pass over the pixels; broadcast over channels they would be two.
+    for channel, m, s in zip(result.unbind(1), mean, std, strict=True):
+        torch.add(torch.tensor(-m / s), channel, alpha=1 / (255 * s), out=channel)
+    return result
 
 
 class LesionDataModule(LightningDataModule):

@@ -20,6 +20,7 @@ from lightning_seg.build import build_nameless
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.errors import UserError
 from lightning_seg.runs.record import RESULT, WEIGHTS, read_result
+from lightning_seg.speed import keep_freed_memory
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 _PRECISIONS = ("32-true", "32", *_AUTOCAST)
@@ -184,6 +185,7 @@ class Predictor:
     """
 
     def __init__(self, runs: Sequence[Path], device: torch.device, flips: bool = False) -> None:
+        keep_freed_memory()
         self.runs = [load_run(path) for path in runs]
         self.device = device
         self.flips = flips

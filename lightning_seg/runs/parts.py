@@ -12,7 +12,7 @@ from lightning_seg.build import build, build_nameless
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Fractions
 from lightning_seg.module import SegmentationModule
-from lightning_seg.speed import apply_switches
+from lightning_seg.speed import apply_switches, keep_freed_memory
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its banner, once a run
 warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")  # deprecations inside Lightning
@@ -33,6 +33,7 @@ def make_data(cfg: DictConfig) -> LesionDataModule:
 
 def make_module(cfg: DictConfig) -> SegmentationModule:
     """Network, loss, optimizer and scheduler, with the configured switches for speed."""
+    keep_freed_memory()
     model = build_nameless(cfg.model, "model")
     apply_switches(model, **cfg.speed)
     return SegmentationModule(
