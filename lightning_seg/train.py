@@ -36,6 +36,7 @@ def app(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point of ``train.py`` and ``lightning-seg train``."""
+    sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)  # Hydra takes no flag between two overrides
     try:
         app()
     except Exception as error:
@@ -43,6 +44,10 @@ def main() -> None:
     except KeyboardInterrupt:
         print(INTERRUPTION, file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def _is_override(argument: str) -> bool:
+    return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
 
 
 def _fail(error: Exception) -> NoReturn:

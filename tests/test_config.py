@@ -54,6 +54,7 @@ def fails(train: Train, *arguments: str, small: bool = True) -> str:
         (["study=${nothing}"], ["nothing"]),
         (["-m", "loss=bce,foo"], ["no loss 'foo'"]),
         (["-m", "loss=bce", "repeat=0,-1"], ["repeat=-1", "a whole number from 0"]),
+        (["loss=bce", "-m", "repeat=0,-1"], ["repeat=-1", "a whole number from 0"]),
         (["-m", "loss=bce", "trainer.max_epochs=1,0"], ["trainer.max_epochs=0"]),
         (["-m", "dataset=synthetic,folder"], ["dataset.root has no value"]),
     ],
