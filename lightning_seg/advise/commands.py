@@ -77,7 +77,7 @@ def advise(
     _keep(proposal, place, inputs)
     following = None
     if halving:
-        code, answer = _run_halving(proposal, cfg, hours, line, console)
+        code, answer, left = _run_halving(proposal, cfg, hours, line, console)
         answer += trouble_of(place)
     else:
         code = train(proposal.line())
@@ -96,6 +96,9 @@ def advise(
             "what they add is in the answer above.",
             highlight=False,
         )
+        if 1 < len(left) < len(proposal.losses):
+            page = build_report(place, losses=left)
+            console.print(f"On the losses left, with all their repeats: {page}", soft_wrap=True, highlight=False)
     if code:
         console.print("Some runs failed (above); the same command tries them again.")
         raise typer.Exit(code)
@@ -141,7 +144,8 @@ def _leaks(found: "Inspection") -> bool:
 
 def _run_halving(
     proposal: "Proposal", cfg: "DictConfig", hours: float, shown: list[str], console: Console
-) -> tuple[int, list[str]]:
+) -> tuple[int, list[str], list[str]]:
+    """Exit code, the answer in words, and the losses that are left."""
     from lightning_seg.advise.execute import halve
     from lightning_seg.advise.halving import Rule
     from lightning_seg.advise.words import dropped_sentences, halving_sentences
@@ -154,7 +158,8 @@ def _run_halving(
         tell=lambda before, after: _say(console, "", dropped_sentences(before, after)),
         announce=lambda arguments: None if arguments == shown else _show_line(console, arguments),
     )
-    return halved.code, halving_sentences(halved.end, rule, halved.models, halved.out_of_time)
+    words = halving_sentences(halved.end, rule, halved.models, halved.out_of_time)
+    return halved.code, words, halved.end.left
 
 
 def _earlier_proposal(place: Path, inputs: dict[str, Any]) -> "Proposal | None":

@@ -1,6 +1,6 @@
 """Builds a report's folder: page, figures, tables and tidy data."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lightning_seg.files import write_text
@@ -15,7 +15,7 @@ from lightning_seg.report.names import dataset_name, model_name
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import rank
-from lightning_seg.report.records import image_counts, load_study, write_tables
+from lightning_seg.report.records import image_counts, load_study, only_losses, write_tables
 from lightning_seg.report.tables import Table, certainty_tables, overall_table, ranking_table, study_tables
 from lightning_seg.report.tables import save as save_table
 
@@ -27,25 +27,29 @@ def build_report(
     rope: float = ROPE,
     seed: int = 0,
     refresh: int | None = None,
+    losses: Sequence[str] = (),
 ) -> Path:
     """Read a study's records and write its report.
 
     Args:
         study_dir: the study's folder.
-        output_dir: the report's folder; by default ``report`` in the study's.
+        output_dir: the report's folder; by default ``report`` in the study's, or ``report-<loss>-<loss>...``.
         draws: bootstrap draws.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.
         refresh: seconds after which the page loads itself again; None for never.
+        losses: those to compare, as if the study had no others; none for all.
 
     Returns:
         path of ``index.html``.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: there is no such folder, or no run with one of the losses.
     """
     study = load_study(study_dir)
-    output_dir = output_dir or study_dir / "report"
+    if losses:
+        study = only_losses(study, losses)
+    output_dir = output_dir or study_dir / "-".join(["report", *losses])
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
     analysis = analyse(study, draws, rope, seed)

@@ -1,6 +1,7 @@
 """``lightning-seg report``: from run records to the page."""
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,9 @@ def report(
     to_wandb: Annotated[
         bool, typer.Option("--wandb", help="Log it (with --watch, once) as the study's summary run in W&B.")
     ] = False,
+    losses: Annotated[
+        str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
+    ] = None,
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
     rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
 ) -> None:
@@ -28,8 +32,8 @@ def report(
     from lightning_seg.report.build import build_published_report, build_report
 
     console = Console()
-    if published and (study or watch or to_wandb):
-        raise UserError("--published reports on the paper's tables: give no study, --watch or --wandb with it.")
+    if published and (study or watch or to_wandb or losses):
+        raise UserError("--published reports on the paper's tables: give no study and no other option with it.")
     if published:
         console.print(build_published_report(output_dir / "published" / "report", draws, rope / 100), soft_wrap=True)
         return
@@ -37,8 +41,15 @@ def report(
         raise UserError("Name the study to report on, or give --published for the paper's tables.")
     directory = find_study(output_dir, study)
     seen = _state(directory)
-    refresh = _REFRESH_SECONDS if watch else None
-    index = build_report(directory, draws=draws, rope=rope / 100, refresh=refresh)
+    build = partial(
+        build_report,
+        directory,
+        draws=draws,
+        rope=rope / 100,
+        refresh=_REFRESH_SECONDS if watch else None,
+        losses=losses.split(",") if losses else (),
+    )
+    index = build()
     console.print(index, soft_wrap=True)
     if to_wandb:
         from lightning_seg.dashboard.project import project_of
@@ -51,7 +62,7 @@ def report(
             time.sleep(_REFRESH_SECONDS / 4)
             if (now := _state(directory)) != seen:
                 seen = now
-                build_report(directory, draws=draws, rope=rope / 100, refresh=refresh)
+                build()
                 console.print(f"built again with {len(seen)} ended runs")
         except KeyboardInterrupt:
             return

@@ -49,7 +49,7 @@ def compare(study: Study) -> Comparison:
     runs = study.runs
     usable = runs[runs["status"].isin(["finished", "diverged"]) & np.isfinite(runs["test_dice"].astype(float))]
     losses = sorted(usable["loss"].unique())
-    left_out = []
+    left_out = [f"{', '.join(study.unasked)}: left out on request."] if study.unasked else []
     for loss in sorted(set(runs["loss"]) - set(losses)):
         left_out.append(f"{loss} has no usable run and is not compared.")
     same, mixed = _same_settings(usable)

@@ -4,9 +4,9 @@ import json
 import math
 import os
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ class Study:
         images: one row a test image of a run: the keys, id, tp, fp, fn, tn (pixels), dice, iou, precision, recall.
         problems: sentences on records that could not be read or do not agree with themselves.
         differences: sentences on settings that differ within a dataset x model cell.
+        unasked: losses that the tables leave out on request.
     """
 
     directory: Path
@@ -49,6 +50,7 @@ class Study:
     images: pd.DataFrame
     problems: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
+    unasked: list[str] = field(default_factory=list)
 
     @property
     def name(self) -> str:
@@ -61,6 +63,21 @@ class Study:
         lines = [shlex.split(line) for line in self.runs["overrides"].dropna()] if len(self.runs) else []
         common = [argument for argument in lines[0] if all(argument in line for line in lines)] if lines else []
         return " ".join([self.name, *map(shlex.quote, common)])
+
+
+def only_losses(study: Study, losses: Sequence[str]) -> Study:
+    """The same study as if it had these losses alone; what others lack no longer limits the comparison.
+
+    Raises:
+        UserError: the study has no run of one of them.
+    """
+    held = sorted(study.runs["loss"].unique())
+    if unknown := [loss for loss in losses if loss not in held]:
+        raise UserError(f"{study.directory} has no run with {', '.join(unknown)}; it has {', '.join(held)}.")
+    runs, images = (table[table["loss"].isin(losses)].reset_index(drop=True) for table in (study.runs, study.images))
+    if len(images):  # an empty table has no categories
+        images["loss"] = images["loss"].cat.remove_unused_categories()
+    return replace(study, runs=runs, images=images, unasked=[loss for loss in held if loss not in losses])
 
 
 def load_study(directory: Path, workers: int | None = None) -> Study:

@@ -182,6 +182,21 @@ def test_the_command_prints_the_pages_path(run_command, pages_only, tmp_path):
     assert Path(result.output.strip()).is_file()
 
 
+def test_some_losses_alone_use_all_repeats_that_they_share(run_command, pages_only, tmp_path):
+    root = tmp_path / "multirun"
+    study = make_study(root / "demo", datasets=["isic"], models=["fcn"], losses=LOSSES[:3], repeats=3, cases=0)
+    shutil.rmtree(study / "isic" / "fcn" / "iou" / "repeat_2")
+    result = run_command("demo", "--losses", "bce,dice", "--draws", 100, "--output-dir", root)
+    index = study / "report-bce-dice" / "index.html"
+    assert Path(result.output.strip()) == index, result.output
+    assert set(pd.read_parquet(index.parent / "runs.parquet")["loss"]) == {"bce", "dice"}
+    text = text_of(index)
+    assert "iou: left out on request." in text and "2 of 3 repeats" not in text
+
+    unknown = run_command("demo", "--losses", "dice,nil", "--output-dir", root)
+    assert "has no run with nil; it has bce, dice, iou." in str(unknown.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
