@@ -36,7 +36,9 @@ def app(cfg: DictConfig) -> float:
 
 def main() -> None:
     """Entry point of ``train.py`` and ``lightning-seg train``."""
-    sys.argv[1:] = sorted(sys.argv[1:], key=_is_override)  # Hydra takes no flag between two overrides
+    arguments = sorted(sys.argv[1:], key=_is_override)  # Hydra takes no flag between two overrides
+    # Optuna's plugin minimizes, and Hydra refuses a preset that has its name.
+    sys.argv[1:] = ["hydra/sweeper=search" if each == "hydra/sweeper=optuna" else each for each in arguments]
     try:
         app()
     except Exception as error:

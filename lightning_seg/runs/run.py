@@ -120,8 +120,7 @@ def run_isolated(cfg: DictConfig) -> float:
     hydra = HydraConfig.get()
     if "minimize" in str(hydra.sweeper.get("direction")):
         raise UserError(
-            "hydra.sweeper.direction is minimize, but a run returns its best validation Dice; "
-            "hydra/sweeper=search is Optuna's sweeper set to maximize it."
+            "hydra.sweeper.direction is minimize, but a run returns its best validation Dice: leave it at maximize."
         )
     if stop.requested():
         return _stopped(hydra)
