@@ -196,6 +196,7 @@ def peak(name: str, public: bool, shape: Shape) -> float:
 
 def _peak(name: str, public: bool, shape: Shape, threads: int) -> float:
     torch.set_num_threads(threads)
+    keep_freed_memory()
     contest = CONTESTS[name]
     return train(contest.public if public else lambda: contest.ours(**contest.options), shape)
 
