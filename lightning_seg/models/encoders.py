@@ -10,16 +10,13 @@ from typing import Any
 
 import timm
 import torch
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from timm.models import load_state_dict
 from torch import Tensor
 
 from lightning_seg.errors import UserError
+from lightning_seg.models.hub import WEIGHTS, hub_file
 
 StateDict = dict[str, Tensor]
-
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 logger = logging.getLogger(__name__)
 
@@ -128,24 +125,15 @@ def _from_hub(name: str, hub_id: str | None) -> tuple[Path, str]:
     """The cached file of ``hub_id``, downloaded if need be, and what to call it."""
     if hub_id is None:
         raise UserError(f"timm has no weights for {name}; set model.pretrained=false or model.weights=/path/to/file.")
-    for filename in HUB_FILES:
-        if isinstance(cached := try_to_load_from_cache(hub_id, filename), str):
-            return Path(cached), f"{hub_id}/{filename}"
     try:
-        for filename in HUB_FILES:
-            try:
-                return Path(hf_hub_download(hub_id, filename)), f"{hub_id}/{filename}"
-            except LocalEntryNotFoundError:  # offline
-                raise
-            except EntryNotFoundError:  # the hub has no such file
-                continue
-        raise FileNotFoundError(f"{hub_id} holds none of {', '.join(HUB_FILES)}")
+        path = hub_file(hub_id, WEIGHTS)
     except OSError as error:  # all of the hub's own errors are: offline, not found, refused
         raise UserError(
-            f"The weights of {name} (file {HUB_FILES[0]} of the hub's {hub_id}) are neither cached nor within reach: "
+            f"The weights of {name} (file {WEIGHTS[0]} of the hub's {hub_id}) are neither cached nor within reach: "
             "connect once, give the file as model.weights=/path/to/file, or train from scratch with "
             "model.pretrained=false."
         ) from error
+    return path, f"{hub_id}/{path.name}"
 
 
 def _read(path: Path, name: str) -> StateDict:

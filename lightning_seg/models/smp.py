@@ -3,10 +3,12 @@
 import difflib
 from typing import Any
 
+import timm
 from torch import Tensor
 
 from lightning_seg.errors import UserError
 from lightning_seg.models.base import SegmentationModel
+from lightning_seg.models.hub import WEIGHTS, hub_file
 
 
 class SMP(SegmentationModel):
@@ -53,6 +55,8 @@ class SMP(SegmentationModel):
                 f"{', '.join(near)}, or tu- and the name of a timm model."
             )
         try:
+            if pretrained:
+                _fetch(smp.encoders.encoders, encoder, weights)
             self.network = architectures[arch.lower()](
                 encoder_name=encoder,
                 encoder_weights=weights if pretrained else None,
@@ -71,3 +75,14 @@ class SMP(SegmentationModel):
 
     def outputs(self, images: Tensor) -> tuple[Tensor, ...]:
         return (self.network(images),)
+
+
+def _fetch(encoders: dict[str, Any], encoder: str, weights: str | None) -> None:
+    """Download an encoder's weights: out of the hub's reach, the package itself would try for half a minute."""
+    if encoder.startswith("tu-"):
+        cfg = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
+        if cfg is not None and cfg.hf_hub_id:
+            hub_file(cfg.hf_hub_id, WEIGHTS)
+    elif settings := encoders[encoder]["pretrained_settings"].get(weights):
+        for filename in ("config.json", "model.safetensors"):
+            hub_file(settings["repo_id"], (filename,), settings["revision"])

@@ -2,7 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Callable
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,9 @@ from torch import Tensor, nn
 
 from lightning_seg import models
 from lightning_seg.errors import UserError
+from lightning_seg.models import hub as hub_module
 from lightning_seg.models.encoders import create_encoder, mix_transformer
+from lightning_seg.models.smp import SMP
 from tests.models.configs import CONFIGS, load
 
 NAME = "pvt_v2_b0.in1k"
@@ -29,6 +34,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty cache of the hub, and no way to it."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    hub_module._ask.cache_clear()
     return tmp_path / "hub"
 
 
@@ -129,6 +135,49 @@ def test_offline(name: str):
     assert "model.safetensors" in message
     assert "model.pretrained=false" in message
     assert "\n" not in message
+
+
+@pytest.fixture
+def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[object]]:
+    """A hub that hangs up: the connections that were made to it."""
+    made: list[object] = []
+
+    def hang_up(server: socket.socket) -> None:
+        with suppress(OSError):  # the end of the test closes it
+            while True:
+                connection, address = server.accept()
+                made.append(address)
+                connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=hang_up, args=(server,), daemon=True)
+        thread.start()
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", address + "/{repo_id}/{revision}/{filename}")
+        yield made
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def test_hub_out_of_reach_is_tried_once(
+    connections: list[object], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+):
+    for _ in range(2):  # the second as a later cell of a grid
+        with pytest.raises(UserError, match="neither cached nor within reach"):
+            create_encoder(NAME, pretrained=True)
+    assert len(connections) == 1
+    assert not caplog.records
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("encoder", ["resnet18", "tu-resnet18.a1_in1k"])
+def test_smp_out_of_reach_is_tried_once(connections: list[object], encoder: str):
+    pytest.importorskip("segmentation_models_pytorch", reason="the extra smp is not installed")
+    for _ in range(2):
+        with pytest.raises(UserError, match="neither cached nor within reach"):
+            SMP("Unet", encoder)
+    assert len(connections) == 1
 
 
 def without(name: str) -> Callable[[StateDict], object]:
