@@ -148,17 +148,17 @@ class Decoder(nn.Module):
 class EMCADNet(SegmentationModel):
     """PVTv2 encoder and the efficient multi-scale convolutional attention decoder.
 
-    Logits are predicted at strides 4 (the main ones), 32, 16 and 8. The authors train Synapse on all 15 sums of
-    subsets of the four maps and, by the paper, binary tasks on each map and on their sum, all with weight 1;
-    here each map is trained with weight 1. The options are those of the authors' training script, which differ
-    from the defaults of their classes. Left out is their unused grey-to-RGB stem (12 parameters): with the
-    default encoder 26,764,399 remain.
+    Logits are predicted at strides 4 (the main ones), 32, 16 and 8. As the paper trains binary tasks, each of the
+    four maps and their sum are trained, all with weight 1; the authors' code has only their training for Synapse, on
+    all 15 sums of subsets of the maps. The options are those of the authors' training script, which differ from the
+    defaults of their classes. Left out is their unused grey-to-RGB stem (12 parameters): with the default encoder
+    26,764,399 remain.
 
     Args:
         variant: size of the PVTv2 encoder, ``b0`` to ``b5``.
         pretrained: start the encoder from ImageNet (timm's ``pvt_v2_b2.in1k``).
         weights: a file to load the encoder's weights from instead of downloading them.
-        deep_supervision: train all four maps rather than the main one alone.
+        deep_supervision: train all four maps and their sum rather than the main one alone.
         in_channels: channels of the input.
         classes: logit maps of the output.
 
@@ -191,10 +191,14 @@ class EMCADNet(SegmentationModel):
         self.decoder = Decoder(channels)
         supervised = channels if deep_supervision else channels[-1:]
         self.heads = nn.ModuleList(nn.Conv2d(width, classes, kernel_size=1) for width in supervised)
-        self.output_weights = (1.0,) * len(supervised)
+        self.output_weights = (1.0,) * 5 if deep_supervision else (1.0,)
 
     def outputs(self, images: Tensor) -> Iterator[Tensor]:
         refined = self.decoder(self.encoder(images)[::-1])[-len(self.heads) :]
         *auxiliary, main = zip(self.heads, refined, strict=True)
-        logits = (head(features) for head, features in (main, *auxiliary))
-        return (F.interpolate(coarse, size=images.shape[-2:], mode="bilinear") for coarse in logits)
+        maps = []
+        for head, features in (main, *auxiliary):
+            maps.append(F.interpolate(head(features), size=images.shape[-2:], mode="bilinear"))
+            yield maps[-1]
+        if auxiliary:
+            yield functools.reduce(torch.add, maps)

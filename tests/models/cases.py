@@ -17,6 +17,7 @@ class Case:
         recordings: the files there are.
         recorded_as: names in the files, by the names of the outputs, where the plainly named one is another thing.
         tolerance: of a recording, where it is not the usual one.
+        total: the output, if any, that is the sum of the recorded ones.
     """
 
     folder: str
@@ -27,6 +28,7 @@ class Case:
     recordings: tuple[str, ...] = ("golden", "calibrated")
     recorded_as: dict[str, str] = field(default_factory=dict)
     tolerance: dict[str, float] = field(default_factory=dict)
+    total: str | None = None
 
     def __str__(self) -> str:
         return self.folder + self.suffix
@@ -59,7 +61,7 @@ CASES = [
     Case("ducknet", models.DUCKNet, {"filters": 34}, "_34", recordings=()),
     Case("esfpnet", models.ESFPNet),
     Case("esfpnet", models.ESFPNet, {"variant": "b4"}, "_b4"),
-    Case("emcadnet", models.EMCADNet, unused={"3": 4}),
+    Case("emcadnet", models.EMCADNet, unused={"3": 4}, total="aux3"),
     Case("fatnet", models.FATNet, unused={"64x16": 1, "16x64": 1, "16x16x3x3": 1, "64": 3, "16": 6}),
     Case("caranet", models.CaraNet),
     Case("colonformer", models.ColonFormer),

@@ -57,7 +57,8 @@ def recorded_outputs(case: Case, recording: str) -> dict[str, np.ndarray]:
     if own.is_file():
         with np.load(own) as file:
             renamed = {name: file[other] for name, other in case.recorded_as.items() if other in file}
-            return {**file, **renamed}
+            maps = [file[name] for name in file if name == "main" or name.startswith("aux")]
+            return {**file, **renamed, **({case.total: sum(maps)} if case.total else {})}
     prefix = case.suffix.lstrip("_") + "_"
     with np.load(GOLDEN / case.folder / f"{recording}.npz") as plain:
         return {name.removeprefix(prefix): plain[name] for name in plain if name.startswith(prefix)}
