@@ -1,4 +1,4 @@
-"""How far a run is: a live bar on a terminal, one line an epoch in a log."""
+"""How far a run is: a live bar on a terminal, and one line an epoch in the log."""
 
 import logging
 import time
@@ -13,8 +13,9 @@ log = logging.getLogger(__name__)
 class EpochProgress(Callback):
     """Show epoch, loss and validation Dice.
 
-    On a terminal a bar runs over the epochs and, below it, one over the steps of the current epoch; elsewhere each
-    epoch is one log line without control characters. Nothing is read from the device but what was logged anyway.
+    On a terminal a bar runs over the epochs and, below it, one over the steps of the current epoch. Each epoch is one
+    log line without control characters, which a terminal with a bar does not get (:class:`lightning_seg.logs.NotDrawn`).
+    Nothing is read from the device but what was logged anyway.
 
     Args:
         title: what is being trained.
@@ -58,9 +59,9 @@ class EpochProgress(Callback):
         state = f"loss {values['train_loss']:.4f}, val Dice {values['val_dice']:.4f}"
         if self._bar is not None:
             self._bar.update(self._epochs, advance=1, state=state)
-        else:
-            seconds = time.perf_counter() - self._started
-            log.info("%s: epoch %d, %s, %.1f s", self.title, trainer.current_epoch + 1, state, seconds)
+        seconds = time.perf_counter() - self._started
+        drawn = {"drawn": self._bar is not None}
+        log.info("%s: epoch %d, %s, %.1f s", self.title, trainer.current_epoch + 1, state, seconds, extra=drawn)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         self._stop()

@@ -55,7 +55,7 @@ def print_status(study: Path, console: Console | None = None) -> None:
     shown = [name for name, count in counts.items() if count]
     table = Table(title=f"Study {study.name}", title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("dataset", "model", "loss"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=True)
     for name in ("done", *shown, "val Dice", "test Dice", "per run"):
         table.add_column(name, justify="right", no_wrap=True)
     for key, cell in cells.items():
@@ -70,6 +70,7 @@ def print_status(study: Path, console: Console | None = None) -> None:
             _mean(record["test"]["dice"] for record in cell.results),
             duration(mean(_seconds(record) for record in cell.results)) if cell.results else "",
         )
+    console.width = max(console.width, console.measure(table).maximum)  # a name in two pieces cannot be looked for
     console.print(table)
     results = [record for cell in cells.values() for record in cell.results]
     parts = [f"{len(results)} finished", *(f"{counts[name]} {name}" for name in shown)]

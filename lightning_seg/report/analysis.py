@@ -18,7 +18,7 @@ from lightning_seg.report.answer import (
 )
 from lightning_seg.report.bootstrap import DRAWS, Bootstrap, bootstrap, bootstrap_rows
 from lightning_seg.report.cases import Case, load_cases
-from lightning_seg.report.comparison import Comparison, compare, coverage, trouble
+from lightning_seg.report.comparison import Comparison, compare, coverage, splits, trouble
 from lightning_seg.report.published import Published, load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
 from lightning_seg.report.records import Study, load_curves
@@ -62,6 +62,7 @@ class Analysis:
     study: Study
     comparison: Comparison
     coverage: pd.DataFrame
+    splits: pd.DataFrame
     trouble: pd.DataFrame
     certainty: Certainty | None
     variance: pd.DataFrame | None
@@ -116,6 +117,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         study=study,
         comparison=comparison,
         coverage=coverage(study.runs),
+        splits=splits(study.runs),
         trouble=troubles,
         certainty=certainty,
         variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,

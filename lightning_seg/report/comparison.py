@@ -86,6 +86,26 @@ def coverage(runs: pd.DataFrame) -> pd.DataFrame:
     return counts
 
 
+def splits(runs: pd.DataFrame) -> pd.DataFrame:
+    """How each dataset was divided, and how many test images have a sibling among the training images.
+
+    Siblings are near duplicates, images of one sequence or of one group; a network may know them by heart.
+
+    Returns:
+        one row for each dataset and kind of split that runs have recorded, with columns dataset, split, repeats,
+        test_images (mean), siblings, least, most (mean, minimum and maximum over repeats).
+    """
+    known = runs.dropna(subset=["siblings"]).drop_duplicates(["dataset", "split", "repeat"])
+    columns = {
+        "repeats": ("repeat", "nunique"),
+        "test_images": ("test_images", "mean"),
+        "siblings": ("siblings", "mean"),
+        "least": ("siblings", "min"),
+        "most": ("siblings", "max"),
+    }
+    return known.groupby(["dataset", "split"]).agg(**columns).reset_index()
+
+
 def trouble(runs: pd.DataFrame) -> pd.DataFrame:
     """Failed, diverged, unreadable and collapsed runs per loss, with the cells in which they are.
 

@@ -38,7 +38,8 @@ class Study:
         directory: the study's folder.
         runs: one row a run: dataset, model, loss, repeat, status (finished, diverged, failed, running, missing or
             unreadable), collapse ("", "background" or "lesion"), test_dice, ..., seconds_fit, ..., settings (hash of
-            what a fair comparison holds fixed), path.
+            what a fair comparison holds fixed), siblings (test images that have a sibling in training), split (how
+            images were divided), path.
         images: one row a test image of a run: the keys, id, tp, fp, fn, tn (pixels), dice, iou, precision, recall.
         problems: sentences on records that could not be read or do not agree with themselves.
         differences: sentences on settings that differ within a dataset x model cell.
@@ -228,6 +229,8 @@ def _fill_row(row: dict[str, Any], result: dict[str, Any]) -> None:
     row.update({f"test_{metric}": _number(test.get(metric)) for metric in METRICS})
     for name in ("parameters", "epochs", "best_epoch", "best_val_dice", "seed"):
         row[name] = _number(result.get(name))
+    row["siblings"] = _number(result.get("siblings_in_training"))
+    row["split"] = str(((result.get("config") or {}).get("data") or {}).get("split", ""))
     row["images"] = _number(sum((result.get("images") or {}).values()) or None)
     seconds = result.get("seconds") or {}
     row.update({f"seconds_{part}": _number(seconds.get(part)) for part in ("data", "fit", "test")})
@@ -315,6 +318,8 @@ def _run_columns(records: list[_Record]) -> list[str]:
         "empty_predictions",
         "test_images",
         "images",
+        "siblings",
+        "split",
         "parameters",
         "seconds_data",
         "seconds_fit",

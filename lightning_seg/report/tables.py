@@ -97,6 +97,8 @@ def escape_tex(text: str) -> str:
 def study_tables(analysis: Analysis) -> dict[str, Table]:
     """All tables of a study's report, by name."""
     tables = [_coverage(analysis.coverage), _trouble(analysis.trouble)]
+    if len(analysis.splits):
+        tables.append(_splits(analysis.splits))
     if analysis.certainty:
         tables.append(overall_table(analysis.overall))
         tables += certainty_tables(analysis.certainty, analysis.rope)
@@ -234,6 +236,18 @@ def _coverage(coverage: pd.DataFrame) -> Table:
     return Table(
         "coverage", "Coverage", "Runs by state; missing ones were announced or begun and have left no result.", data, {}
     )
+
+
+def _splits(splits: pd.DataFrame) -> Table:
+    data = splits.copy()
+    data["dataset"] = [dataset_name(str(name)) for name in data["dataset"]]
+    data.columns = ["Dataset", "Split", "Repeats", "Test images", "With a sibling in training", "Least", "Most"]
+    caption = (
+        "Test images that have a near duplicate, a frame of their sequence or another image of their group among the "
+        "training images: mean, least and most over the repeats. Scores on them say little on new patients."
+    )
+    digits = dict.fromkeys(["Repeats", "Least", "Most"], 0) | {"Test images": 1, "With a sibling in training": 1}
+    return Table("splits", "Siblings across splits", caption, data, digits)
 
 
 def _trouble(trouble: pd.DataFrame) -> Table:

@@ -133,6 +133,7 @@ def write_run(
         "best_epoch": max(epochs - 2, 0),
         "best_val_dice": test["dice"],
         "test": test,
+        "siblings_in_training": repeat + 1,
         "images": {"train": 3 * len(rows), "val": len(rows), "test": len(rows)},
         "seconds": {"data": 1.0, "fit": 10.0 * (1 + len(model)) + len(loss), "test": 0.5},
     }
