@@ -121,7 +121,8 @@ def _propose(
         reasons.append(f"{len(found.ids)} images are few: each test set is small, and only large differences show.")
     if "data.split" not in (argument.split("=")[0] for argument in given) and _leaks(found):
         given = [*given, "data.split=grouped"]
-        reasons.append("Near duplicates are kept on one side of each split (data.split=grouped).")
+        together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
+        reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
     errors = Console(stderr=True)
     with errors.status("timing") as status:
         proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), halving, status.update)

@@ -11,6 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from lightning_seg.data import commands
+from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.folder import Folder
 from lightning_seg.data.inspect import Inspection, inspect_dataset, summary_table, write_page
 from lightning_seg.data.inspect.page import outlined
@@ -46,6 +47,40 @@ def test_siblings_across_splits(found: Inspection) -> None:
     table = Console(width=120, file=io.StringIO())
     table.print(summary_table(found))
     assert isinstance(table.file, io.StringIO) and "Images with a sibling" in table.file.getvalue()
+
+
+def test_siblings_are_those_of_the_given_groups_as_in_training(tmp_path: Path) -> None:
+    layouts.wound(tmp_path / "wound")
+    dataset = Wound(tmp_path / "wound")
+    table = tmp_path / "groups.csv"
+    table.write_text("id,group\n" + "".join(f"{name},{int(name) <= 44}\n" for name in dataset.ids()))
+    found = inspect_dataset(dataset, SHARES, 42, range(3), groups=table)
+    assert found.groups == ["True"] * 4 + ["False"] * 4
+    assert found.exact == [("0022", "0066")]  # of two groups: a duplicate all the same
+    trained = [
+        LesionDataModule(
+            dataset, image_size=16, batch_size=4, eval_batch_size=4, fractions=SHARES, groups=table, seed=42,
+            repeat=repeat, cache_dir=tmp_path / "cache", mean=(0, 0, 0), std=(1, 1, 1),
+        )
+        for repeat in range(3)
+    ]  # fmt: skip
+    for data in trained:
+        data.setup()
+    assert found.siblings["random"] == [data.siblings_in_training() for data in trained] == [1, 1, 1]
+
+
+def test_bad_groups_are_an_error_before_any_image_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts.kvasir(tmp_path / "mine")
+    (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "part.csv").write_text("id,group\ncju0qkwl35piu0993l0dewei0,a\n")
+    monkeypatch.setattr("lightning_seg.data.inspect.measure._measure", lambda dataset, index: pytest.fail("read"))
+    for name, sentence in {
+        "absent": "absent.csv cannot be read",
+        "binary": "binary.csv cannot be read",
+        "part": "gives no group to 4 of 5 images",
+    }.items():
+        result = run_cli(tmp_path / "mine" / "Kvasir-SEG", f"data.groups={tmp_path}/{name}.csv")
+        assert isinstance(result.exception, UserError) and sentence in str(result.exception)
 
 
 def test_bad_files_are_listed_and_the_rest_is_shown(tmp_path: Path) -> None:

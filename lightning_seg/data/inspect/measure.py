@@ -13,7 +13,8 @@ from PIL import Image
 
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import FileDataset, LesionDataset
-from lightning_seg.data.duplicates import Pairs, dataset_hashes, joined, similar_pairs
+from lightning_seg.data.duplicates import Pairs, dataset_hashes, similar_pairs
+from lightning_seg.data.groups import image_groups
 from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.data.split import STRATEGIES, Fractions, make_split, siblings_in_training
 from lightning_seg.errors import UserError
@@ -95,9 +96,13 @@ def inspect_dataset(
         progress: called with the number of images done.
 
     Raises:
-        UserError: not a single image can be read.
+        UserError: there is no image, not a single one can be read, or ``groups`` cannot be used.
     """
     ids = dataset.ids()
+    if not ids:
+        raise UserError(f"Dataset {dataset.name!r} has no images.")
+    if groups is not None:
+        image_groups(dataset, groups)  # a wrong file is told before all images are read
     measured: dict[str, Measured] = {}
     bad = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -117,7 +122,7 @@ def inspect_dataset(
     if not bad:
         pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
         exact, near = _duplicates(dataset, pairs)
-        owners = dataset.groups() or [ids[position] for position in joined(len(ids), pairs)]
+        owners = image_groups(dataset, groups, cache_dir)
         for strategy in STRATEGIES:
             if strategy == "official" and dataset.official() is None:
                 continue
