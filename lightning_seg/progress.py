@@ -14,8 +14,8 @@ class EpochProgress(Callback):
     """Show epoch, loss and validation Dice.
 
     On a terminal a bar runs over the epochs and, below it, one over the steps of the current epoch. Each epoch is one
-    log line without control characters, which a terminal with a bar does not get (:class:`lightning_seg.logs.NotDrawn`).
-    Nothing is read from the device but what was logged anyway.
+    log line without control characters, kept from a terminal with a bar (:class:`lightning_seg.logs.NotDrawn`). Nothing
+    is read from the device but what was logged anyway.
 
     Args:
         title: what is being trained.
