@@ -17,7 +17,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.callbacks import EarlyStopping
@@ -105,25 +104,27 @@ def _finished(cfg: DictConfig, directory: Path, title: str) -> float | None:
     return record["best_val_dice"]
 
 
-def run_isolated(cfg: DictConfig) -> float:
-    """:func:`run` for a grid: a failure is logged, beside the run's ``error.txt``, and nothing is kept of it.
+class FailedRunError(UserError):
+    """A run of a search has failed; why has been said."""
 
-    Hydra would keep the exception until the grid ends, and with it the model and its tensors.
+
+def run_isolated(cfg: DictConfig) -> float:
+    """:func:`run` for a grid or a search: a failure is logged, beside ``error.txt``, and nothing is kept of it.
+
+    Hydra would keep the exception until the sweep ends, and with it the model and its tensors.
 
     Returns:
-        The best validation Dice, or NaN for a run that failed, that was stopped or that another process works on.
+        The best validation Dice, or for this package's grid NaN where a run failed, was stopped or is another
+        process's.
 
     Raises:
-        UserError: a search looks for the lowest validation Dice.
+        FailedRunError: there is no validation Dice, and another sweeper than this package's grid wants one.
         KeyboardInterrupt: a stop was requested, and the sweeper would not know.
     """
     hydra = HydraConfig.get()
-    if "minimize" in str(hydra.sweeper.get("direction")):
-        raise UserError(
-            "hydra.sweeper.direction is minimize, but a run returns its best validation Dice: leave it at maximize."
-        )
+    grid = hydra.sweeper._target_.endswith(".GridSweeper")
     if stop.requested():
-        return _stopped(hydra)
+        return _stopped(grid)
     if not gc.get_freeze_count():
         gc.freeze()  # the libraries, which collecting after each run would go through for 0.2 s
     os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
@@ -135,25 +136,26 @@ def run_isolated(cfg: DictConfig) -> float:
         return run(cfg)
     except ClaimedError as error:
         log.info("%s", error)
-        return float("nan")
     except StoppedError as error:
         log.info("%s", error)
-        return _stopped(hydra)
+        return _stopped(grid)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
         if cfg.fail_fast:
             stop.ask_others()
-        return float("nan")
     finally:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+    if grid:
+        return float("nan")
+    raise FailedRunError("no validation Dice")  # here, where nothing of the run's own error hangs on it
 
 
-def _stopped(hydra: HydraConf) -> float:
-    """What a stopped run returns: only this package's sweeper looks whether a stop was requested."""
-    if not hydra.sweeper._target_.endswith(".GridSweeper"):
+def _stopped(grid: bool) -> float:
+    """What a stopped run returns: only this package's grid looks whether a stop was requested."""
+    if not grid:
         raise KeyboardInterrupt
     return float("nan")
 

@@ -13,7 +13,8 @@ from typing import Any
 from lightning_seg.errors import UserError
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; kill and clusters; Slurm's warning
-INTERRUPTION = "interrupted; the same command goes on where this one stopped"
+GOES_ON = "goes on where this one stopped"
+INTERRUPTION = f"interrupted; the same command {GOES_ON}"
 INTERRUPTED = 130  # the exit code of what ended on request, as a shell reports Ctrl-C
 _FILE = "LIGHTNING_SEG_STOP"  # the environment variable that tells worker processes where to look for a request
 _requested = threading.Event()

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lightning_seg.config import check
+from lightning_seg.errors import UserError
 from lightning_seg.runs.record import flatten, read_result, run_directory
 
 
@@ -145,6 +146,24 @@ def nested(flat: dict[str, Any]) -> DictConfig:
             node = node.setdefault(parent, {})
         node[name] = value
     return OmegaConf.create(tree)
+
+
+def refuse_shared_folders(cells: list[Cell]) -> None:
+    """Look whether each cell writes to a folder of its own.
+
+    Raises:
+        UserError: two share one, and the second would never run.
+    """
+    by_folder: dict[Path, Cell] = {}
+    for cell in cells:
+        other = by_folder.setdefault(cell.directory, cell)
+        if other is not cell:
+            values = [value for value in cell.overrides if value not in other.overrides]
+            raise UserError(
+                f"Several runs ({', '.join(values) or 'the same values twice'} among them) have the folder "
+                f"{cell.directory}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
+                "optimizer.lr."
+            )
 
 
 def longest_first(cells: list[Cell]) -> list[Cell]:

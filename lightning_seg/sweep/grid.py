@@ -37,7 +37,7 @@ from lightning_seg.runs.record import (
     last_error,
     read_result,
 )
-from lightning_seg.sweep.cells import Cell, expand, longest_first
+from lightning_seg.sweep.cells import Cell, expand, longest_first, refuse_shared_folders
 from lightning_seg.sweep.position import announce_position
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class GridSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> None:
         cells = expand(self.loader, self.config, self.params, arguments)
-        _refuse_shared_folders(cells)
+        refuse_shared_folders(cells)
         self._refuse_other_configurations(cells)
         _announce(cells)
         outcomes: dict[Path, Outcome] = {}
@@ -194,20 +194,6 @@ class GridSweeper(Sweeper):
         if is_claimed(cell.directory):
             return Outcome.ELSEWHERE
         return Outcome.STOPPED if stop.requested() and not last_error(cell.directory) else Outcome.FAILED
-
-
-def _refuse_shared_folders(cells: list[Cell]) -> None:
-    """Raise if two cells would write to the same folder: the second would never run."""
-    by_folder: dict[Path, Cell] = {}
-    for cell in cells:
-        other = by_folder.setdefault(cell.directory, cell)
-        if other is not cell:
-            values = [value for value in cell.overrides if value not in other.overrides]
-            raise UserError(
-                f"Several runs of the grid ({', '.join(values) or 'the same values twice'} among them) have the folder "
-                f"{cell.directory}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
-                "optimizer.lr."
-            )
 
 
 def _announce(cells: list[Cell]) -> None:
