@@ -5,9 +5,9 @@ from typing import Any
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
-from torch import cuda
 
 from lightning_seg.errors import UserError
+from lightning_seg.memory import is_out_of_memory
 from lightning_seg.plugins import import_from_working_directory
 
 
@@ -21,6 +21,7 @@ def build(node: DictConfig, what: str, **extra: Any) -> Any:
 
     Raises:
         UserError: there is no ``_target_``, or it refuses the arguments.
+        RuntimeError, MemoryError: memory could not be had, see :mod:`lightning_seg.memory`.
     """
     if "_target_" not in node:
         raise UserError(f"{what} has no _target_, the class to build.")
@@ -31,8 +32,8 @@ def build(node: DictConfig, what: str, **extra: Any) -> Any:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from error
-        if isinstance(cause, cuda.OutOfMemoryError):
-            raise
+        if cause is not None and is_out_of_memory(cause):
+            raise cause from error
         detail = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
         raise UserError(f"{what} cannot be built from {node._target_}: {' '.join(detail.split())}") from error
 

@@ -24,6 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lightning_seg import memory
 from lightning_seg.config import check
 from lightning_seg.data.datamodule import LesionDataModule, normalise
 from lightning_seg.errors import UserError
@@ -81,7 +82,8 @@ def run(cfg: DictConfig) -> float:
         if (finished := _finished(cfg, directory, title)) is not None:
             return finished
         try:
-            return _train(cfg, directory, title)
+            with memory.explained(cfg):
+                return _train(cfg, directory, title)
         except StoppedError:
             raise
         except Exception:
