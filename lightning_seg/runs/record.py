@@ -16,6 +16,7 @@ from lightning_seg.files import write_text
 
 RESULT = "result.json"
 ERROR = "error.txt"
+STARTED = ".hydra/config.yaml"  # is written as training begins or goes on
 WEIGHTS = "weights.safetensors"
 CELLS = "cells.json"  # of a study: the runs that grids have announced
 
@@ -23,6 +24,7 @@ CELLS = "cells.json"  # of a study: the runs that grids have announced
 INCIDENTAL = (
     "study",
     "output_dir",
+    "data_dir",  # what it decides stands in dataset.root and data.cache_dir
     "pretrained",  # what it decides stands in model.pretrained
     "rerun",
     "retry",
@@ -108,6 +110,14 @@ def last_error(directory: Path) -> str:
         return (directory / ERROR).read_text(encoding="utf-8").strip().splitlines()[-1]
     except (FileNotFoundError, IndexError):
         return ""
+
+
+def started_at(directory: Path) -> float:
+    """When training last began or went on here, in seconds of the file system's clock; 0 if it never has."""
+    try:
+        return (directory / STARTED).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def leftovers(directory: Path) -> Iterator[Path]:
