@@ -27,7 +27,14 @@ CONFIG_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.par
 
 OmegaConf.register_new_resolver("side_by_side", side_by_side, replace=True)
 OmegaConf.register_new_resolver("gpus_of_a_run", gpus_of_a_run, replace=True)
-OmegaConf.register_new_resolver("basename", lambda path: Path(path).expanduser().resolve().name, replace=True)
+
+
+def _basename(path: str) -> str:
+    """The name of a folder, with underscores for what the names of results' folders cannot hold."""
+    return re.sub(r"[^\w.+=-]+", "_", Path(str(path)).expanduser().resolve().name).lstrip(".")
+
+
+OmegaConf.register_new_resolver("basename", _basename, replace=True)
 
 
 def _whole(least: int) -> Callable[[Any], bool]:

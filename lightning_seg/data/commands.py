@@ -99,10 +99,8 @@ def dataset_overrides(data: str) -> list[str]:
     """The configuration that names a dataset, or a folder of one's own images and masks."""
     if not Path(data).expanduser().is_dir():
         return [f"dataset={data}"]
-    root = data if re.fullmatch(r"[\w./~-]+", data) else f"'{data}'"
-    called = Path(data).expanduser().resolve().name
-    name = re.sub(r"[^\w.-]+", "_", called)  # results lie in a folder of this name
-    return ["dataset=folder", f"dataset.root={root}", *([f"dataset.name={name}"] if name != called else [])]
+    root = data if re.fullmatch(r"[\w./~-]+", data) else "'" + data.replace("'", "\\'") + "'"
+    return ["dataset=folder", f"dataset.root={root}"]
 
 
 def look_at(overrides: list[str], console: Console) -> "Inspection":

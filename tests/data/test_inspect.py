@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from lightning_seg.config import check, compose_config
 from lightning_seg.data import commands
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.folder import Folder
@@ -138,6 +139,19 @@ def test_command_on_a_dataset_and_on_a_folder(tmp_path: Path, monkeypatch: pytes
     result = run_cli("data/kvasir/Kvasir-SEG", "--output", tmp_path / "mine.html")
     assert result.exit_code == 0 and "Lesion area" in result.output and (tmp_path / "mine.html").is_file()
     assert "choose one of" in str(run_cli("kvasr").exception)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("my data", "my_data"), ("a+b=c", "a+b=c"), ("it's (1)", "it_s_1_"), (".hidden", "hidden"), ("2024", "2024")],
+)
+def test_folders_of_any_name(folder: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path)
+    overrides = commands.dataset_overrides(folder)
+    cfg = compose_config(overrides)
+    check(compose_config([*overrides, "model=unet", "loss=bce"]))
+    assert cfg.dataset.name == name and str(cfg.dataset.root) == folder
 
 
 def test_datasets_without_files(tmp_path: Path) -> None:
