@@ -403,9 +403,12 @@ class TestPrepareFrom:
             "nothing": (tmp_path / "absent", "kvasir", "no such file or folder"),
             "not an archive": (tmp_path / "text.zip", "kvasir", "cannot be unpacked"),
             "an unfit archive": (tmp_path / "unfit.zip", "kvasir", "there are no images in .*unfit.zip"),
+            "another dataset of the same folders": (given, "clinicdb", "none of its 5 images is of that dataset"),
+            "the same as an archive": (tmp_path / "kvasir.zip", "clinicdb", "kvasir.zip does not hold CVC-ClinicDB"),
             "a broken pair": (tmp_path / "broken", "breast_benign", "no mask belongs to it"),
         }
         (tmp_path / "text.zip").write_text("no zip")
+        (tmp_path / "kvasir.zip").write_bytes(zipped(given))
         make_archive(tmp_path / "unfit.zip", {"readme.txt": b"x"})
         layouts.busi(tmp_path / "broken")
         (tmp_path / "broken" / "Dataset_BUSI_with_GT" / "benign" / "benign (5)_mask.png").unlink()

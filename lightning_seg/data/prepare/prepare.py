@@ -149,10 +149,21 @@ def _files_of(source: Source, root: Path) -> list[Path]:
 
 
 def _inspect(source: Source, root: Path, console: Console, check: Check) -> list[bool]:
-    """Say what was found in ``root`` and have it checked; for each dataset, whether it is the published one."""
+    """Say what was found in ``root`` and have it checked; for each dataset, whether it is the published one.
+
+    A part of a dataset or a re-encoded copy is told, but accepted.
+
+    Raises:
+        UserError: it is another dataset.
+    """
     genuine = []
     for name, dataset in _read(source, root).items():
         found = verify(dataset, source.name)
+        if len(found.strange) == found.images:
+            raise UserError(
+                f"{root} does not hold {source.title}: none of its {found.images:,} images is of that dataset, such as "
+                f"{found.strange[0]}; train on it with dataset=folder dataset.root=... ."
+            )
         genuine.append(found.genuine)
         console.print(f"[{'green' if found.genuine else 'yellow'}]{name}[/]: {escape(str(found))}", highlight=False)
         if check is not None:
