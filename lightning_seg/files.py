@@ -1,8 +1,13 @@
 """Files that are whole or absent, never half-written."""
 
+import errno
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+
+# Disk full, over quota, file too large for the limit, read-only: what fails for one file fails for the next.
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
@@ -24,3 +29,15 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` atomically."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def unwritable(error: BaseException | None) -> str | None:
+    """In words, that a disk takes no more files, if an exception or what led to it says so; else ``None``."""
+    while error is not None:
+        number = error.errno if isinstance(error, OSError) else None
+        if in_words := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors', which are no OSError
+            number = int(in_words[1])
+        if number in _UNWRITABLE:
+            return os.strerror(number).lower()
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,5 +1,6 @@
 """Small networks and losses that do on command what goes wrong in practice."""
 
+import errno
 import math
 import os
 import signal
@@ -64,6 +65,15 @@ class Starving(Failing):
 
     def error(self) -> Exception:
         return torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+class Filling(Failing):
+    """The same where a disk is full, as a library says it that does not say why itself."""
+
+    def error(self) -> Exception:
+        error = RuntimeError("the file cannot be written")
+        error.__context__ = OSError(errno.ENOSPC, "No space left on device")
+        return error
 
 
 class Pausing(nn.BCEWithLogitsLoss):

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, nn
 
 from lightning_seg.files import write_atomic
@@ -60,6 +61,14 @@ class BestWeights(Callback):
         self.score, self.epoch, self.weights = state_dict["score"], state_dict["epoch"], state_dict["weights"]
 
 
+class DirectCheckpointIO(TorchCheckpointIO):
+    """Checkpoints written straight to their path: Lightning's way there leads through memory and ``$TMPDIR``."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        with Path(path).open("wb") as file:  # torch's own writer does not say why it cannot write
+            torch.save(checkpoint, file)
+
+
 class ResumeCheckpoint(Callback):
     """Save the whole training state at an epoch's end, atomically, at most every ``every_minutes``, and on a stop.
 
@@ -80,6 +89,9 @@ class ResumeCheckpoint(Callback):
         self.every_minutes = every_minutes
         self.saved_at = time.monotonic()
         self.stopped = False
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        trainer.strategy.checkpoint_io = DirectCheckpointIO()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stop.listen()  # Lightning's own handler would break the epoch off

@@ -10,7 +10,7 @@ import platform
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -28,17 +28,19 @@ from lightning_seg import memory
 from lightning_seg.config import check
 from lightning_seg.data.datamodule import LesionDataModule, normalise
 from lightning_seg.errors import UserError
-from lightning_seg.files import write_atomic, write_text
+from lightning_seg.files import unwritable, write_atomic, write_text
 from lightning_seg.metrics import COUNTS, METRICS, image_scores
 from lightning_seg.module import SegmentationModule
 from lightning_seg.progress import EpochProgress
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import ClaimedError, claim, tidy
+from lightning_seg.runs.failure import FailedElsewhereError, FailedRunError, UnwritableError, refuse_failed
 from lightning_seg.runs.history import History
 from lightning_seg.runs.parts import make_data, make_module, make_trainer
 from lightning_seg.runs.record import (
     ERROR,
     RESULT,
+    STARTED,
     WEIGHTS,
     differences,
     fingerprint,
@@ -68,6 +70,9 @@ def run(cfg: DictConfig) -> float:
     Raises:
         UserError: the configuration, the data or the environment is wrong, or the finished run in this place had
             another configuration.
+        ClaimedError: a live process works on it.
+        FailedElsewhereError: another process has tried it since this one's sweep began, and failed.
+        StoppedError: a stop was requested.
     """
     check(cfg)
     stop.listen()
@@ -81,6 +86,7 @@ def run(cfg: DictConfig) -> float:
         # Another process may have ended the run between that look and the claim.
         if (finished := _finished(cfg, directory, title)) is not None:
             return finished
+        refuse_failed(directory)
         try:
             with memory.explained(cfg):
                 return _train(cfg, directory, title)
@@ -106,10 +112,6 @@ def _finished(cfg: DictConfig, directory: Path, title: str) -> float | None:
     return record["best_val_dice"]
 
 
-class FailedRunError(UserError):
-    """A run of a search has failed; why has been said."""
-
-
 def run_isolated(cfg: DictConfig) -> float:
     """:func:`run` for a grid or a search: a failure is logged, beside ``error.txt``, and nothing is kept of it.
 
@@ -120,6 +122,7 @@ def run_isolated(cfg: DictConfig) -> float:
         process's.
 
     Raises:
+        UnwritableError: a grid's run failed because a disk takes no more files.
         FailedRunError: there is no validation Dice, and another sweeper than this package's grid wants one.
         KeyboardInterrupt: a stop was requested, and the sweeper would not know.
     """
@@ -129,6 +132,7 @@ def run_isolated(cfg: DictConfig) -> float:
         return _stopped(grid)
     if not gc.get_freeze_count():
         gc.freeze()  # the libraries, which collecting after each run would go through for 0.2 s
+    disk = None
     os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
     try:
         if "Joblib" in hydra.launcher._target_:
@@ -136,7 +140,7 @@ def run_isolated(cfg: DictConfig) -> float:
             with ending_with_parent():
                 return run(cfg)
         return run(cfg)
-    except ClaimedError as error:
+    except (ClaimedError, FailedElsewhereError) as error:
         log.info("%s", error)
     except StoppedError as error:
         log.info("%s", error)
@@ -144,15 +148,20 @@ def run_isolated(cfg: DictConfig) -> float:
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
-        if cfg.fail_fast:
-            stop.ask_others()
+        disk = unwritable(error)
+        if disk or cfg.fail_fast:
+            with suppress(OSError):
+                stop.ask_others()
     finally:
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+    # Raised here, where nothing of the run's own error hangs on it.
+    if grid and disk:
+        raise UnwritableError(disk)
     if grid:
         return float("nan")
-    raise FailedRunError("no validation Dice")  # here, where nothing of the run's own error hangs on it
+    raise FailedRunError("no validation Dice")
 
 
 def _stopped(grid: bool) -> float:
@@ -312,7 +321,7 @@ def _save_hydra(cfg: DictConfig, directory: Path) -> None:
     """The ``.hydra`` folder that Hydra itself would write, but only once a run really starts."""
     folder = directory / ".hydra"
     folder.mkdir(exist_ok=True)
-    write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg))
+    write_text(directory / STARTED, OmegaConf.to_yaml(cfg))
     if HydraConfig.initialized():
         hydra_cfg = HydraConfig.get()
         write_text(folder / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra_cfg})))

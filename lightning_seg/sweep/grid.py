@@ -17,6 +17,7 @@ from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
@@ -30,13 +31,8 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import CLAIM, await_heartbeats, is_claimed, study_lock, tidy
-from lightning_seg.runs.record import (
-    CELLS,
-    ERROR,
-    differences,
-    last_error,
-    read_result,
-)
+from lightning_seg.runs.failure import UnwritableError, count_failures_since, failed_at
+from lightning_seg.runs.record import CELLS, ERROR, differences, last_error, read_result, started_at
 from lightning_seg.sweep.cells import Cell, expand, longest_first, refuse_shared_folders
 from lightning_seg.sweep.position import announce_position
 
@@ -87,11 +83,11 @@ class GridSweeper(Sweeper):
         cells = expand(self.loader, self.config, self.params, arguments)
         refuse_shared_folders(cells)
         self._refuse_other_configurations(cells)
-        _announce(cells)
+        started = _announce(cells)
         outcomes: dict[Path, Outcome] = {}
         stop.listen()
         try:
-            self._run(cells, outcomes)
+            self._run(cells, outcomes, started)
         finally:
             _print_summary(outcomes, len(cells))
         if stop.requested():
@@ -108,7 +104,7 @@ class GridSweeper(Sweeper):
                     "nothing was started; name another study with study=..., or replace such runs with rerun=true."
                 )
 
-    def _run(self, cells: list[Cell], outcomes: dict[Path, Outcome]) -> None:
+    def _run(self, cells: list[Cell], outcomes: dict[Path, Outcome], started: float) -> None:
         """Run what is not finished, filling ``outcomes`` along the way."""
         outcomes |= {cell.directory: Outcome.SKIPPED for cell in cells if self._record(cell)}
         for directory in outcomes:
@@ -116,20 +112,22 @@ class GridSweeper(Sweeper):
         waiting = [cell for cell in cells if cell.directory not in outcomes]
         log.info("%d cells: %d finished before, %d to run", len(cells), len(outcomes), len(waiting))
         check_datasets(waiting)
+        since = started
         for attempt in range(self.retry + 1):
             if attempt and waiting:
                 log.info("%d failed cells are tried again", len(waiting))
-            self._pass(waiting, outcomes)
+                since = max(failed_at(cell.directory) for cell in waiting)
+            self._pass(waiting, outcomes, since)
             waiting = [cell for cell in waiting if outcomes.get(cell.directory) is Outcome.FAILED and _may_pass(cell)]
         # What another process had in hand may have been dropped with it.
         elsewhere = [cell for cell in cells if outcomes.get(cell.directory) is Outcome.ELSEWHERE]
         await_heartbeats(cell.directory for cell in elsewhere)
-        self._pass(elsewhere, outcomes)
+        self._pass(elsewhere, outcomes, started)
         for cell in elsewhere:
             tidy(cell.directory)
 
-    def _pass(self, cells: list[Cell], outcomes: dict[Path, Outcome]) -> None:
-        """Run each cell once; its outcome replaces an earlier one."""
+    def _pass(self, cells: list[Cell], outcomes: dict[Path, Outcome], since: float) -> None:
+        """Run each cell once, but none that has failed in another process ``since``; outcomes replace earlier ones."""
         # By name: Hydra loads its plugins' modules anew when it looks for plugins, which makes another class of it.
         serial = type(self.launcher).__name__ == "BasicLauncher"
         batches = [[cell] for cell in cells] if serial else [longest_first(cells)]
@@ -140,45 +138,68 @@ class GridSweeper(Sweeper):
             check_study(batch)
             if serial:
                 announce_position(number, len(batches), started)
-            outcomes |= self._launch(batch, number)
-            failed = [cell for cell in batch if outcomes[cell.directory] is Outcome.FAILED]
+            try:
+                self._launch(batch, number, since, outcomes)
+            except UnwritableError as error:
+                check_disk(batch)
+                raise UserError(
+                    f"The sweep stops: nothing more can be written ({error}); "
+                    "put that right and give the same command again."
+                ) from error
+            failed = [cell for cell in batch if outcomes.get(cell.directory) is Outcome.FAILED]
             check_study(failed)
             check_disk(failed)
             check_datasets(failed)
 
-    def _launch(self, batch: list[Cell], number: int) -> dict[Path, Outcome]:
-        """Hand what of the batch is neither finished nor claimed to the launcher.
+    def _launch(self, batch: list[Cell], number: int, since: float, outcomes: dict[Path, Outcome]) -> None:
+        """Hand what of the batch is not finished, claimed or failed ``since`` to the launcher, and note the outcomes.
 
         A killed worker takes a parallel launcher's whole batch with it, so what is left is launched again.
 
         Raises:
             UserError: the launcher does not start anything.
+            UnwritableError: a disk takes no more files.
         """
-        launched = [cell for cell in batch if not is_claimed(cell.directory) and not self._record(cell)]
+        launched = [cell for cell in batch if self._is_due(cell, since)]
         for cell in launched:
             (cell.directory / ERROR).unlink(missing_ok=True)
         waiting, fruitless = launched, 0
         left_to_others: set[Cell] = set()
         with stop.shared(Path(self.config.hydra.sweep.dir, f".stop-{platform.node()}-{os.getpid()}")) as argument:
-            while waiting and not stop.requested() and fruitless < FRUITLESS_LAUNCHES:
-                try:
-                    jobs = self.launcher.launch(
-                        [[*cell.overrides, argument] for cell in waiting], initial_job_idx=number
-                    )
-                    left_to_others = {c for c, job in zip(waiting, jobs, strict=True) if math.isnan(job.return_value)}
-                    break
-                except Exception as error:
-                    reason = f"{type(error).__name__}: {error}"
-                    log.error("the launcher gave up (%s)", reason)
-                    before = len(waiting)
-                    waiting = [cell for cell in waiting if not (self._record(cell) or last_error(cell.directory))]
-                    fruitless = fruitless + 1 if len(waiting) == before else 0
-                    # A run that kills its process must not take the others with it again: those at work come last.
-                    waiting.sort(key=lambda cell: (cell.directory / CLAIM).exists())
-            if fruitless == FRUITLESS_LAUNCHES and len(waiting) == len(launched):
-                raise UserError(f"The launcher started no run: {reason}")
-            own = set(launched) - left_to_others
-            return {cell.directory: self._outcome(cell, cell in own) for cell in batch}
+            arguments = [argument, count_failures_since(since)]
+            try:
+                while waiting and not stop.requested() and fruitless < FRUITLESS_LAUNCHES:
+                    try:
+                        jobs = self.launcher.launch(
+                            [[*cell.overrides, *arguments] for cell in waiting], initial_job_idx=number
+                        )
+                        left_to_others = {c for c, job in zip(waiting, jobs, strict=True) if math.isnan(_returned(job))}
+                        break
+                    except UnwritableError:
+                        raise
+                    except Exception as error:
+                        reason = f"{type(error).__name__}: {error}"
+                        log.error("the launcher gave up (%s)", reason)
+                        before = len(waiting)
+                        waiting = [cell for cell in waiting if not (self._record(cell) or last_error(cell.directory))]
+                        fruitless = fruitless + 1 if len(waiting) == before else 0
+                        # A run that kills its process must not take the others with it again: those at work come last.
+                        waiting.sort(key=lambda cell: (cell.directory / CLAIM).exists())
+                if fruitless == FRUITLESS_LAUNCHES and len(waiting) == len(launched):
+                    raise UserError(f"The launcher started no run: {reason}")
+            finally:  # a second Ctrl-C comes through here, too
+                own = set(launched) - left_to_others
+                for cell in batch:
+                    if (outcome := self._outcome(cell, cell in own, since)) is not None:
+                        outcomes[cell.directory] = outcome
+
+    def _is_due(self, cell: Cell, since: float) -> bool:
+        if is_claimed(cell.directory) or self._record(cell):
+            return False
+        if failed_at(cell.directory) > since:
+            log.info("%s has failed in another process, and is left alone", cell.directory)
+            return False
+        return True
 
     def _record(self, cell: Cell) -> dict[str, Any] | None:
         """The record of a finished cell; with ``rerun`` only one of this sweep counts."""
@@ -187,23 +208,40 @@ class GridSweeper(Sweeper):
             return None
         return record
 
-    def _outcome(self, cell: Cell, launched: bool) -> Outcome:
+    def _outcome(self, cell: Cell, launched: bool, since: float) -> Outcome | None:
+        """What became of a cell; ``None`` if a stop came before it was started."""
         if (record := self._record(cell)) is not None:
             diverged = record["status"] == "diverged"
             return (Outcome.DIVERGED if diverged else Outcome.RAN) if launched else Outcome.ELSEWHERE
-        if is_claimed(cell.directory):
+        if is_claimed(cell.directory) and not (launched and stop.requested()):
             return Outcome.ELSEWHERE
-        return Outcome.STOPPED if stop.requested() and not last_error(cell.directory) else Outcome.FAILED
+        if not stop.requested() or last_error(cell.directory):
+            return Outcome.FAILED
+        return Outcome.STOPPED if started_at(cell.directory) >= since else None
 
 
-def _announce(cells: list[Cell]) -> None:
-    """Add the cells to their studies' lists, from which ``lightning-seg status`` knows what is missing."""
+def _returned(job: JobReturn) -> float:
+    """What a job returned, or what it raised, raised here; its own property prints all overrides first."""
+    if job.status is JobStatus.FAILED:
+        raise job._return_value
+    return job.return_value
+
+
+def _announce(cells: list[Cell]) -> float:
+    """Add the cells to their studies' lists, from which ``lightning-seg status`` knows what is missing.
+
+    Returns:
+        When that was, in seconds of the studies' file system's clock, which all hosts share.
+    """
+    moments = []
     for study, members in itertools.groupby(cells, key=lambda cell: cell.directory.parents[3]):
         names = [cell.directory.relative_to(study).as_posix() for cell in members]
         study.mkdir(parents=True, exist_ok=True)
         with study_lock(study / names[0]):
             known = json.loads((study / CELLS).read_text()) if (study / CELLS).is_file() else []
             write_text(study / CELLS, json.dumps(sorted({*known, *names}), indent=0))
+            moments.append((study / CELLS).stat().st_mtime)
+    return max(moments)
 
 
 def check_datasets(cells: list[Cell]) -> None:

@@ -1,7 +1,9 @@
 """Grids: what is run, what is not, and that no run harms another."""
 
 import json
+import os
 import random
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from hydra.types import RunMode
 from omegaconf import open_dict
 
 from lightning_seg.config import CONFIG_DIR
+from lightning_seg.runs.failure import FailedElsewhereError, refuse_failed
 from lightning_seg.runs.record import flatten
 from lightning_seg.sweep.cells import compose_cells, composer, grid_axes
 from lightning_seg.sweep.grid import GridSweeper
@@ -62,6 +65,33 @@ def test_failures_stay_alone(train: Train) -> None:
     # Another configuration is refused before anything starts.
     code, _, message = train.here(*grid, "data.batch_size=4", "study=default")
     assert code == 2 and "data.batch_size was 8 and is now 4" in message and results(study) == after
+
+
+@pytest.mark.slow
+def test_what_another_process_has_tried_is_left_alone(train: Train) -> None:
+    """A failure that is newer than the sweep can only be another process's."""
+    error = train.directory / STUDY / "bce/repeat_0/error.txt"
+    error.parent.mkdir(parents=True)
+    error.write_text("ArithmeticError: over there")
+    later = time.time() + 1000
+    os.utime(error, (later, later))
+    code, out, err = train.here("-m", "loss=bce,iou", "repeat=0")
+    assert code == 1 and "1 ran, 1 failed" in out and "ArithmeticError: over there" in out
+    assert "has failed in another process" in err and error.exists()
+    # A retry is for all failures of the first pass, and so is the same line later.
+    code, out, _ = train.here("-m", "loss=bce,iou", "repeat=0", "retry=1")
+    assert code == 0 and "1 ran, 1 skipped" in out and not error.exists()
+
+
+def test_a_run_that_has_failed_since_its_sweep_was_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "error.txt").write_text("ArithmeticError: over there")
+    os.utime(tmp_path / "error.txt", (100.5, 100.5))
+    refuse_failed(tmp_path)  # a run by itself
+    monkeypatch.setenv("LIGHTNING_SEG_FAILED_SINCE", "100.5")
+    refuse_failed(tmp_path)
+    monkeypatch.setenv("LIGHTNING_SEG_FAILED_SINCE", "100.25")
+    with pytest.raises(FailedElsewhereError, match="over there"):
+        refuse_failed(tmp_path)
 
 
 @pytest.mark.slow

@@ -2,14 +2,19 @@
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from lightning_seg.files import unwritable, write_atomic
+from lightning_seg.runs.resume import DirectCheckpointIO
 from lightning_seg.status import print_status
 from tests.conftest import SMALL, Train, Training
 from tests.outcome import outcome
@@ -122,6 +127,41 @@ def test_a_full_disk_stops_the_sweep(train: Train, what: str) -> None:
         assert not list(full.rglob("*.tmp")) and not list(full.rglob("*.partial"))
     finally:
         subprocess.run(["umount", "--lazy", str(full)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", [(), ("hydra/launcher=gpus",)], ids=["in-process", "joblib"])
+def test_a_disk_that_takes_nothing_more_stops_the_sweep_whatever_is_free(
+    train: Train, launcher: tuple[str, ...]
+) -> None:
+    if launcher:
+        pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    training = train("-m", "loss=filling,bce", "repeat=0,1", *launcher, code=2)
+    assert "1 failed, 3 not started" in training.stdout
+    assert "The sweep stops: nothing more can be written (no space left on device)" in training.stderr
+    assert "Traceback" not in training.stderr and "with overrides" not in training.stderr
+
+
+def test_what_says_that_a_disk_takes_nothing_more(tmp_path: Path) -> None:
+    def caught(write: Callable[[Path], object]) -> BaseException:
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+        try:
+            with pytest.raises(Exception) as caught:
+                write_atomic(tmp_path / "file", write)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        return caught.value
+
+    weights = {"weights": torch.zeros(10_000)}
+    for write in (
+        lambda path: path.write_bytes(bytes(20_000)),
+        lambda path: save_file(weights, path),
+        lambda path: DirectCheckpointIO().save_checkpoint(weights, path),
+    ):
+        assert unwritable(caught(write)) == "file too large"
+    assert not list(tmp_path.iterdir())
+    assert unwritable(FileNotFoundError(2, "No such file")) is None and unwritable(None) is None
 
 
 @pytest.mark.slow
