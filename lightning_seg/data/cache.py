@@ -91,7 +91,7 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
                     images.write(np.ascontiguousarray(pair.image.transpose(2, 0, 1)).data)
                     masks.write(np.ascontiguousarray(pair.mask).data)
                     contrasts[index] = pair.contrast
-        raise_problems(dataset.name, problems)
+        raise_problems(dataset, problems)
         np.save(partial / "contrasts.npy", contrasts)
         (partial / "ids.json").write_text(json.dumps(ids))
         partial.rename(folder)

@@ -1,9 +1,11 @@
 """What a dataset is: a sorted list of image-mask pairs and the rule that reads them."""
 
 import logging
+import os
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.progress import track
 
 from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, Picture, open_image, open_mask
 from lightning_seg.errors import UserError
@@ -100,9 +103,7 @@ class FileDataset(LesionDataset):
         self.name = name
         self.problems: list[str] = []
         if not self.root.is_dir():
-            raise UserError(
-                f"Dataset {name!r}: the folder {self.root} does not exist; set dataset.root to where its files lie."
-            )
+            raise UserError(f"Dataset {name!r}: the folder {self.root} does not exist; {_remedy(name)}.")
         self.samples = self._checked(self.find())
         if self.full_count is not None and len(self.samples) != self.full_count:
             _warn_of_part(name, self.root, len(self.samples), self.full_count)
@@ -112,7 +113,7 @@ class FileDataset(LesionDataset):
         """All pairs under ``root``, in any order; a pair without its mask has ``masks=()``."""
 
     def _checked(self, samples: list[Sample]) -> list[Sample]:
-        """The samples in sorted-id order, or one error that names everything wrong with them."""
+        """The samples in sorted-id order, or one error that names everything wrong with them and their files."""
         if not samples:
             raise UserError(f"Dataset {self.name!r}: there are no images in {self.root}.")
         problems = [f"{sample.image}: no mask belongs to it" for sample in samples if not sample.masks]
@@ -120,7 +121,13 @@ class FileDataset(LesionDataset):
         problems += [
             f"{sample.image}: its id {sample.id!r} occurs twice" for sample in samples if sample.id in repeated
         ]
-        raise_problems(self.name, problems + self.problems)
+        problems += self.problems
+        if problems:  # bad files would otherwise be the next error
+            with ThreadPoolExecutor(os.cpu_count()) as pool:
+                checked = pool.map(lambda sample: self._open(sample, 224)[2], samples)
+                for lines in track(checked, f"Checking {self.name}", len(samples), transient=True):
+                    problems += lines
+        raise_problems(self, problems)
         return sorted(samples, key=lambda sample: sample.id)
 
     def ids(self) -> list[str]:
@@ -147,20 +154,33 @@ class FileDataset(LesionDataset):
             size: the side in pixels that the image must suffice for.
 
         Raises:
-            UserError: a file cannot be read, or a mask is not of its image's size.
+            UserError: files cannot be read, or a mask is not of its image's size; all are named.
         """
-        sample = self.samples[index]
-        image = open_image(sample.image, size if self.reduce_jpeg else None)
-        masks = []
+        image, masks, problems = self._open(self.samples[index], size)
+        if image is None or problems:
+            raise UserError("; ".join(problems))
+        return image, masks
+
+    def _open(self, sample: Sample, size: int) -> tuple[Picture | None, list[Image.Image], list[str]]:
+        """The image and its masks as far as they can be used, and a line for each file that cannot."""
+        image, masks, problems = None, [], []
+        try:
+            image = open_image(sample.image, size if self.reduce_jpeg else None)
+        except UserError as error:
+            problems.append(str(error))
         for path in sample.masks:
-            mask = open_mask(path)
-            if mask.size != image.size:
-                raise UserError(
+            try:
+                mask = open_mask(path)
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            if image is not None and mask.size != image.size:
+                problems.append(
                     f"{path}: the mask is {mask.size[0]}x{mask.size[1]} but its image {sample.image.name} is "
                     f"{image.size[0]}x{image.size[1]}"
                 )
             masks.append(mask.image)
-        return image, masks
+        return image, masks, problems
 
     def picture(self, index: int) -> Image.Image:
         return open_image(self.samples[index].image, 224 if self.reduce_jpeg else None).image
@@ -177,9 +197,21 @@ def _warn_of_part(name: str, root: Path, count: int, full_count: int) -> None:
     )
 
 
-def raise_problems(name: str, problems: Iterable[str]) -> None:
+def _remedy(name: str) -> str:
+    from lightning_seg.data.prepare import DATASETS  # here: it imports the readers
+
+    if name in DATASETS:
+        return f"run 'lightning-seg prepare {name}' (or set dataset.root to where its files lie)"
+    return "set dataset.root to where its files lie"
+
+
+def raise_problems(dataset: LesionDataset, problems: Iterable[str]) -> None:
     """Raise one error that lists every problem of a dataset, or none if there are none."""
-    problems = list(problems)
+    problems = list(dict.fromkeys(problems))  # files of an id that occurs twice are looked at twice
     if problems:
-        shown = "\n  ".join(problems[:50] + ([f"... and {len(problems) - 50} more"] if len(problems) > 50 else []))
-        raise UserError(f"Dataset {name!r} has {len(problems)} bad file(s); put them right or remove them:\n  {shown}")
+        where = f" in {dataset.root}" if isinstance(dataset, FileDataset) else ""
+        count, more = len(problems), [f"... and {len(problems) - 50} more"] if len(problems) > 50 else []
+        raise UserError(
+            f"Dataset {dataset.name!r} has {count} bad file(s){where}; put them right or remove them:\n  "
+            + "\n  ".join(problems[:50] + more)
+        )

@@ -53,11 +53,10 @@ class Folder(FileDataset):
                 masks[stem].append(path)
             else:
                 orphans.append(path)
-        if orphans and images:
-            raise UserError(
-                f"Dataset {self.name!r}: {len(orphans)} mask(s) in {mask_folder} have no image of the same name in "
-                f"{image_folder}, such as {orphans[0].name}; add the images or remove the masks."
-            )
+        self.problems += [
+            f"{path}: one of {len(orphans)} mask(s) that have no image of the same name in {image_folder}"
+            for path in orphans
+        ]
         return [Sample(path.stem, path, tuple(masks[path.stem])) for path in images]
 
     def _folder(self, kind: str, named: str | None, usual: tuple[str, ...]) -> Path:

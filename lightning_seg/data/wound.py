@@ -8,6 +8,7 @@ import numpy as np
 from lightning_seg.data.dataset import FileDataset, Sample
 from lightning_seg.data.images import MASK_THRESHOLD, open_mask
 from lightning_seg.data.layout import by_stem, find_folder, image_files, pair
+from lightning_seg.errors import UserError
 
 SUBSETS = ("train", "validation")
 
@@ -54,4 +55,7 @@ class Wound(FileDataset):
 
 
 def _has_lesion(sample: Sample) -> bool:
-    return any(bool((np.asarray(open_mask(path).image) >= MASK_THRESHOLD).any()) for path in sample.masks)
+    try:
+        return any(bool((np.asarray(open_mask(path).image) >= MASK_THRESHOLD).any()) for path in sample.masks)
+    except UserError:
+        return True  # who reads it is told, together with all other bad files

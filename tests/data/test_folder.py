@@ -97,6 +97,47 @@ def test_every_missing_mask_and_repeated_id_is_listed(tmp_path: Path) -> None:
     assert "b.png" not in message
 
 
+def test_all_kinds_of_mistakes_are_in_one_error(tmp_path: Path) -> None:
+    for name in ("missing", "twice", "cut", "size", "both", "good"):
+        picture(tmp_path / f"images/{name}.png")
+        picture(tmp_path / f"masks/{name}.png", slice(0, 3))
+    (tmp_path / "masks/missing.png").unlink()
+    picture(tmp_path / "images/twice.jpg")
+    cut = (tmp_path / "images/cut.png").read_bytes()
+    (tmp_path / "images/cut.png").write_bytes(cut[: len(cut) // 2])
+    picture(tmp_path / "masks/size.png", slice(0, 3), size=9)
+    for kind in ("images", "masks"):
+        (tmp_path / kind / "both.png").write_text("no picture")
+    for orphan in ("orphan", "other"):
+        picture(tmp_path / f"masks/{orphan}.png", slice(0, 3))
+    with pytest.raises(UserError) as caught:
+        Folder(tmp_path, "mine")
+    first, *lines = str(caught.value).splitlines()
+    assert first == f"Dataset 'mine' has 9 bad file(s) in {tmp_path}; put them right or remove them:"
+    bad = {line.strip().removeprefix(f"{tmp_path}/").split(": ")[0]: line for line in lines}
+    expected = {
+        "images/missing.png": "no mask belongs to it",
+        "images/twice.png": "its id 'twice' occurs twice",
+        "images/twice.jpg": "its id 'twice' occurs twice",
+        "images/cut.png": "cannot be read as an image",
+        "images/both.png": "cannot be read as an image",
+        "masks/both.png": "cannot be read as an image",
+        "masks/size.png": "the mask is 9x9 but its image size.png is 12x12",
+        "masks/orphan.png": "no image of the same name",
+        "masks/other.png": "no image of the same name",
+    }
+    assert len(lines) == 9 and bad.keys() == expected.keys()
+    assert all(sentence in bad[name] for name, sentence in expected.items())
+
+
+def test_image_and_mask_of_one_pair_are_both_named(tmp_path: Path) -> None:
+    for kind in ("images", "masks"):
+        (tmp_path / kind).mkdir()
+        (tmp_path / kind / "a.png").write_text("no picture")
+    with pytest.raises(UserError, match=r"images/a\.png: .*; .*masks/a\.png: "):
+        Folder(tmp_path, "mine").read(0, 12)
+
+
 @pytest.mark.parametrize(
     ("make", "expected"),
     [

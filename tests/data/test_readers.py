@@ -11,6 +11,7 @@ from PIL import Image
 from lightning_seg.data.busi import Busi
 from lightning_seg.data.clinicdb import ClinicDb
 from lightning_seg.data.dataset import FileDataset
+from lightning_seg.data.folder import Folder
 from lightning_seg.data.isic import Isic
 from lightning_seg.data.kvasir import Kvasir
 from lightning_seg.data.wound import Wound
@@ -170,6 +171,34 @@ class TestWhatIsWrong:
             reader(tmp_path)
         with pytest.raises(UserError, match="does not exist"):
             reader(tmp_path / "absent")
+
+    @pytest.mark.parametrize(("name", "reader"), [("isic", Isic), ("kvasir", Kvasir), ("breast_benign", benign)])
+    def test_an_absent_folder_names_prepare(self, name: str, reader: Callable[[Path], FileDataset]) -> None:
+        sentence = rf"absent does not exist; run 'lightning-seg prepare {name}' \(or set dataset\.root to where"
+        with pytest.raises(UserError, match=sentence):
+            reader(Path("absent"))
+        with pytest.raises(UserError, match=r"does not exist; set dataset\.root to where its files lie\.$"):
+            Folder("absent", "mine")
+
+    def test_structure_and_pixels_are_told_at_once(self, tmp_path: Path) -> None:
+        layouts.kvasir(tmp_path)
+        first, second, third, *_ = Kvasir(tmp_path).samples
+        first.masks[0].unlink()
+        second.image.write_bytes(b"no picture")
+        third.image.unlink()
+        with pytest.raises(UserError) as error:
+            Kvasir(tmp_path)
+        assert f"3 bad file(s) in {tmp_path};" in str(error.value)
+        for part in (f"{first.image}: no mask", f"{second.image}: cannot be read", f"{third.masks[0]}: no image"):
+            assert part in str(error.value)
+
+    def test_an_unreadable_mask_does_not_hide_others_where_empty_ones_are_dropped(self, tmp_path: Path) -> None:
+        layouts.wound(tmp_path)
+        victim = Wound(tmp_path).samples[0].masks[0]
+        victim.write_bytes(b"no picture")
+        dataset = Wound(tmp_path, drop_empty=True)
+        with pytest.raises(UserError, match="cannot be read as an image"):
+            dataset.read(0, 16)
 
     def test_a_mask_of_another_size(self, tmp_path: Path) -> None:
         layouts.kvasir(tmp_path)
