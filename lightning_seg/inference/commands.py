@@ -46,8 +46,9 @@ def predict(
     failed = len(problems)
     for problem in problems:
         _skip(console, problem)
-    predictions = prediction.predict(predictor, paths, batch_size)
-    saved = prediction.save_predictions(predictions, output, probabilities=probabilities, overlays=overlays)
+    saved = prediction.predict_into(
+        predictor, paths, output, batch_size=batch_size, probabilities=probabilities, overlays=overlays
+    )
     count = 0
     with _progress(console) as progress:
         for sentence in progress.track(saved, total=len(paths), description="Predicting"):
@@ -81,8 +82,10 @@ def evaluate(
     """
     from lightning_seg.inference import evaluate as evaluation
     from lightning_seg.inference.distances import load_monai
+    from lightning_seg.inference.output import check_output
     from lightning_seg.inference.trained import Predictor, choose_device, find_runs
 
+    check_output(output, evaluation.FILES)
     if distances:
         load_monai()
     console = Console(stderr=True)
@@ -130,7 +133,7 @@ def export(
 ) -> None:
     """Write a run's network for other programs, checked against PyTorch, with its preprocessing and a model card."""
     from lightning_seg.errors import UserError
-    from lightning_seg.inference.export import FORMATS, export_run
+    from lightning_seg.inference.export import CARD, FORMATS, PREPROCESSING, export_run
     from lightning_seg.inference.trained import find_runs, load_run
 
     weights = find_runs([run])
@@ -139,7 +142,7 @@ def export(
     found = export_run(load_run(weights[0]), output, format_ or ["onnx"], dynamic_size)
     for name, difference in found.items():
         typer.echo(f"{output / FORMATS[name]}: logits differ from PyTorch's by at most {difference:.1e}")
-    typer.echo(f"{output / 'preprocessing.json'}\n{output / 'README.md'}")
+    typer.echo(f"{output / PREPROCESSING}\n{output / CARD}")
 
 
 def models(

@@ -21,12 +21,14 @@ from lightning_seg.data.images import MASK_THRESHOLD, open_mask
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
 from lightning_seg.inference.distances import DISTANCES, outline_distances
+from lightning_seg.inference.output import mark_output
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
 from lightning_seg.inference.statistics import interval
 from lightning_seg.inference.trained import Predictor, TrainedRun
 from lightning_seg.metrics import COUNTS, METRICS, image_scores
 from lightning_seg.runs.record import versions
 
+FILES = ("images.csv", "summary.json")
 EMPTIES = (
     "Where truth and prediction are both empty, all scores are 1 and HD95 is 0; where one of them is, all scores are 0 "
     "and HD95 is the image's diagonal."
@@ -185,7 +187,7 @@ def write_evaluation(
     output: Path, rows: Sequence[dict[str, Any]], predictor: Predictor, dataset: LesionDataset, native: bool
 ) -> dict[str, dict[str, Any]]:
     """Write ``images.csv`` and ``summary.json`` into ``output`` and return the summary of the scores."""
-    output.mkdir(parents=True, exist_ok=True)
+    mark_output(output, FILES)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -18,10 +18,12 @@ from torch.export import Dim, ExportedProgram
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_atomic, write_text
 from lightning_seg.inference.model_card import model_card
+from lightning_seg.inference.output import check_output, mark_output
 from lightning_seg.inference.trained import TrainedRun
 from lightning_seg.runs.record import versions
 
 FORMATS = {"onnx": "model.onnx", "torch": "model.pt2"}
+PREPROCESSING, CARD = "preprocessing.json", "MODEL_CARD.md"
 OPSET = 18
 TOLERANCE = 1e-4  # between the exported network's logits and PyTorch's, of the largest of them or of 1
 INPUT, OUTPUT = "images", "logits"
@@ -31,7 +33,7 @@ Runner = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def export_run(run: TrainedRun, output: Path, formats: Sequence[str], dynamic_size: bool = False) -> dict[str, float]:
-    """Write a run's network (:func:`export_network`), ``preprocessing.json`` and a model card, ``README.md``.
+    """Write a run's network (:func:`export_network`), ``preprocessing.json`` and a model card, ``MODEL_CARD.md``.
 
     Args:
         run: on the CPU.
@@ -43,11 +45,15 @@ def export_run(run: TrainedRun, output: Path, formats: Sequence[str], dynamic_si
         The largest difference from PyTorch's logits that was seen, by format.
 
     Raises:
-        UserError: as :func:`export_network`.
+        UserError: as :func:`export_network`, or as :func:`lightning_seg.inference.output.check_output`.
     """
+    _check_formats(formats)
+    names = [*(FORMATS[name] for name in formats), PREPROCESSING, CARD]
+    check_output(output, names)
+    mark_output(output, names)
     found = export_network(run.model, run.preparation.size, output, formats, dynamic_size)
-    write_text(output / "preprocessing.json", json.dumps(preprocessing(run, dynamic_size, found), indent=1) + "\n")
-    write_text(output / "README.md", model_card(run))
+    write_text(output / PREPROCESSING, json.dumps(preprocessing(run, dynamic_size, found), indent=1) + "\n")
+    write_text(output / CARD, model_card(run))
     return found
 
 
@@ -63,8 +69,7 @@ def export_network(
         UserError: a format is unknown or its packages are missing, the network cannot be exported so, or the exported
             one differs from PyTorch's.
     """
-    if unknown := set(formats) - FORMATS.keys():
-        raise UserError(f"There is no format {min(unknown)!r}; choose of {', '.join(FORMATS)}.")
+    _check_formats(formats)
     if "onnx" in formats:
         _check_onnx()
     step = size_step(model)
@@ -92,6 +97,11 @@ def export_network(
 
         write_atomic(output / FORMATS[name], write)
     return found
+
+
+def _check_formats(formats: Sequence[str]) -> None:
+    if unknown := set(formats) - FORMATS.keys():
+        raise UserError(f"There is no format {min(unknown)!r}; choose of {', '.join(FORMATS)}.")
 
 
 def size_step(model: nn.Module) -> int:

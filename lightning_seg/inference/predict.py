@@ -18,12 +18,14 @@ from scipy import ndimage
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_atomic, write_text
 from lightning_seg.inference.images import Photo, name_images, read_photo
+from lightning_seg.inference.output import check_output, mark_output
 from lightning_seg.inference.overlay import draw_overlay
 from lightning_seg.inference.trained import Predictor
 
 S = TypeVar("S")
 T = TypeVar("T")
 THRESHOLD = 0.5
+TABLE = "predictions.csv"
 COLUMNS = ("id", "width", "height", "area_px", "area_fraction", "components", "confidence")
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=int)
 
@@ -110,6 +112,41 @@ def disagreement(probabilities: NDArray[np.float32]) -> float:
     return 1 - float(np.mean(scores))
 
 
+def output_names(ids: Iterable[str], *, runs: int, probabilities: bool, overlays: bool) -> list[str]:
+    """The files of :func:`save_predictions`, relative to its folder."""
+    kinds = {"masks": True, "overlays": overlays, "probabilities": probabilities, "disagreement": runs > 1}
+    return [TABLE, *(f"{kind}/{name}.png" for name in ids for kind, wanted in kinds.items() if wanted)]
+
+
+def predict_into(
+    predictor: Predictor,
+    paths: Sequence[Path],
+    output: Path,
+    *,
+    batch_size: int | None = None,
+    probabilities: bool = False,
+    overlays: bool = True,
+) -> Iterator[str | None]:
+    """:func:`predict`, then :func:`save_predictions`, in a folder where that destroys nothing.
+
+    Raises:
+        UserError: as :func:`lightning_seg.inference.output.check_output`, before anything is computed.
+    """
+    runs = len(predictor.runs)
+    names = output_names(name_images(paths), runs=runs, probabilities=probabilities, overlays=overlays)
+    check_output(output, names, paths)
+
+    def marked() -> Iterator[Prediction]:
+        unmarked = True
+        for item in predict(predictor, paths, batch_size):
+            if unmarked and isinstance(item.photo, Photo):  # without any image there is no folder
+                mark_output(output, names)
+                unmarked = False
+            yield item
+
+    return save_predictions(marked(), output, probabilities=probabilities, overlays=overlays)
+
+
 def save_predictions(
     predictions: Iterable[Prediction], output: Path, *, probabilities: bool, overlays: bool
 ) -> Iterator[str | None]:
@@ -140,7 +177,7 @@ def save_predictions(
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_text(output / "predictions.csv", text.getvalue())
+        write_text(output / TABLE, text.getvalue())
 
 
 def _save(

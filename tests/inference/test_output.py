@@ -1,0 +1,90 @@
+"""No command replaces a file that no such command has written; giving a command again replaces its own."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lightning_seg.errors import UserError
+from lightning_seg.inference import commands
+from tests.inference.calls import invoke, read_csv
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def own(tmp_path: Path, photos: Path) -> Path:
+    """A user's dataset, whose masks are named as its images."""
+    shutil.copytree(photos, tmp_path / "own")
+    for mask in (tmp_path / "own" / "masks").iterdir():
+        mask.rename(mask.with_stem(mask.stem.removesuffix("_mask")))
+    return tmp_path / "own"
+
+
+@pytest.mark.parametrize(
+    ("images", "output", "reason"),
+    [
+        ("images", ".", "holds the input image .*/images/"),
+        ("images", "images", "holds the input image .*/images/"),
+        ("../elsewhere", ".", r"masks/synthetic_0000\.png and 19 more files would be replaced"),
+        ("images", "note.txt", r"note\.txt is a file"),
+    ],
+)
+def test_predict_leaves_the_users_files_alone(cell: Path, own: Path, images: str, output: str, reason: str) -> None:
+    shutil.copytree(own / "images", own.parent / "elsewhere")
+    (own / "note.txt").write_text("mine")
+    before = content(own)
+    with pytest.raises(UserError, match=reason) as caught:
+        invoke(commands.predict, cell / "repeat_0", own / images, "--output", own / output, "--device", "cpu")
+    assert "\n" not in str(caught.value)
+    assert content(own) == before
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "name"),
+    [
+        (commands.evaluate, ["--no-distances", "--device", "cpu"], "summary.json"),
+        (commands.export, ["--format", "torch"], "preprocessing.json"),
+        (commands.export, ["--format", "torch"], "MODEL_CARD.md"),
+    ],
+)
+def test_evaluate_and_export_leave_the_users_files_alone(
+    cell: Path, tmp_path: Path, command: Callable[..., None], arguments: list[str], name: str
+) -> None:
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(UserError, match=f"{name} would be replaced"):
+        invoke(command, cell / "repeat_0", "--output", tmp_path, *arguments)
+    assert content(tmp_path) == {name: b"mine"}
+
+
+def test_all_commands_may_share_a_folder_and_be_given_again(cell: Path, own: Path, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("mine")
+    run = cell / "repeat_0"
+    for overlays in ("--no-overlays", "--overlays", "--overlays"):
+        code, output = invoke(
+            commands.predict, run, own / "images", overlays, "--output", tmp_path / "out", "--device", "cpu"
+        )
+        assert code == 0, output
+        for command, arguments in (
+            (commands.evaluate, ["--no-distances", "--device", "cpu"]),
+            (commands.export, ["--format", "torch"]),
+        ):
+            code, output = invoke(command, run, "--output", tmp_path / "out", *arguments)
+            assert code == 0, output
+    assert len(read_csv(tmp_path / "out" / "predictions.csv")) == 20
+    assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_what_an_interrupted_call_has_left_is_replaced(
+    cell: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = [cell / "repeat_0", own / "images", "--output", tmp_path / "out", "--device", "cpu"]
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_seg.inference.predict.csv.DictWriter", None)  # cut off before the table
+        assert invoke(commands.predict, *arguments)[0] == 1
+    assert list((tmp_path / "out" / "masks").iterdir())
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+    assert invoke(commands.predict, *arguments)[0] == 0
