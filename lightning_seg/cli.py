@@ -1,6 +1,5 @@
 """The ``lightning-seg`` command: everything that is not training, and training as well."""
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,6 @@ import typer
 from lightning_seg.advise.commands import advise
 from lightning_seg.dashboard.commands import dashboard, sync
 from lightning_seg.data.commands import inspect, prepare
-from lightning_seg.errors import UserError
 from lightning_seg.inference.commands import evaluate, export, gallery, models, new, predict
 from lightning_seg.report.command import report
 from lightning_seg.studies import find_study
@@ -66,14 +64,13 @@ for command in (
 
 
 def main() -> None:
-    """Entry point of the console script: a user's error is one sentence and exit code 2."""
+    """Entry point of the console script: an error is one sentence and exit code 2, as in training."""
     try:
         app()
-    except UserError as error:
-        if os.environ.get("LIGHTNING_SEG_DEBUG") == "1":
-            raise
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+    except Exception as error:
+        from lightning_seg.train import _fail  # here: it loads Hydra
+
+        _fail(error)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lightning_seg.cli import app
+from lightning_seg.cli import app, main
 from lightning_seg.errors import UserError
 
 HEAVY = {"torch", "torchvision", "lightning", "hydra", "pandas", "scipy", "matplotlib", "wandb", "wandb_workspaces"}
@@ -30,3 +30,57 @@ def test_an_absent_study_is_told_with_those_that_there_are(command: str, tmp_pat
     assert sentence() == f"There is no study 'absent' in {tmp_path}; train a run first."
     (tmp_path / "mine").mkdir()
     assert sentence() == f"There is no study 'absent' in {tmp_path}; studies there are mine."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["inspect", "folder"], "dataset.root has no value; give one with dataset.root=... ."),
+        (["inspect", "synthetic", "dataset.count=0"], "dataset.count=0 is not valid"),
+        (["inspect", "synthetic", "dataset.count=3", "--output", "."], "--output . is a folder"),
+        (["inspect", "synthetic", "dataset.count=3", "--output", "file/page.html"], "(Not a directory); name another"),
+        (["inspect", "synthetic", "dataset.count"], "The override 'dataset.count' cannot be read"),
+        (["prepare", "kvasir", "--data-dir", "file/data"], "Not a directory"),
+    ],
+)
+def test_wrong_input_is_one_sentence(
+    arguments: list[str],
+    sentence: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.chdir(tmp_path)
+    *before, message = ends(arguments, monkeypatch, capsys).splitlines()
+    assert message.startswith("error: ") and sentence in message
+    assert "Traceback" not in "".join(before)
+
+
+def test_an_unforeseen_error_is_one_line_that_tells_how_to_see_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise IndexError("no such thing")
+
+    monkeypatch.setattr("lightning_seg.cli.find_study", fail)
+    assert ends(["status"], monkeypatch, capsys) == (
+        "error: IndexError: no such thing (LIGHTNING_SEG_DEBUG=1 shows where)\n"
+    )
+    monkeypatch.setenv("LIGHTNING_SEG_DEBUG", "1")
+    with pytest.raises(IndexError):
+        main()
+
+
+def test_the_smallest_image_size(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--image-size" in ends(["prepare", "kvasir", "--image-size", "0"], monkeypatch, capsys)
+
+
+def ends(arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    """What the command prints to the standard error before it ends with code 2."""
+    monkeypatch.delenv("LIGHTNING_SEG_DEBUG", raising=False)
+    monkeypatch.setattr(sys, "argv", ["lightning-seg", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    return capsys.readouterr().err

@@ -32,7 +32,7 @@ def prepare(
     cache: Annotated[
         bool, typer.Option(help="Decode the images as well, so that the first run starts at once.")
     ] = True,
-    image_size: Annotated[int, typer.Option(help="Side in pixels to which they are resized for that.")] = 224,
+    image_size: Annotated[int, typer.Option(min=16, help="Side in pixels to which they are resized for that.")] = 224,
 ) -> None:
     """Download published datasets, or take them from where you have them, and verify every file."""
     from lightning_seg.data.cache import open_cache
@@ -87,9 +87,16 @@ def inspect(
     from lightning_seg.data.inspect import write_page
 
     console = Console()
+    if output is not None and output.is_dir():  # told before all images are read
+        raise UserError(f"--output {output} is a folder; name the page in it, such as {output / 'page.html'}.")
     found = look_at([*dataset_overrides(data), *(overrides or [])], console)
     path = output or Path("inspect") / f"{found.dataset.name}.html"
-    write_page(found, path)
+    try:
+        write_page(found, path)
+    except OSError as error:
+        raise UserError(
+            f"The page cannot be written to {path} ({error.strerror or error}); name another place with --output."
+        ) from error
     console.print(f"The page with pictures: {path}", highlight=False)
     if found.bad:
         raise typer.Exit(1)
@@ -110,11 +117,12 @@ def look_at(overrides: list[str], console: Console) -> "Inspection":
         UserError: the configuration is wrong, or the dataset cannot be opened.
     """
     from lightning_seg.build import build
-    from lightning_seg.config import compose_config
+    from lightning_seg.config import check, compose_config
     from lightning_seg.data.inspect import inspect_dataset, summary_table
     from lightning_seg.data.split import Fractions
 
     cfg = compose_config(overrides)
+    check(cfg)
     dataset = build(cfg.dataset, "dataset")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"Reading {dataset.name}", total=len(dataset.ids()))

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from lightning_seg.data.dataset import LesionDataset
+from lightning_seg.errors import UserError
 
 Field = NDArray[np.float32]
 
@@ -25,6 +26,8 @@ class Synthetic(LesionDataset):
     """
 
     def __init__(self, count: int = 240, seed: int = 0, name: str = "synthetic") -> None:
+        if count < 1:
+            raise UserError(f"dataset.count={count} is not valid: it must be a whole number from 1.")
         self.count = count
         self.seed = seed
         self.name = name
