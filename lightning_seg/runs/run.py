@@ -10,7 +10,7 @@ import platform
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -150,8 +150,7 @@ def run_isolated(cfg: DictConfig) -> float:
         log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
         disk = unwritable(error)
         if disk or cfg.fail_fast:
-            with suppress(OSError):
-                stop.ask_others()
+            stop.ask_others()
     finally:
         gc.collect()
         if torch.cuda.is_available():

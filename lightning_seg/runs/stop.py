@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -15,11 +15,13 @@ from lightning_seg.errors import UserError
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; kill and clusters; Slurm's warning
 GOES_ON = "goes on where this one stopped"
 INTERRUPTION = f"interrupted; the same command {GOES_ON}"
+STOPPING = "stopping after this epoch; a second Ctrl-C stops at once"
 INTERRUPTED = 130  # the exit code of what ended on request, as a shell reports Ctrl-C
 _FILE = "LIGHTNING_SEG_STOP"  # the environment variable that tells worker processes where to look for a request
 _requested = threading.Event()
 _handlers: dict[signal.Signals, Callable[..., Any] | int] = {}
 _file: Path | None = None
+_is_worker: bool | None = None  # where another process, which says what is to be said, hands out the work
 
 
 class StoppedError(UserError):
@@ -33,6 +35,9 @@ def listen() -> None:
     """
     if threading.current_thread() is not threading.main_thread():
         return
+    global _is_worker
+    if _is_worker is None:
+        _is_worker = _file is None and _FILE in os.environ
     for number in SIGNALS:
         if number not in _handlers:
             current = signal.getsignal(number)
@@ -53,9 +58,10 @@ def request() -> None:
 
 
 def ask_others() -> None:
-    """Ask all processes that work for the same sweep to stop."""
+    """Ask all processes that work for the same sweep to stop, if the disk lets it be written."""
     if (file := _shared_file()) is not None:
-        file.touch()
+        with suppress(OSError):
+            file.touch()
 
 
 @contextmanager
@@ -84,7 +90,16 @@ def _quoted(text: str) -> str:
 
 def _handle(number: int, frame: FrameType | None) -> None:
     if _requested.is_set():
-        print(INTERRUPTION, file=sys.stderr)
+        _say(INTERRUPTION)
         sys.exit(INTERRUPTED)  # not KeyboardInterrupt: Lightning would end the process in its own way
     request()
+    _say(STOPPING)
     ask_others()
+
+
+def _say(sentence: str) -> None:
+    """Print from a signal handler, which may have interrupted a print."""
+    if not _is_worker:
+        start = "\n" if os.isatty(2) else ""  # after the terminal's ^C
+        with suppress(OSError):
+            os.write(2, f"{start}{sentence}\n".encode())

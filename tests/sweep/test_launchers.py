@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
@@ -22,6 +23,7 @@ from typing import Any
 import psutil
 import pytest
 
+from lightning_seg.runs.claim import is_claimed
 from lightning_seg.sweep import devices
 from tests.conftest import SMALL, Train
 from tests.outcome import outcome
@@ -155,11 +157,35 @@ def test_joblib_is_told_to_stop(script: Callable[..., Script], in_process: dict[
         os.killpg(sweep.process.pid, signal.SIGINT)
     else:
         os.kill(sweep.process.pid, signal.SIGTERM)
-    assert "stopped" in sweep.wait(code=130) and "Traceback" not in sweep.stderr
+    assert re.search(r"\d stopped, \d not started", sweep.wait(code=130)) and "Traceback" not in sweep.stderr
+    assert sweep.stderr.count("stopping after this epoch") == 1
     assert not list(sweep.study.rglob("claim.json")) and list(sweep.study.rglob("resume-*.ckpt"))
     assert len(list(sweep.study.rglob("result.json"))) < 4
     script(*SAVED).wait()
     same(sweep.study, in_process)
+
+
+@needs("hydra_joblib_launcher", "gpus")
+@pytest.mark.slow
+def test_joblib_is_told_to_stop_twice(script: Callable[..., Script], tmp_path: Path) -> None:
+    """The runs hang in their first step, so that no epoch can end."""
+    pausing = ("-m", "loss=pausing", "repeat=0,1,2", *JOBLIB)
+    (tmp_path / "meeting").mkdir()
+    sweep = script(*pausing, environment={"MEETING": str(tmp_path / "meeting"), "WHO": "all"})
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while len(list(sweep.study.rglob("split.json"))) < 2:
+        assert time.monotonic() < deadline, sweep.stderr
+        time.sleep(0.02)
+    for said in ("stopping after this epoch", "interrupted; the same command goes on"):
+        os.killpg(sweep.process.pid, signal.SIGINT)
+        while sweep.stderr.count(said) < 1:
+            assert time.monotonic() < deadline, sweep.stderr
+            time.sleep(0.02)
+    assert "2 stopped, 1 not started" in sweep.wait(code=130) and "Traceback" not in sweep.stderr
+    assert sweep.stderr.count("stopping after") == sweep.stderr.count("interrupted; ") == 1
+    assert not any(is_claimed(path.parent) for path in sweep.study.rglob("claim.json")), (
+        "a dead worker's counts no more"
+    )
 
 
 @needs("hydra_joblib_launcher", "gpus")

@@ -47,7 +47,7 @@ def test_each_signal_lets_the_epoch_end_and_the_same_line_goes_on(train: Train) 
         signal_in_training(training, directory, number)
         assert training.wait() == 130
         assert "1 stopped, 1 not started" in training.stdout and "Traceback" not in training.stderr
-        assert "stopped after epoch" in training.stderr
+        assert training.stderr.count("stopping after this epoch") == 1 and "stopped after epoch" in training.stderr
         assert not (directory / "result.json").exists() and not (directory / "claim.json").exists()
         (checkpoint,) = directory.glob("resume-*")
         assert epochs(directory) > done, "each time it goes on from where it was"
@@ -63,6 +63,7 @@ def test_a_single_run_says_that_it_was_stopped(train: Train) -> None:
     training = train.start("loss=bce", "trainer.max_epochs=200")
     signal_in_training(training, train.directory / "multirun/default" / RUN, signal.SIGTERM)
     assert training.wait() == 130
+    assert "stopping after this epoch; a second Ctrl-C stops at once" in training.stderr
     assert "stopped after epoch" in training.stderr and "Traceback" not in training.stderr
 
 
@@ -72,11 +73,13 @@ def test_the_second_signal_ends_at_once(train: Train) -> None:
     training = train.start("-m", "loss=pausing", "repeat=0,1", environment={Pausing.MEETING: ".", "WHO": "a"})
     assert training.wait_until((train.directory / "a.here").exists)
     os.kill(training.process.pid, signal.SIGINT)
+    assert training.wait_until(lambda: "stopping after this epoch" in training.stderr)
     training.process.join(0.5)
     assert training.process.is_alive()
     os.kill(training.process.pid, signal.SIGINT)
     assert training.wait() == 130
     assert "interrupted; the same command goes on" in training.stderr and "Traceback" not in training.stderr
+    assert "1 stopped, 1 not started" in training.stdout
     assert not list(train.directory.rglob("claim.json")) and not list(train.directory.rglob("result.json"))
 
 
