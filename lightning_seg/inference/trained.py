@@ -19,7 +19,7 @@ from lightning_seg import __version__
 from lightning_seg.build import build_nameless
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.errors import UserError
-from lightning_seg.runs.record import RESULT, WEIGHTS, read_result
+from lightning_seg.runs.record import RESULT, WEIGHTS, read_result, versions
 from lightning_seg.speed import keep_freed_memory
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -124,6 +124,22 @@ def load_run(weights: Path) -> TrainedRun:
     data = config.data
     preparation = Preparation(data.image_size, tuple(data.mean), tuple(data.std), _reduces_jpeg(config.dataset))
     return TrainedRun(weights.parent, record, config, model.eval(), preparation)
+
+
+def version_remark(runs: Sequence[TrainedRun]) -> str | None:
+    """A sentence on runs that another version of this program has made; ``None`` if there are none.
+
+    Their results may differ from those recorded: a network or a dataset may since have been put right.
+    """
+    here = versions()["lightning-seg"]
+    recorded = [(run.record.get("versions") or {}).get("lightning-seg") for run in runs]
+    others = [(run.directory, version) for run, version in zip(runs, recorded, strict=True) if version != here]
+    if not others:
+        return None
+    more = f" and {len(others) - 1} more were" if len(others) > 1 else " was"
+    by = " and ".join(sorted({version or "an unknown version" for _, version in others}))
+    made_with = f"{others[0][0]}{more} trained with lightning-seg {by}"
+    return f"{made_with}, and this is {here}: results may differ from those recorded."
 
 
 def without_weights(model: DictConfig) -> DictConfig:
