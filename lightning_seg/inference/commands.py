@@ -38,10 +38,11 @@ def predict(
     """
     from lightning_seg.inference import predict as prediction
     from lightning_seg.inference.images import find_images
-    from lightning_seg.inference.trained import Predictor, choose_device, find_runs
+    from lightning_seg.inference.trained import Predictor, choose_device, find_runs, version_remark
 
     console = Console(stderr=True)
     predictor = Predictor(find_runs([run, *(with_ or [])]), choose_device(device), flips)
+    _note(version_remark(predictor.runs))
     paths, problems = find_images(images)
     failed = len(problems)
     for problem in problems:
@@ -69,7 +70,9 @@ def evaluate(
     ] = None,
     with_: WithOption = None,
     native: Annotated[bool, typer.Option("--native", help="Score at each image's own size, not at the run's.")] = False,
-    distances: Annotated[bool, typer.Option(help="NSD and HD95 as well, through MONAI.")] = True,
+    distances: Annotated[
+        bool, typer.Option(help="NSD (within 1 % of the diagonal) and HD95 (pixels) as well, by MONAI.")
+    ] = True,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("evaluation"),
     flips: FlipsOption = False,
     batch_size: BatchOption = None,
@@ -83,13 +86,14 @@ def evaluate(
     from lightning_seg.inference import evaluate as evaluation
     from lightning_seg.inference.distances import load_monai
     from lightning_seg.inference.output import check_output
-    from lightning_seg.inference.trained import Predictor, choose_device, find_runs
+    from lightning_seg.inference.trained import Predictor, choose_device, find_runs, version_remark
 
     check_output(output, evaluation.FILES)
     if distances:
         load_monai()
     console = Console(stderr=True)
     predictor = Predictor(find_runs([run, *(with_ or [])]), choose_device(device), flips)
+    _note(version_remark(predictor.runs))
     dataset = evaluation.choose_dataset(predictor.runs[0], overrides or [])
     positions = evaluation.fair_positions(predictor.runs, dataset)
     scored = evaluation.evaluate(
@@ -107,11 +111,17 @@ def evaluate(
         table = Table("", "mean", "95 % interval", "median", title=f"{len(rows)} images of {dataset.name}")
         for name, values in scores.items():
             low, high = values["interval_95"]
-            table.add_row(name, f"{values['mean']:.4f}", f"{low:.4f} to {high:.4f}", f"{values['median']:.4f}")
+            title = f"{name} ({values['unit']})" if "unit" in values else name
+            table.add_row(title, f"{values['mean']:.4f}", f"{low:.4f} to {high:.4f}", f"{values['median']:.4f}")
         Console().print(table, evaluation.EMPTIES, highlight=False)
         typer.echo(f"{len(rows)} of {len(positions)} images scored: {output}")
     if len(rows) < len(positions):
         raise typer.Exit(1)
+
+
+def _note(remark: str | None) -> None:
+    if remark is not None:
+        typer.echo(f"note: {remark}", err=True)
 
 
 def _skip(console: Console, sentence: str) -> None:
@@ -126,7 +136,10 @@ def _progress(console: Console) -> Progress:
 def export(
     run: Annotated[Path, typer.Argument(help="A run's folder or weights file.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the files.")] = Path("exported"),
-    format_: Annotated[list[str] | None, typer.Option("--format", help="onnx, torch; repeatable.")] = None,
+    format_: Annotated[
+        list[str] | None,
+        typer.Option("--format", help="onnx, torch (a torch.export file) or, given twice, both.", show_default="onnx"),
+    ] = None,
     dynamic_size: Annotated[
         bool, typer.Option("--dynamic-size", help="Leave height and width free; some networks cannot.")
     ] = False,
@@ -134,12 +147,14 @@ def export(
     """Write a run's network for other programs, checked against PyTorch, with its preprocessing and a model card."""
     from lightning_seg.errors import UserError
     from lightning_seg.inference.export import CARD, FORMATS, PREPROCESSING, export_run
-    from lightning_seg.inference.trained import find_runs, load_run
+    from lightning_seg.inference.trained import find_runs, load_run, version_remark
 
     weights = find_runs([run])
     if len(weights) > 1:
         raise UserError(f"{run} holds {len(weights)} runs, and one is exported at a time: choose one of its repeats.")
-    found = export_run(load_run(weights[0]), output, format_ or ["onnx"], dynamic_size)
+    trained = load_run(weights[0])
+    _note(version_remark([trained]))
+    found = export_run(trained, output, format_ or ["onnx"], dynamic_size)
     for name, difference in found.items():
         typer.echo(f"{output / FORMATS[name]}: logits differ from PyTorch's by at most {difference:.1e}")
     typer.echo(f"{output / PREPROCESSING}\n{output / CARD}")

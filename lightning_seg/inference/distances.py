@@ -33,6 +33,19 @@ def load_monai() -> ModuleType:
     return metrics
 
 
+def units(side: int | None) -> dict[str, str]:
+    """What the figures of :func:`outline_distances` mean, in words.
+
+    Args:
+        side: in pixels of the square masks; ``None`` if each has a size of its own.
+    """
+    pixels = "" if side is None else f", {TOLERANCE * math.hypot(side, side):.1f} px"
+    return {
+        "nsd": f"share within {100 * TOLERANCE:g} % of the diagonal{pixels}",
+        "hd95": "px of each image" if side is None else f"px at {side} x {side}",
+    }
+
+
 def outline_distances(
     predicted: NDArray[np.bool_], truth: NDArray[np.bool_], tolerance: float = TOLERANCE
 ) -> dict[str, float]:

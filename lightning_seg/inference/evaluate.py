@@ -20,7 +20,7 @@ from lightning_seg.data import FileDataset, LesionDataset
 from lightning_seg.data.images import MASK_THRESHOLD, open_mask
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
-from lightning_seg.inference.distances import DISTANCES, outline_distances
+from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
 from lightning_seg.inference.output import mark_output
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
 from lightning_seg.inference.statistics import interval
@@ -186,7 +186,10 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
 def write_evaluation(
     output: Path, rows: Sequence[dict[str, Any]], predictor: Predictor, dataset: LesionDataset, native: bool
 ) -> dict[str, dict[str, Any]]:
-    """Write ``images.csv`` and ``summary.json`` into ``output`` and return the summary of the scores."""
+    """Write ``images.csv`` and ``summary.json`` into ``output`` and return the summary of the scores.
+
+    Distances have their unit in words beside their mean, as ``unit``, and NSD its tolerance as a share of the diagonal.
+    """
     mark_output(output, FILES)
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
@@ -194,6 +197,11 @@ def write_evaluation(
     writer.writerows(rows)
     write_text(output / "images.csv", text.getvalue())
     scores, side = summarise(rows), predictor.preparation.size
+    for name, unit in units(None if native else side).items():
+        if name in scores:
+            scores[name]["unit"] = unit
+    if "nsd" in scores:
+        scores["nsd"]["tolerance_of_diagonal"] = TOLERANCE
     empty_truth = sum(row["tp"] + row["fn"] == 0 for row in rows)
     empty_prediction = sum(row["tp"] + row["fp"] == 0 for row in rows)
     summary = {

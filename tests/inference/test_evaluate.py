@@ -1,6 +1,7 @@
 """Scores on a run's own test are the recorded ones; other data, full resolution and distances are what they say."""
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -66,6 +67,39 @@ def test_another_dataset_is_scored_whole_and_its_bad_files_are_named(cell: Path,
     assert [row["id"] for row in rows] == [name for name in source.ids() if name != broken.stem]
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["empty"]["truth"] == 1
     assert {"nsd", "hd95"} <= rows[0].keys()
+    scores = json.loads((tmp_path / "out" / "summary.json").read_text())["scores"]
+    assert scores["nsd"]["tolerance_of_diagonal"] == 0.01
+    for name, unit in {"nsd": "share within 1 % of the diagonal, 0.5 px", "hd95": "px at 32 x 32"}.items():
+        assert scores[name]["unit"] == unit
+
+
+def test_the_table_says_what_distances_mean(cell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("monai", reason="the extra monai is not installed")
+    monkeypatch.setenv("COLUMNS", "200")
+    arguments = [cell / "repeat_0", "--output", tmp_path, "--device", "cpu"]
+    for native, nsd, hd95 in (
+        ([], "nsd (share within 1 % of the diagonal, 0.5 px)", "hd95 (px at 32 x 32)"),
+        (["--native"], "nsd (share within 1 % of the diagonal)", "hd95 (px of each image)"),
+    ):
+        output = invoke(commands.evaluate, *arguments, *native)[1]
+        assert nsd in output
+        assert hd95 in output
+
+
+def test_a_run_of_another_version_is_noted(cell: Path, tmp_path: Path) -> None:
+    for repeat in (0, 1):
+        shutil.copytree(cell / f"repeat_{repeat}", tmp_path / f"repeat_{repeat}")
+    arguments = ["dataset=synthetic", "dataset.count=3", "--no-distances", "--output", tmp_path / "out"]
+    assert "note:" not in call(tmp_path, *arguments)[1]
+    record = json.loads((tmp_path / "repeat_1" / "result.json").read_text())
+    record["versions"]["lightning-seg"] = "0.0.7"
+    (tmp_path / "repeat_1" / "result.json").write_text(json.dumps(record))
+    code, output = call(tmp_path, *arguments)
+    assert code == 0
+    assert f"note: {tmp_path / 'repeat_1'} was trained with lightning-seg 0.0.7, and this is" in output
+    del record["versions"]
+    (tmp_path / "repeat_1" / "result.json").write_text(json.dumps(record))
+    assert "an unknown version" in call(tmp_path, *arguments)[1]
 
 
 def test_native_scores_are_those_at_each_images_own_size(predictor: Predictor, photos: Path) -> None:
