@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_seg.report.figures.style import INK, Figure, colours, new
-from lightning_seg.report.names import BASIC_LOSSES, is_compound, loss_name
+from lightning_seg.report.names import BASIC_LOSSES, is_compound, loss_label, loss_name
 
 SIDE = 64  # pixels of the scene
 RADIUS = 12  # pixels of its lesion, which covers 11 % of it
@@ -164,7 +164,7 @@ def on_masks(losses: Mapping[str, nn.Module]) -> Figure:
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             axis.spines[:].set_visible(True)
-    for axis, title in zip(axes[0], ["truth", "prediction", *map(loss_name, losses)], strict=True):
+    for axis, title in zip(axes[0], ["truth", "prediction", *map(loss_label, losses)], strict=True):
         axis.set_title(title, fontsize=8)
     return figure
 
@@ -183,7 +183,7 @@ def _draw(
         style: Any = next(own) if name not in published else "--" if is_compound(name) else "-"
         values = np.array(compute(loss))
         for axis, column in zip(axes, values.T, strict=True):
-            (line,) = axis.plot(x, column, ls=style, color=hue.get(name, INK), lw=1.4, label=loss_name(name))
+            (line,) = axis.plot(x, column, ls=style, color=hue.get(name, INK), lw=1.4, label=loss_label(name))
             figure.tip(line, loss_name(name))
 
 

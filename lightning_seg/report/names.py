@@ -3,6 +3,8 @@
 METRICS = ("dice", "iou", "precision", "recall")
 METRIC_NAMES = {"dice": "Dice", "iou": "IoU", "precision": "Precision", "recall": "Recall"}
 
+LONGEST_LABEL = 24  # characters of a name in a figure
+
 BASIC_LOSSES = {"iou": "IoU", "dice": "Dice", "bce": "BCE", "focal": "Focal"}
 
 _DATASETS = {
@@ -50,3 +52,26 @@ def dataset_name(dataset: str) -> str:
 def model_name(model: str) -> str:
     """The name shown for a model."""
     return MODELS.get(model, model)
+
+
+def short(name: str) -> str:
+    """A name as it fits into a figure: a long one loses its middle, since its beginning and end tell it from others."""
+    if len(name) <= LONGEST_LABEL:
+        return name
+    end = (LONGEST_LABEL - 1) // 2
+    return f"{name[: LONGEST_LABEL - 1 - end]}…{name[-end:]}"
+
+
+def loss_label(loss: str) -> str:
+    """The name of a loss in a figure."""
+    return short(loss_name(loss))
+
+
+def dataset_label(dataset: str) -> str:
+    """The name of a dataset in a figure."""
+    return short(dataset_name(dataset))
+
+
+def model_label(model: str) -> str:
+    """The name of a model in a figure."""
+    return short(model_name(model))

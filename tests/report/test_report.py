@@ -14,6 +14,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.report import build
 from lightning_seg.report.build import build_published_report, build_report
 from lightning_seg.report.command import report
+from lightning_seg.report.names import dataset_label, loss_label, model_label
 from lightning_seg.report.tables import Table, escape_tex, latex
 from tests.report.make_study import LOSSES, Truth, collapse_run, make_study, write_run
 
@@ -49,6 +50,19 @@ def test_every_figure_and_table_has_its_files(built):
         assert "\\toprule" in tex and tex.count("\\begin") == tex.count("\\end")
         assert len(pd.read_csv(path.with_suffix(".csv")))
     assert len(pd.read_parquet(built.parent / "images.parquet")) == 2 * 2 * 4 * 2 * 12
+
+
+def test_no_text_of_a_figure_is_cut(built):
+    for path in (built.parent / "figures").glob("*.svg"):
+        assert "…" not in path.read_text(), path.name
+    assert "lesion's share of the image (%)" in (built.parent / "figures" / "dice_vs_size.svg").read_text()
+
+
+def test_only_long_names_are_shortened_and_stay_apart():
+    assert (loss_label("iou_focal"), loss_label("a" * 24)) == ("IoUFocal", "a" * 24)
+    labels = [model_label(f"smp_unet_with_a_long_name_b{n}_of_2024") for n in range(3)]
+    assert len(set(labels)) == 3 and all(len(label) == 24 for label in labels)
+    assert dataset_label("x" * 30) == "x" * 12 + "…" + "x" * 11
 
 
 def test_the_page_needs_nothing_else(built):

@@ -7,7 +7,7 @@ from lightning_seg.report.analysis import Certainty
 from lightning_seg.report.answer import Verdict
 from lightning_seg.report.bootstrap import Bootstrap
 from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new
-from lightning_seg.report.names import loss_name
+from lightning_seg.report.names import loss_label, loss_name
 from lightning_seg.report.statistics import ALPHA, Omnibus, critical_difference
 
 
@@ -33,7 +33,7 @@ def intervals(drawn: Bootstrap, verdict: Verdict) -> Figure:
         (dot,) = axis.plot([row["mean"]], [y], "o", color=colour, ms=6)
         for artist in (line, dot):
             figure.tip(artist, f"{loss_name(str(loss))}: {row['mean']:.5f} [{low:.5f}, {high:.5f}]")
-    axis.set_yticks(range(len(table)), [loss_name(str(loss)) for loss in table.index])
+    axis.set_yticks(range(len(table)), [loss_label(str(loss)) for loss in table.index])
     axis.invert_yaxis()
     axis.set_xlabel("mean Dice")
     axis.grid(axis="y", visible=False)
@@ -72,7 +72,7 @@ def critical_differences(overall: Omnibus, name: str = "critical_difference") ->
         edge = 1 - 0.06 * (k - 1) if left else k + 0.06 * (k - 1)
         (line,) = axis.plot([rank, rank, edge], [top, y, y], color=FAINT, lw=1)
         figure.tip(line, f"{loss_name(str(loss))}: mean rank {rank:.3f}")
-        text = f"{loss_name(str(loss))}  {rank:.2f}" if left else f"{rank:.2f}  {loss_name(str(loss))}"
+        text = f"{loss_label(str(loss))}  {rank:.2f}" if left else f"{rank:.2f}  {loss_label(str(loss))}"
         axis.text(edge, y, f"{text} " if left else f" {text}", ha="right" if left else "left", va="center")
     for n, (low, high) in enumerate(cliques):
         axis.hlines(0.5 + 0.5 * n, low - 0.03, high + 0.03, color=DARK, lw=4)
@@ -116,7 +116,7 @@ def pair_map(certainty: Certainty) -> Figure:
             figure.tip(
                 text, f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points, p {row.p_holm:.3g}"
             )
-    names = [loss_name(loss) for loss in losses]
+    names = [loss_label(loss) for loss in losses]
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), names)
     axis.grid(visible=False)
@@ -147,7 +147,7 @@ def stability(drawn: Bootstrap) -> Figure:
         axis.set_title(f"by {kind}")
         axis.set_xlim(0, 100)
         axis.set_xlabel("% of draws")
-        axis.set_yticks(range(len(order)), [loss_name(str(loss)) for loss in order])
+        axis.set_yticks(range(len(order)), [loss_label(str(loss)) for loss in order])
         axis.grid(axis="y", visible=False)
     return figure
 

@@ -8,7 +8,17 @@ from matplotlib.patches import Rectangle
 
 from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map, outlines
 from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new
-from lightning_seg.report.names import METRIC_NAMES, METRICS, dataset_name, is_compound, loss_name, model_name
+from lightning_seg.report.names import (
+    METRIC_NAMES,
+    METRICS,
+    dataset_label,
+    dataset_name,
+    is_compound,
+    loss_label,
+    loss_name,
+    model_name,
+    short,
+)
 from lightning_seg.report.ranking import Ranking
 
 
@@ -32,7 +42,7 @@ def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
         case = first[name]
         axes[0][column].imshow(np.moveaxis(case.image, 0, -1))
         axes[1][column].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
-        axes[0][column].set_title(f"{dataset_name(name)}\n{counts.get(name, '?')} images", fontsize=8)
+        axes[0][column].set_title(f"{dataset_label(name)}\n{counts.get(name, '?')} images", fontsize=8)
     for axis in axes.ravel():
         axis.set_axis_off()
     return figure
@@ -59,7 +69,7 @@ def overall_bars(means: pd.DataFrame) -> Figure:
             figure.tip(bar, f"{loss_name(str(loss))}: {METRIC_NAMES[metric]} {value:.5f}")
             if n < 3 and means.loc[metric].notna().all():
                 axis.text(n, value, str(n + 1), ha="center", va="bottom", color=MARK, fontweight="bold")
-        axis.set_xticks(range(len(values)), [loss_name(str(name)) for name in values.index], rotation=45, ha="right")
+        axis.set_xticks(range(len(values)), [loss_label(str(name)) for name in values.index], rotation=45, ha="right")
         spread = max(float(values.max() - values.min()), 0.002) if len(values) else 1.0
         if len(values):
             axis.set_ylim(max(0, values.min() - 0.35 * spread), min(1.02, values.max() + 0.25 * spread))
@@ -96,9 +106,11 @@ def ranking_table(ranking: Ranking, name: str, title: str, row_name: Callable[[s
             axis.text(x, y, f"{values[loss]:.4f}", ha="center", va="center", fontsize=8, color=ink)
     for x, loss in enumerate(losses):
         axis.text(x, len(rows) + 0.1, f"{ranking.score[loss]:.3g}", ha="center", va="center", fontweight="bold")
-    axis.set_xticks(range(len(losses)), [loss_name(loss) for loss in losses], rotation=35, ha="left")
+    axis.set_xticks(range(len(losses)), [loss_label(loss) for loss in losses], rotation=35, ha="left")
     axis.xaxis.tick_top()
-    axis.set_yticks([*range(len(rows)), len(rows) + 0.1], [*(row_name(str(row)) for row in rows), "Ranking score"])
+    axis.set_yticks(
+        [*range(len(rows)), len(rows) + 0.1], [*(short(row_name(str(row))) for row in rows), "Ranking score"]
+    )
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.axhline(len(rows) - 0.45, color=FAINT, lw=0.8)
@@ -171,12 +183,12 @@ def _grid(
         predictions, scores = case.predictions(threshold), case.dice(threshold)
         axes[row][0].imshow(np.moveaxis(case.image, 0, -1))
         axes[row][1].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
-        axes[row][0].set_ylabel(dataset_name(case.dataset), fontsize=6.5)
+        axes[row][0].set_ylabel(dataset_label(case.dataset), fontsize=6.5)
         for column, loss in enumerate(losses, start=2):
             if loss in predictions:
                 axes[row][column].imshow(paint(case, predictions[loss]), interpolation="nearest")
                 axes[row][column].set_xlabel(f"{scores[loss]:.3f}", fontsize=7, labelpad=1)
-    titles = ["Image", "Mask", *(loss_name(loss) for loss in losses)]
+    titles = ["Image", "Mask", *(loss_label(loss) for loss in losses)]
     for axis, heading in zip(axes[0], titles, strict=True):
         axis.set_title(heading, fontsize=7, fontweight="normal", loc="center")
     for axis in axes.ravel():

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from lightning_seg.report.figures.style import DARK, FAINT, LIGHT, Figure, colours, markers, new
-from lightning_seg.report.names import loss_name, model_name
+from lightning_seg.report.names import loss_label, loss_name, model_name, short
 from lightning_seg.report.reasons import calibration_error, pareto
 
 
@@ -54,7 +54,7 @@ def failure_rates(table: pd.DataFrame) -> Figure:
         bars = axis.barh(np.arange(len(order)) + offset, values, height=0.38, color=colour, label=words)
         for bar, (loss, value) in zip(bars, values.items(), strict=True):
             figure.tip(bar, f"{loss_name(str(loss))}: {words} on {value:.3f} % of images")
-    axis.set_yticks(range(len(order)), [loss_name(str(loss)) for loss in order])
+    axis.set_yticks(range(len(order)), [loss_label(str(loss)) for loss in order])
     axis.invert_yaxis()
     axis.set_xlabel("% of images")
     axis.set_xlim(0, max(1.0, axis.get_xlim()[1]))
@@ -77,7 +77,7 @@ def reliability(table: pd.DataFrame, images: int) -> Figure:
     axis = figure.canvas.subplots()
     axis.plot([0, 1], [0, 1], color=FAINT, lw=1, ls=":")
     wide = {loss: group.set_index("probability")["observed"] for loss, group in table.groupby("loss")}
-    _draw_lines(figure, axis, wide, {loss: f"{loss_name(loss)} ({100 * errors[loss]:.1f})" for loss in wide})
+    _draw_lines(figure, axis, wide, {loss: f"{loss_label(loss)} ({100 * errors[loss]:.1f})" for loss in wide})
     axis.set_xlabel("predicted probability")
     axis.set_ylabel("share of lesion pixels")
     return figure
@@ -123,7 +123,7 @@ def cost_and_accuracy(costs: pd.DataFrame) -> Figure:
             # Neighbours lie close: names go above and below in turn.
             offset = (4, 4) if n % 2 == 0 else (4, -10)
             place = (row["minutes"], row["test_dice"])
-            axis.annotate(name(str(label)), place, xytext=offset, textcoords="offset points", fontsize=7)
+            axis.annotate(short(name(str(label))), place, xytext=offset, textcoords="offset points", fontsize=7)
         axis.set_xlabel("minutes of training per run")
         axis.set_ylabel("mean test Dice")
         axis.set_title(title)
@@ -141,9 +141,9 @@ def _draw_lines(
 ) -> None:
     hue, mark = colours(list(lines)), markers(list(lines))
     for loss, values in lines.items():
-        label = labels.get(loss, loss_name(loss))
+        label = labels.get(loss, loss_label(loss))
         (line,) = axis.plot(
             values.index, values, color=hue[loss], marker=mark[loss], ms=4, lw=1.4, label=label, markevery=every
         )
-        figure.tip(line, label)
+        figure.tip(line, loss_name(loss))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)

@@ -10,14 +10,12 @@ from pathlib import Path
 import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
-from matplotlib.text import Text
 
 INK, FAINT, LINE = "#1b1f24", "#6e7781", "#d0d7de"
 DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91c1c"
 # Ten hues that also differ in lightness; ends with a grey.
 _HUES = ["#4c6ef5", "#e8590c", "#2b8a3e", "#c2255c", "#0b7285", "#9c36b5", "#b08900", "#1864ab", "#a0522d", "#6e7781"]
 _MARKERS = "osD^vP*Xhd"
-_LONGEST_LABEL = 24  # characters; names of a user's own runs may be longer
 
 matplotlib.rcParams.update(
     {
@@ -90,9 +88,6 @@ def save(figure: Figure, directory: Path) -> str:
     The page's SVG takes its ink from the page (``currentColor``), so that it holds in light and dark.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    for text in figure.canvas.findobj(Text):
-        if len(text.get_text()) > _LONGEST_LABEL:
-            text.set_text(f"{text.get_text()[: _LONGEST_LABEL - 1]}…")
     buffer = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": figure.name}):
         figure.canvas.savefig(buffer, format="svg", metadata={"Date": None})
