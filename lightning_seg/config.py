@@ -15,7 +15,7 @@ from hydra.errors import (
     MissingConfigException,
     OverrideParseException,
 )
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.errors import UserError
@@ -45,6 +45,13 @@ def _number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
+def _share_or_count(value: Any) -> bool:
+    """Whether Lightning takes at least one batch for it: null for all, a number of batches, or a share of them."""
+    return value is None or (isinstance(value, float) and 0 < value <= 1) or _whole(1)(value)
+
+
+_BATCHES = "null for all batches, a whole number of them from 1, or a share above 0.0 and up to 1.0"
+
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "seed": (_whole(0), "a whole number from 0"),
     "repeat": (_whole(0), "a whole number from 0"),
@@ -63,6 +70,14 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "speed.matmul_precision": (lambda value: value in ("highest", "high", "medium"), "highest, high or medium"),
     "trainer.max_epochs": (_whole(1), "a whole number from 1"),
+    "trainer.limit_train_batches": (_share_or_count, _BATCHES),
+    "trainer.limit_val_batches": (_share_or_count, _BATCHES),
+    "trainer.devices": (
+        lambda value: value in (None, 1, "1") or (isinstance(value, ListConfig) and len(value) == 1),
+        "1, since a run trains on one device; a grid uses several with hydra/launcher=gpus, slurm or ray",
+    ),
+    "model.in_channels": (lambda value: value in (None, 3), "3, since all images are read as RGB"),
+    "model.classes": (lambda value: value in (None, 1), "1, since masks tell lesion from background alone"),
     "retry": (_whole(0), "a whole number from 0"),
     "runs_per_gpu": (_whole(1), "a whole number from 1"),
     "threads": (lambda value: value is None or _whole(1)(value), "a whole number from 1, or null"),

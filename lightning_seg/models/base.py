@@ -7,6 +7,8 @@ from itertools import islice
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_seg.errors import UserError
+
 
 class SegmentationModel(nn.Module, ABC):
     """A network that maps normalised images to lesion logits.
@@ -64,3 +66,10 @@ class SegmentationModel(nn.Module, ABC):
         if down or right:
             maps = tuple(logits[..., :height, :width] for logits in maps)
         return maps if self.training else maps[0]
+
+
+def check_multiple(key: str, value: object, of: int = 1) -> None:
+    """Raise a :class:`UserError` unless the option ``key`` is a positive multiple ``of`` a number."""
+    if not isinstance(value, int) or value < of or value % of:
+        kind = "a whole number from 1" if of == 1 else f"a multiple of {of} from {of}"
+        raise UserError(f"model.{key}={value} is not valid: it must be {kind}.")

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_seg.models.base import SegmentationModel
+from lightning_seg.models.base import SegmentationModel, check_multiple
 from lightning_seg.models.blocks import ConvBNReLU, SqueezeExcite
 
 
@@ -57,12 +57,16 @@ class ColonSegNet(SegmentationModel):
         width: channels of the first encoder, a multiple of 32; 64 in the paper, 32 for small runs.
         in_channels: channels of the input.
         classes: logit maps of the output.
+
+    Raises:
+        UserError: a ``width`` that is no multiple of 32.
     """
 
     size_multiple = 8
 
     def __init__(self, width: int = 64, in_channels: int = 3, classes: int = 1) -> None:
         super().__init__()
+        check_multiple("width", width, of=32)
         self.encoder1 = Encoder(in_channels, width)
         self.encoder2 = Encoder(width, 4 * width)
         # Decoder 1 joins the half-resolution features, decoder 2 the full-resolution ones.

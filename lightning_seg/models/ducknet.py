@@ -5,7 +5,7 @@ import itertools
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_seg.models.base import SegmentationModel
+from lightning_seg.models.base import SegmentationModel, check_multiple
 
 
 def batch_norm(channels: int) -> nn.BatchNorm2d:
@@ -103,12 +103,16 @@ class DUCKNet(SegmentationModel):
             small runs.
         in_channels: channels of the input.
         classes: logit maps of the output.
+
+    Raises:
+        UserError: ``filters`` below 1.
     """
 
     size_multiple = 32
 
     def __init__(self, filters: int = 17, in_channels: int = 3, classes: int = 1) -> None:
         super().__init__()
+        check_multiple("filters", filters)
         widths = [filters * 2**level for level in range(6)]
         self.plain = nn.ModuleList(halve(a, b) for a, b in itertools.pairwise([in_channels, *widths[1:]]))
         self.down = nn.ModuleList(halve(a, b) for a, b in itertools.pairwise(widths))

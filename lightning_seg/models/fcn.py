@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_seg.errors import UserError
-from lightning_seg.models.base import SegmentationModel
+from lightning_seg.models.base import SegmentationModel, check_multiple
 from lightning_seg.models.blocks import ConvBNReLU
 from lightning_seg.models.encoders import create_encoder
 
@@ -161,7 +161,7 @@ class FCN(SegmentationModel):
         classes: logit maps of the output.
 
     Raises:
-        UserError: an unknown variant.
+        UserError: an unknown variant, or ``hidden`` below 1.
     """
 
     encoder: Any
@@ -177,6 +177,7 @@ class FCN(SegmentationModel):
         classes: int = 1,
     ) -> None:
         super().__init__()
+        check_multiple("hidden", hidden)
         options: dict[str, Any] = {"pretrained": pretrained, "weights": weights, "in_chans": in_channels}
         self.on_vgg = variant in VGG_STRIDES
         self.head: nn.Module

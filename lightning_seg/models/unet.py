@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_seg.models.base import SegmentationModel
+from lightning_seg.models.base import SegmentationModel, check_multiple
 from lightning_seg.models.blocks import ConvBNReLU
 
 
@@ -49,10 +49,14 @@ class UNet(SegmentationModel):
             convolution.
         in_channels: channels of the input.
         classes: logit maps of the output.
+
+    Raises:
+        UserError: a ``width`` below 1.
     """
 
     def __init__(self, width: int = 64, bilinear: bool = False, in_channels: int = 3, classes: int = 1) -> None:
         super().__init__()
+        check_multiple("width", width)
         widths = [width * 2**level for level in range(5)]
         if bilinear:
             widths[4] //= 2

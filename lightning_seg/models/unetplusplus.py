@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_seg.models.base import SegmentationModel
+from lightning_seg.models.base import SegmentationModel, check_multiple
 from lightning_seg.models.blocks import ConvBNReLU
 
 
@@ -33,6 +33,9 @@ class UNetPlusPlus(SegmentationModel):
             that of the deepest one in any case.
         in_channels: channels of the input.
         classes: logit maps of the output.
+
+    Raises:
+        UserError: a ``width`` below 1.
     """
 
     size_multiple = 16
@@ -40,6 +43,7 @@ class UNetPlusPlus(SegmentationModel):
 
     def __init__(self, width: int = 32, deep_supervision: bool = False, in_channels: int = 3, classes: int = 1) -> None:
         super().__init__()
+        check_multiple("width", width)
         widths = [width * 2**level for level in range(5)]
         self.encoder = nn.ModuleList(node(a, b) for a, b in itertools.pairwise([in_channels, *widths]))
         # grid[level][column - 1] has `column` older nodes of its level and one of the level below as its input.
