@@ -2,10 +2,13 @@
 
 import logging
 import re
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -49,7 +52,7 @@ def prepare(
     console = Console(stderr=True)
     check = partial(open_cache, size=image_size, directory=data_dir / "cache") if cache else None
     failed = []
-    with _without_warnings_of_parts():
+    with _without_warnings_of_parts(), _cleaning_up_when_terminated():
         for source in sources.values():
             try:
                 prepare_source(source, data_dir, given, console, check)
@@ -72,6 +75,20 @@ def _without_warnings_of_parts() -> Iterator[None]:
         yield
     finally:
         logger.setLevel(level)
+
+
+@contextmanager
+def _cleaning_up_when_terminated() -> Iterator[None]:
+    """SIGTERM unwinds the program as Ctrl-C does, so that what is half-made is removed."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def inspect(

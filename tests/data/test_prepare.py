@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import signal
 import ssl
 import stat
 import subprocess
@@ -31,6 +32,7 @@ from lightning_seg.data.prepare.sources import Remote
 from lightning_seg.data.prepare.unpack import unpack
 from lightning_seg.data.prepare.verify import verify
 from lightning_seg.errors import UserError
+from tests.conftest import PATIENCE_SECONDS
 from tests.data import make_layouts as layouts
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "data"
@@ -346,6 +348,11 @@ MAKE = {
 }
 
 
+def entries(folder: Path) -> list[str]:
+    """What is in a folder, but the locks that stay there."""
+    return [path.name for path in folder.iterdir() if path.suffix != ".lock"]
+
+
 class TestPrepareFrom:
     @pytest.mark.parametrize("name", DATASETS)
     @pytest.mark.parametrize("form", ["folder", "archive"])
@@ -360,7 +367,7 @@ class TestPrepareFrom:
         root = prepare(source_of(name), data, given, quiet)
         after = source_of(name).readers[name](root)
         assert after.ids() == before.ids()
-        assert [path.name for path in data.iterdir()] == [source_of(name).name]
+        assert entries(data) == [source_of(name).name]
         assert source_of(name).title.split(",")[0] in said(quiet) and "Please cite" in said(quiet)
 
     def test_a_rar_of_clinicdb(self, tmp_path: Path, quiet: Console) -> None:
@@ -416,7 +423,7 @@ class TestPrepareFrom:
             with pytest.raises(UserError, match=sentence) as error:
                 prepare(source_of(name), data, path, quiet)
             assert ".partial" not in str(error.value)
-            assert not list(data.iterdir())
+            assert not entries(data)
 
     def test_images_that_cannot_be_decoded_leave_nothing(self, tmp_path: Path) -> None:
         layouts.kvasir(tmp_path / "given")
@@ -432,7 +439,7 @@ class TestPrepareFrom:
         monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
         with pytest.raises(UserError, match=r"0.0 GB free, but 25.4 GB are needed"):
             prepare(source_of("isic"), tmp_path, None, quiet)
-        assert not list(tmp_path.iterdir())
+        assert not entries(tmp_path)
 
     @pytest.mark.skipif(not SAMPLES.is_dir(), reason="the real sample images are not beside the checkout")
     @pytest.mark.parametrize("name", DATASETS)
@@ -467,7 +474,7 @@ class TestPrepareFromServer:
         server.cuts = 1
         root = prepare(source, tmp_path / "data", None, quiet, seen.append)
         assert len(Kvasir(root).ids()) == 5 and len(seen) == 1
-        assert [path.name for path in (tmp_path / "data").iterdir()] == ["kvasir"]
+        assert entries(tmp_path / "data") == ["kvasir"]
 
     def test_a_dataset_that_is_not_the_published_one_is_refused(
         self, server: Server, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch
@@ -475,18 +482,18 @@ class TestPrepareFromServer:
         source = self.source(server, tmp_path / "made", monkeypatch, genuine=False)
         with pytest.raises(UserError, match="is not the published dataset"):
             prepare(source, tmp_path / "data", None, quiet)
-        assert [path.name for path in (tmp_path / "data").iterdir()] == ["downloads"]
+        assert entries(tmp_path / "data") == ["downloads"]
 
     def test_a_failed_download_leaves_no_folder(self, server: Server, tmp_path: Path, quiet: Console) -> None:
         source = replace(source_of("kvasir"), remotes=(Remote(server.url("absent"), "a.zip", 1, sha256(b"")),))
         with pytest.raises(UserError, match="404"):
             prepare(source, tmp_path / "data", None, quiet)
-        assert not list((tmp_path / "data").iterdir())
+        assert not entries(tmp_path / "data")
 
     def test_clinicdb_is_the_users_to_fetch(self, tmp_path: Path, quiet: Console) -> None:
         with pytest.raises(UserError, match=r"fetched by hand: on https://polyp.* CVC-ClinicDB.rar, .* --from FILE"):
             prepare(source_of("clinicdb"), tmp_path / "data", None, quiet)
-        assert not list((tmp_path / "data").iterdir())
+        assert not entries(tmp_path / "data")
 
 
 class TestSources:
@@ -535,3 +542,61 @@ class TestCommand:
     def test_bad_names(self, tmp_path: Path) -> None:
         assert "cannot be prepared; choose from isic" in str(run_cli("kvasr"))
         assert "--from goes with one dataset" in str(run_cli("isic", "wound", "--from", tmp_path))
+
+
+BLOCKED = """
+import time
+from lightning_seg.data import cache
+cache.open_cache = lambda *arguments, **options: (print("decoding", flush=True), time.sleep(600))
+from lightning_seg.cli import main
+main()
+"""
+
+
+class TestInterruption:
+    @pytest.mark.parametrize(
+        ("number", "code", "left"),
+        [
+            (signal.SIGKILL, -signal.SIGKILL, [".kvasir.partial"]),
+            (signal.SIGTERM, 128 + signal.SIGTERM, []),
+            (signal.SIGINT, 128 + signal.SIGINT, []),
+        ],
+    )
+    def test_a_killed_call_leaves_nothing_for_long(
+        self, number: signal.Signals, code: int, left: list[str], tmp_path: Path, quiet: Console
+    ) -> None:
+        given, data = tmp_path / "given", tmp_path / "data"
+        layouts.kvasir(given)
+        command = [sys.executable, "-c", BLOCKED, "prepare", "kvasir", "--from", given, "--data-dir", data]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout is not None and process.stdout.readline() == b"decoding\n"
+            assert entries(data) == [".kvasir.partial"]
+            process.send_signal(number)
+            assert process.wait(PATIENCE_SECONDS) == code
+        assert entries(data) == left
+        (data / ".kvasir.partial" / "of the killed one").mkdir(parents=True, exist_ok=True)
+        root = prepare(source_of("kvasir"), data, given, quiet)
+        assert entries(data) == ["kvasir"] and not (root / "of the killed one").exists()
+
+    def test_a_second_call_waits_for_the_first(self, tmp_path: Path, quiet: Console) -> None:
+        given, data = tmp_path / "given", tmp_path / "data"
+        layouts.kvasir(given)
+        waiting, go_on = threading.Event(), threading.Event()
+
+        def block(dataset: FileDataset) -> None:
+            waiting.set()
+            assert go_on.wait(PATIENCE_SECONDS)
+
+        first = threading.Thread(target=prepare, args=(source_of("kvasir"), data, given, Console(quiet=True), block))
+        second = threading.Thread(target=prepare, args=(source_of("kvasir"), data, None, quiet))
+        first.start()
+        assert waiting.wait(PATIENCE_SECONDS)
+        second.start()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while "waiting for it" not in said(quiet):
+            assert second.is_alive() and time.monotonic() < deadline
+            time.sleep(0.01)
+        go_on.set()
+        for thread in (first, second):
+            thread.join(PATIENCE_SECONDS)
+        assert "Already there" in said(quiet) and entries(data) == ["kvasir"]

@@ -1,11 +1,11 @@
 """Getting one published archive into its folder, whole or not at all."""
 
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
@@ -45,7 +45,7 @@ def prepare(
 
     Raises:
         UserError: something is wrong with the download, the archive, the files or the disk. Nothing half-made is left
-            but a partial download, which the next call continues.
+            but a partial download, which the next call continues. What a killed call leaves, the next one removes.
     """
     console = console or Console(stderr=True)
     target = data_dir / source.name
@@ -54,22 +54,49 @@ def prepare(
         f"  Please cite: {escape(source.citation)}",
         highlight=False,
     )
-    if target.is_dir() and any(target.iterdir()):
-        if given is not None:
-            raise UserError(f"{target} exists already; remove it first to prepare it from {given}.")
-        console.print(f"Already there: {target}")
-        _inspect(source, target, console, check)
-        return target
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        if given is None:
-            _download(source, data_dir, target, console, check)
-        else:
-            _take(source, given.expanduser(), data_dir, target, console, check)
-    except OSError as error:
-        raise UserError(f"{target} cannot be prepared ({error}); nothing was left there.") from error
-    console.print(f"[green]Ready:[/] {target}")
+    if not _is_filled(target):
+        try:
+            data_dir.mkdir(parents=True, exist_ok=True)
+            with _alone(target, console):
+                if not _is_filled(target):
+                    shutil.rmtree(_partial(target), ignore_errors=True)  # of a call that was killed
+                    if given is None:
+                        _download(source, data_dir, target, console, check)
+                    else:
+                        _take(source, given.expanduser(), data_dir, target, console, check)
+                    console.print(f"[green]Ready:[/] {target}")
+                    return target
+        except OSError as error:
+            raise UserError(f"{target} cannot be prepared ({error}); nothing was left there.") from error
+    if given is not None:
+        raise UserError(f"{target} exists already; remove it first to prepare it from {given}.")
+    console.print(f"Already there: {target}")
+    _inspect(source, target, console, check)
     return target
+
+
+def _is_filled(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
+
+
+def _partial(target: Path) -> Path:
+    """The folder that becomes ``target``; its name is fixed, so that what a killed call leaves is found."""
+    return target.with_name(f".{target.name}.partial")
+
+
+@contextmanager
+def _alone(target: Path, console: Console) -> Iterator[None]:
+    """One process at a time prepares ``target``, others wait."""
+    lock = FileLock(target.with_name(f".{target.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        console.print(f"Another command is preparing {target}; waiting for it.")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _download(source: Source, data_dir: Path, target: Path, console: Console, check: Check) -> None:
@@ -186,9 +213,9 @@ def _put_in_place(target: Path, origin: str) -> Iterator[Path]:
 
     Errors then speak of ``origin``, where the files came from, not of the vanished folder.
     """
-    partial = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".partial", dir=target.parent))
+    partial = _partial(target)
     try:
-        partial.chmod(0o755)
+        partial.mkdir()
         yield partial
         if target.is_dir():
             target.rmdir()  # it is empty: checked before
