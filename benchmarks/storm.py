@@ -230,11 +230,13 @@ def _is_running(pid: int) -> bool:
         return False
 
 
-def stray_files(study: Path, cache: Path) -> list[str]:
-    """What a finished study and its cache should not hold."""
+def stray_files(study: Path, cache: Path, temporary: Path) -> list[str]:
+    """What a finished study, its cache and the folder of temporary files should not hold."""
     inside = [str(path) for path in study.rglob("*") if path.is_file() and path.name not in FILES]
     beside = [str(path) for path in study.parent.glob(".stop-*")]
-    return inside + beside + [str(path) for path in cache.glob("*") if path.suffix in (".partial", ".tmp")]
+    beside += [str(path) for path in cache.glob("*") if path.suffix in (".partial", ".tmp")]
+    # Not what belongs to libraries: joblib's folders of shared memory, locks of GPUs, torch's caches of kernels.
+    return inside + beside + [str(path) for path in temporary.iterdir() if path.is_file() and path.suffix != ".lock"]
 
 
 def differing(study: Path, calm: Path) -> list[str]:
@@ -254,13 +256,14 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where to work, instead of a temporary folder")
     arguments = parser.parse_args()
     folder = arguments.folder or Path(tempfile.mkdtemp())
-    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "tmp"
+    temporary.mkdir(parents=True, exist_ok=True)
 
     def start(study: str, *options: str) -> subprocess.Popen[bytes]:
         script = Path(__file__).parents[1] / "train.py"
         command = [sys.executable, str(script), "-m", *SMALL, *GRID, f"study={study}", f"output_dir={folder}", *options]
         command.append(f"data.cache_dir={folder}/cache-{study}")
-        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)}
         with (folder / f"{study}.log").open("a") as log:
             return subprocess.Popen(
                 command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
@@ -285,7 +288,7 @@ def main() -> None:
     checks = {
         "runs that did not end": runs - finished,
         "runs that ended twice or were held by two": storm.violations,
-        "stray files": stray_files(folder / "storm", folder / "cache-storm"),
+        "stray files": stray_files(folder / "storm", folder / "cache-storm", temporary),
         "runs with other numbers": differing(folder / "storm", folder / "calm"),
     }
     for name, found in checks.items():

@@ -112,3 +112,9 @@ def test_checkpoints_are_rare_where_they_should_be(train: Train) -> None:
     train("loss=deadly", "checkpoint.every_minutes=5", code=-9, environment=DIE_IN_SECOND_EPOCH)
     directory = train.directory / "multirun/default" / RUN
     assert (directory / "metrics.csv").exists() and not list(directory.glob("*.ckpt"))
+
+
+def test_checkpoints_need_no_temporary_folder(train: Train) -> None:
+    """What a killed process leaves there nobody removes."""
+    train(*SAVE_ALWAYS, code=-9, environment=DIE_IN_SECOND_EPOCH, constants={"tempfile.tempdir": "/nowhere"})
+    assert list((train.directory / "multirun/default" / RUN).glob("resume-*.ckpt"))

@@ -26,13 +26,16 @@ class Shot:
 @pytest.mark.slow
 def test_every_run_ends_once_with_its_own_numbers(train: Train) -> None:
     train(*GRID, *KEEP, "study=calm")
-    starts = itertools.repeat(lambda: Shot(train.start(*GRID, *KEEP, "study=storm", "data.cache_dir=cache")), 2)
+    temporary = train.directory / "tmp"
+    temporary.mkdir()
+    options, constants = (*KEEP, "study=storm", "data.cache_dir=cache"), {"tempfile.tempdir": str(temporary)}
+    starts = itertools.repeat(lambda: Shot(train.start(*GRID, *options, constants=constants)), 2)
     study, cache = train.directory / "multirun/storm", train.directory / "cache"
     storm = Storm(study, cache, list(starts), runs=12)
     storm.rage(KILLS, calm_seconds=60)
     assert storm.violations == []
     assert len(list(study.rglob("result.json"))) == 12
     assert differing(study, train.directory / "multirun/calm") == []
-    assert stray_files(study, cache) == []
+    assert stray_files(study, cache, temporary) == []
     # Most shots must hit runs at work; how many there is time for depends on the machine.
     assert storm.kills.total() - storm.kills[Phase.START] >= 1, storm.kills
