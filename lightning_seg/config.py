@@ -1,6 +1,7 @@
 """The configuration: where it lies, what makes it valid, and its errors in one sentence."""
 
 import difflib
+import math
 import re
 import sys
 from collections.abc import Callable
@@ -50,6 +51,17 @@ def _share_or_count(value: Any) -> bool:
     return value is None or (isinstance(value, float) and 0 < value <= 1) or _whole(1)(value)
 
 
+def _channels(least: float) -> Callable[[Any], bool]:
+    """Whether a value is three numbers above ``least``."""
+    return lambda value: (
+        isinstance(value, ListConfig) and len(value) == 3 and all(_number(each) and each > least for each in value)
+    )
+
+
+def _is_file(value: Any) -> bool:
+    return isinstance(value, str) and Path(value).expanduser().is_file()
+
+
 _BATCHES = "null for all batches, a whole number of them from 1, or a share above 0.0 and up to 1.0"
 
 _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -60,6 +72,20 @@ _RULES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "data.image_size": (_whole(16), "a whole number of pixels from 16"),
     "data.batch_size": (_whole(1), "a whole number from 1"),
     "data.eval_batch_size": (_whole(1), "a whole number from 1"),
+    "data.split": (
+        lambda value: value in ("random", "grouped", "official", "kfold") or _is_file(value),
+        "random, grouped, official, kfold, or a file of ids that is there",
+    ),
+    "data.groups": (lambda value: value is None or _is_file(value), "null or a CSV file of id,group that is there"),
+    "data.mean": (_channels(-math.inf), "three numbers, of red, green and blue"),
+    "data.std": (_channels(0), "three numbers above 0, of red, green and blue"),
+    "data.resident": (lambda value: isinstance(value, bool), "true or false"),
+    "logger.csv": (lambda value: isinstance(value, bool), "true or false"),
+    "logger.wandb": (
+        lambda value: value is None or isinstance(value, DictConfig),
+        "null or W&B's settings; logger=wandb turns it on",
+    ),
+    "optimizer.lr": (lambda value: value is None or (_number(value) and value > 0), "a number above 0"),
     "early_stopping.patience": (_whole(1), "a whole number of epochs from 1"),
     "early_stopping.min_delta": (lambda value: _number(value) and value >= 0, "a number from 0"),
     "checkpoint.every_minutes": (lambda value: _number(value) and value >= 0, "a number from 0"),
