@@ -11,6 +11,7 @@ from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.figures.style import save as save_figure
+from lightning_seg.report.losses import loss_figures
 from lightning_seg.report.names import dataset_name, model_name
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published
@@ -126,6 +127,8 @@ def study_figures(analysis: Analysis) -> list[Figure]:
         figures.append(reasons.curves(analysis.curves))
     if len(analysis.costs):
         figures.append(reasons.cost_and_accuracy(analysis.costs))
+    if analysis.comparison.losses:
+        figures += loss_figures(analysis.study, analysis.comparison.losses)
     return figures
 
 

@@ -39,7 +39,7 @@ def test_every_figure_and_table_has_its_files(built):
     figures = {path.stem for path in (built.parent / "figures").iterdir()}
     expected = "fig1_examples fig2a_overall fig2b_dataset_by_loss fig2c_model_by_loss fig3a_cases_sigmoid "
     expected += "fig3b_cases_mean critical_difference intervals pairs stability variance dice_vs_size dice_vs_contrast "
-    expected += "failures calibration curves pareto boundaries"
+    expected += "failures calibration curves pareto boundaries losses_by_logit losses_by_overlap losses_on_masks"
     assert figures == set(expected.split())
     for name in figures:
         assert (built.parent / "figures" / f"{name}.svg").read_text().startswith("<?xml")

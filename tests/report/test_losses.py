@@ -1,0 +1,56 @@
+"""The losses of a study are drawn as its records say that they were set."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lightning_seg.losses import FocalLoss
+from lightning_seg.report.losses import PUBLISHED, loss_figures, rebuild
+from lightning_seg.report.records import Study, load_study
+from tests.report.make_study import make_study
+
+
+def study_of(folder: Path, losses: dict[str, dict[str, Any]]) -> Study:
+    """A study whose records hold these settings of their losses."""
+    study = make_study(folder, datasets=["isic"], models=["fcn"], losses=[*losses], repeats=1, cases=0)
+    for name, settings in losses.items():
+        path = study / "isic" / "fcn" / name / "repeat_0" / "result.json"
+        record = json.loads(path.read_text())
+        record["config"]["loss"] = {"name": name, **settings}
+        path.write_text(json.dumps(record))
+    return load_study(study)
+
+
+def drawn(study: Study) -> list[str]:
+    figure = loss_figures(study, study.runs["loss"].tolist())[0]
+    return [line.get_label() for line in figure.canvas.axes[0].lines if not str(line.get_label()).startswith("_")]
+
+
+def test_a_loss_is_as_its_runs_had_set_it(tmp_path: Path) -> None:
+    focal = {"_target_": "lightning_seg.losses.FocalLoss", "alpha": 0.3, "gamma": 4.0}
+    study = study_of(tmp_path / "study", {"focal": focal, "bce": {}})
+    logits, truth = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
+    found = rebuild(study, "focal")
+    assert found is not None
+    assert found(logits, truth) == FocalLoss(alpha=0.3, gamma=4.0)(logits, truth)
+    assert drawn(study) == ["BCE", "Focal"]  # BCE recorded nothing: the packaged one
+
+
+def test_a_loss_of_ones_own_is_drawn_last(tmp_path: Path) -> None:
+    study = study_of(tmp_path / "study", {"a_mine": {"_target_": "torch.nn.BCEWithLogitsLoss"}, "dice": {}})
+    assert drawn(study) == ["Dice", "a_mine"]
+
+
+@pytest.mark.parametrize("target", ["os.mkdir", "pathlib.Path.touch", "absent.Loss", "torch.nn.Linear"])
+def test_records_call_nothing_but_losses(tmp_path: Path, target: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    nested = {"_target_": "lightning_seg.losses.WeightedSum", "weights": {"a": 1.0}}
+    nested["terms"] = {"a": {"_target_": target, "_args_": ["made"]}}
+    study = study_of(tmp_path / "study", {"mine": nested})
+    assert rebuild(study, "mine") is None
+    assert not (tmp_path / "made").exists()
+    assert len(drawn(study)) == len(PUBLISHED)
+    assert "build mine on this machine" in loss_figures(study, ["mine"])[0].caption
