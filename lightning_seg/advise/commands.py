@@ -2,8 +2,6 @@
 
 import json
 import logging
-import re
-import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -37,14 +35,18 @@ def advise(
     hours: Annotated[float, typer.Option(min=0.001, help="Time that the study may take.")] = 8.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Run the proposal without asking.")] = False,
     halving: Annotated[
-        bool, typer.Option("--halving", help="Drop losses that are surely worse on the way; errs in at most 5 %.")
+        bool,
+        typer.Option(
+            "--halving",
+            help="Drop losses that are surely worse on the way; errs in at most 5 % if all are about equally noisy.",
+        ),
     ] = False,
 ) -> None:
     """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
     from lightning_seg.advise.execute import check_models, train
     from lightning_seg.advise.halving import LOOKS
     from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
-    from lightning_seg.advise.words import study_sentences, trouble_of
+    from lightning_seg.advise.words import halved_study_sentences, study_sentences
     from lightning_seg.config import compose_config
     from lightning_seg.report.build import build_report
     from lightning_seg.runs.stop import INTERRUPTED
@@ -78,7 +80,8 @@ def advise(
     following = None
     if halving:
         code, answer, left = _run_halving(proposal, cfg, hours, line, console)
-        answer += trouble_of(place)
+        nothing_learned, troubles = halved_study_sentences(place)
+        answer = [*(nothing_learned or answer), *troubles]
     else:
         code = train(proposal.line())
         answer, following = ([], None) if code == INTERRUPTED else study_sentences(place)
@@ -87,7 +90,7 @@ def advise(
         raise typer.Exit(code)
     _say(console, "Answer", answer)
     if following is not None:
-        _show_line(console, proposal.with_grid(following.split()))
+        console.print(f"\n{following}", markup=False, highlight=False, soft_wrap=True)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # which training has let speak
     console.print(f"\nThe report: {build_report(place)}", soft_wrap=True, highlight=False)
     if halving:
@@ -202,5 +205,8 @@ def _say(console: Console, title: str, sentences: Sequence[str]) -> None:
 
 def _show_line(console: Console, arguments: Sequence[str]) -> None:
     """The command, on one line, to be copied."""
-    quoted = (f'"{argument}"' if re.search(r"[' ]", argument) else shlex.quote(argument) for argument in arguments)
-    console.print(f"\npython train.py {' '.join(quoted)}", markup=False, highlight=False, soft_wrap=True)
+    from lightning_seg.report.command_lines import quoted
+
+    console.print(
+        f"\npython train.py {' '.join(map(quoted, arguments))}", markup=False, highlight=False, soft_wrap=True
+    )

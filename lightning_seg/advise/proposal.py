@@ -74,15 +74,6 @@ class Proposal:
         numbers = ",".join(map(str, repeats or self.repeats))
         return ["-m", *self.overrides, f"loss={','.join(losses or self.losses)}", f"repeat={numbers}"]
 
-    def with_grid(self, arguments: Sequence[str]) -> list[str]:
-        """The arguments of ``train.py`` with models, losses and repeats taken from other ones.
-
-        What belongs to one network goes if the models change.
-        """
-        grid = [argument for argument in arguments if argument.split("=")[0] in GRID_KEYS]
-        gone = ("model=",) if set(grid) & set(self.overrides) else ("model=", "model.", "+model.")
-        return ["-m", *[argument for argument in self.overrides if not argument.startswith(gone)], *grid]
-
 
 Timer = Callable[[Sequence[str], Effort], Mapping[str, float]]
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 from lightning_seg.advise.features import Features, Likeness
 from lightning_seg.advise.halving import Halving, Rule, Stop
-from lightning_seg.report.answer import judge, next_runs, scope_of, sentences, trouble_sentences
+from lightning_seg.report.answer import judge_comparison, scope_of, sentences, trouble_sentences
 from lightning_seg.report.comparison import compare, trouble
 from lightning_seg.report.names import dataset_name, loss_name
+from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.records import load_study
 from lightning_seg.report.statistics import omnibus
@@ -53,35 +54,40 @@ def _published_sentences(dataset: str) -> list[str]:
         f"There the paper prints mean Dice over 12 models x 5 repeats: {first} first, {loss_name(str(row.index[-1]))} "
         f"{row.iloc[-1]:.4f} last.",
         f"What that supports: over the six datasets the ten losses differ (Friedman p = {omnibus(table).p:.2g}), but "
-        f"without Focal the other nine do not (p = {omnibus(others).p:.2g}); on {dataset_name(dataset)} they lie "
-        f"within {spread:.1f} Dice points, printed without any spread over repeats. It is no reason to leave out any "
-        "loss but perhaps Focal.",
+        f"without Focal the other nine are not found to differ (p = {omnibus(others).p:.2g}); on "
+        f"{dataset_name(dataset)} they lie within {spread:.1f} Dice points, printed without any spread over "
+        "repeats. It is no reason to leave out any loss but perhaps Focal.",
     ]
 
 
-def trouble_of(study: Path) -> list[str]:
-    """Failed, diverged and collapsed runs of each loss."""
-    runs = load_study(study).runs
-    return trouble_sentences(trouble(runs), runs["loss"].value_counts())
+def halved_study_sentences(study: Path) -> tuple[list[str], list[str]]:
+    """What stands in place of a halving's answer where the networks have learned nothing, and what after it.
+
+    Returns:
+        that they have learned nothing, if so; failed, diverged and collapsed runs of each loss.
+    """
+    found = load_study(study)
+    verdict = judge_comparison(compare(found))
+    before = [f"{verdict.nothing_learned} Train longer, or on larger images."] if verdict.nothing_learned else []
+    return before, trouble_sentences(trouble(found.runs), found.runs["loss"].value_counts())
 
 
 def study_sentences(study: Path) -> tuple[list[str], str | None]:
-    """The report's answer in words, with what to run next, and the report's command for that."""
+    """The report's answer in words, with what to run next, and the report's lines for that."""
     found = load_study(study)
     comparison = compare(found)
     pairs = comparison.pairs["dice"]
     if not len(pairs):
         return ["No repeat has usable runs of the losses: nothing can be concluded.", *comparison.left_out], None
-    verdict = judge(pairs)
-    datasets, models = (sorted(found.runs[key].unique()) for key in ("dataset", "model"))
-    advice, command = next_runs(verdict, found.name, datasets, models, comparison.planned[3])
+    verdict = judge_comparison(comparison)
+    advice, lines = next_step(found, comparison, verdict)
     text = [
         *sentences(verdict, scope_of(pairs)),
         *trouble_sentences(trouble(found.runs), found.runs["loss"].value_counts()),
         *comparison.left_out,
         f"Next: {advice}",
     ]
-    return text, command
+    return text, lines
 
 
 def dropped_sentences(before: Halving, after: Halving) -> list[str]:
@@ -141,8 +147,10 @@ def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) 
         return text
     text.append(
         f"The best loss has been dropped, or the bound above is wrong, with a probability of at most "
-        f"{rule.error_rate:.0%} over all looks (corrected resampled t-tests, Bonferroni over rivals and looks). It "
-        f"took {runs} runs; {rule.looks[-1]} repeats of all losses are {full}."
+        f"{rule.error_rate:.0%} over all looks (corrected resampled t-tests, Bonferroni over rivals and looks), "
+        "supposing that all losses are about equally noisy and their noise is roughly normal; a best loss that is much "
+        f"noisier than the others is dropped more often. It took {runs} runs; {rule.looks[-1]} repeats of all losses "
+        f"are {full}."
     )
     return text
 

@@ -1,6 +1,5 @@
 """All results of a report, worked out once; pages, figures and tables only show them."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,9 +8,8 @@ from lightning_seg.report import reasons
 from lightning_seg.report.answer import (
     ROPE,
     Verdict,
-    judge,
+    judge_comparison,
     judge_rows,
-    next_runs,
     scope_of,
     sentences,
     trouble_sentences,
@@ -19,6 +17,7 @@ from lightning_seg.report.answer import (
 from lightning_seg.report.bootstrap import DRAWS, Bootstrap, bootstrap, bootstrap_rows
 from lightning_seg.report.cases import Case, load_cases
 from lightning_seg.report.comparison import Comparison, compare, coverage, splits, trouble
+from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import Published, load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
 from lightning_seg.report.records import Study, load_curves
@@ -53,7 +52,7 @@ class Analysis:
         variance: shares of variance; None likewise.
         overall: metric x loss means.
         by_dataset, by_model: the paper's tables with their scores.
-        next_step: what to run next, and the command.
+        next_step: what to run next, and the lines for it or None.
         images: test images of the compared runs.
         by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
         notes: sentences on what could not be read, does not agree, or is left out.
@@ -105,13 +104,12 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         )
     cases, unread = load_cases(study, losses)
     notes += unread
-    certainty = _certainty(pairs, matrices, draws, rope, seed) if comparable else None
+    certainty = _certainty(comparison, matrices, draws, rope, seed) if comparable else None
     troubles = trouble(study.runs)
     blocks = comparison.blocks() if comparable else pd.DataFrame()
-    next_step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
+    step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
     if certainty:
-        datasets, models = (sorted(study.runs[key].unique()) for key in ("dataset", "model"))
-        next_step = _next(study, comparison, certainty.verdict, datasets, models, rope)
+        step = next_step(study, comparison, certainty.verdict, rope)
     by_dataset = rank(table_by(blocks, "dataset")) if comparable else None
     return Analysis(
         study=study,
@@ -124,7 +122,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         overall=overall(comparison.pairs) if comparable else pd.DataFrame(),
         by_dataset=by_dataset,
         by_model=rank(table_by(blocks, "model")) if comparable else None,
-        next_step=next_step,
+        next_step=step,
         trouble_text=trouble_sentences(troubles, study.runs["loss"].value_counts()),
         by_size=reasons.dice_along(images, "size"),
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
@@ -156,35 +154,19 @@ def analyse_rows(rows: pd.DataFrame, scope: str, draws: int = DRAWS, rope: float
     )
 
 
-def _certainty(pairs: pd.DataFrame, matrices: dict, draws: int, rope: float, seed: int) -> Certainty:
-    verdict = judge(pairs)
+def _certainty(comparison: Comparison, matrices: dict, draws: int, rope: float, seed: int) -> Certainty:
+    pairs, ratio = comparison.pairs["dice"], comparison.test_to_train
+    verdict = judge_comparison(comparison)
     blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean()
     units = pairs if verdict.unit == "repeat" else blocks
     several = len(pairs.columns) > 1 and len(pairs) > 1
     return Certainty(
         units=units,
         verdict=verdict,
-        drawn=bootstrap(pairs, matrices, draws, seed) if several else None,
+        drawn=bootstrap(pairs, matrices, draws, seed, ratio) if several else None,
         equivalence=equivalence(blocks, verdict.losses[0], rope, seed) if several and verdict.unit == "block" else None,
         answer=sentences(verdict, scope_of(pairs), rope),
     )
-
-
-def _next(
-    study: Study, comparison: Comparison, verdict: Verdict, datasets: Sequence[str], models: Sequence[str], rope: float
-) -> tuple[str, str | None]:
-    repeats = comparison.planned[3]
-    unfinished = int((~study.runs["status"].isin(["finished", "diverged"])).sum())
-    if unfinished and comparison.left_out:
-        losses = sorted(study.runs["loss"].unique())
-        numbers = ",".join(str(n) for n in sorted(study.runs["repeat"].unique()))
-        return (
-            f"First finish the study: {unfinished} of {len(study.runs)} runs are not there yet. The same command skips "
-            "finished runs and retries failed ones.",
-            f"python train.py -m study={study.address} dataset={','.join(datasets)} model={','.join(models)} "
-            f"loss={','.join(losses)} repeat={numbers}",
-        )
-    return next_runs(verdict, study.address, list(datasets), list(models), repeats, rope)
 
 
 def _beside(by_dataset: Ranking, published: Published) -> pd.DataFrame | None:

@@ -1,18 +1,20 @@
 """The answer in words: generated from the tests, and never stronger than they are."""
 
-import re
 from dataclasses import dataclass, field
-from math import ceil, inf
+from math import inf
 
 import numpy as np
 import pandas as pd
 
-from lightning_seg.report.names import MODELS, dataset_name, loss_name, model_name
+from lightning_seg.report.comparison import Comparison
+from lightning_seg.report.names import dataset_name, loss_name, model_name
 from lightning_seg.report.statistics import (
     ALPHA,
+    TEST_TO_TRAIN,
     Omnibus,
     Resolution,
     count_pairs,
+    critical_difference,
     fewest_blocks,
     holm,
     interaction,
@@ -24,8 +26,8 @@ from lightning_seg.report.statistics import (
 )
 
 ROPE = 0.005
-# More repeats than this are no advice; further models or datasets are.
-_MOST_REPEATS = 20
+# Where more runs than this predict one class everywhere, and so do more than these of every loss, none has learned.
+_MANY_COLLAPSED, _SOME_COLLAPSED = 0.5, 0.25
 
 
 @dataclass
@@ -41,6 +43,9 @@ class Verdict:
         omnibus, pairs, resolution: the tests behind it.
         depends: level ("dataset", "model") -> p-value that loss differences depend on it.
         reversals: (level, name, loss, difference, adjusted p): there, the loss beats the overall best.
+        nothing_learned: a sentence where the networks have learned nothing that losses could be compared by, else "".
+        held_back: a sentence where collapsed runs keep the loss of the best mean rank from the best mean, else "".
+        same_images: whether all repeats are tested on the same images, so that only the seed varies.
     """
 
     losses: list[str]
@@ -53,35 +58,67 @@ class Verdict:
     resolution: Resolution
     depends: dict[str, float] = field(default_factory=dict)
     reversals: list[tuple[str, str, str, float, float]] = field(default_factory=list)
+    nothing_learned: str = ""
+    held_back: str = ""
+    same_images: bool = False
 
 
-def judge(pairs: pd.DataFrame) -> Verdict:
-    """Test a study's pairs table, (dataset, model, repeat) x losses."""
+def judge(
+    pairs: pd.DataFrame,
+    collapsed: pd.DataFrame | None = None,
+    test_to_train: float = TEST_TO_TRAIN,
+    same_images: bool = False,
+) -> Verdict:
+    """Test a study's pairs table, (dataset, model, repeat) x losses.
+
+    Args:
+        collapsed: whether a run predicts one class everywhere, of the same shape; None for none.
+        test_to_train, same_images: see :class:`lightning_seg.report.comparison.Comparison`.
+    """
+    if collapsed is None:
+        collapsed = pd.DataFrame(False, index=pairs.index, columns=pairs.columns)
+    verdict = _tested(pairs, test_to_train)
+    verdict.same_images = same_images
+    verdict.nothing_learned = _nothing_learned(pairs, collapsed)
+    if verdict.nothing_learned:
+        verdict.winner, verdict.group, verdict.worse = None, verdict.losses, {}
+        verdict.depends, verdict.reversals = {}, []
+    elif len(verdict.losses) > 1:
+        verdict.held_back = _held_back(pairs, collapsed, verdict)
+    return verdict
+
+
+def judge_comparison(comparison: Comparison) -> Verdict:
+    """Test what a study can be compared on."""
+    return judge(comparison.pairs["dice"], comparison.collapsed, comparison.test_to_train, comparison.same_images)
+
+
+def _tested(pairs: pd.DataFrame, test_to_train: float) -> Verdict:
     blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean()
     if len(blocks) >= fewest_blocks(pairs.shape[1]):
-        verdict = _conclude(blocks, pairwise(blocks), "block", resolution(pairs))
+        verdict = _conclude(blocks, blocks, pairwise(blocks), "block", resolution(pairs))
         verdict.depends = {level: interaction(blocks, level) for level in ("dataset", "model")}
         if verdict.losses:
             verdict.reversals = _reversals(blocks, verdict.losses[0])
         return verdict
     repeated = len(pairs) > len(blocks)
     units = pairs if repeated else blocks
-    tested = pairwise_repeats(pairs) if len(pairs) else pairwise(pairs)
-    return _conclude(units, tested, "repeat" if repeated else "none", resolution(pairs))
+    tested = pairwise_repeats(pairs, test_to_train) if len(pairs) else pairwise(pairs)
+    return _conclude(units, blocks, tested, "repeat" if repeated else "none", resolution(pairs, test_to_train))
 
 
 def judge_rows(rows: pd.DataFrame) -> Verdict:
     """Test a table of which no repeats are known (rows x losses), such as a published one."""
     index = pd.MultiIndex.from_arrays([rows.index, ["all"] * len(rows)], names=["dataset", "model"])
-    return _conclude(rows, pairwise(rows), "block", resolution(rows.set_axis(index)))
+    return _conclude(rows, rows, pairwise(rows), "block", resolution(rows.set_axis(index)))
 
 
-def _conclude(units: pd.DataFrame, pairs: pd.DataFrame, unit: str, found: Resolution) -> Verdict:
+def _conclude(units: pd.DataFrame, blocks: pd.DataFrame, pairs: pd.DataFrame, unit: str, found: Resolution) -> Verdict:
     means = units.mean()
     losses = sorted(units.columns, key=lambda loss: (-means[loss], loss))
-    overall = omnibus(units)
     # A pair of losses counts only where blocks say that the losses differ at all. Repeats are no independent units of
-    # Friedman's test; there the adjusted pairs stand alone.
+    # Friedman's test: it is of the few blocks then, and the adjusted pairs stand alone.
+    overall = omnibus(blocks)
     differ = unit == "repeat" or (unit == "block" and overall.p_f < ALPHA)
     to_best = pairs[pairs["a"] == losses[0]].set_index("b") if losses else pairs
     worse = {
@@ -92,6 +129,42 @@ def _conclude(units: pd.DataFrame, pairs: pd.DataFrame, unit: str, found: Resolu
     group = [loss for loss in losses if loss not in worse]
     winner = losses[0] if len(losses) > 1 and len(group) == 1 else None
     return Verdict(losses, winner, group, worse, unit, overall, pairs, found)
+
+
+def _nothing_learned(pairs: pd.DataFrame, collapsed: pd.DataFrame) -> str:
+    if pairs.shape[1] < 2 or pairs.empty:
+        return ""
+    if collapsed.to_numpy().mean() > _MANY_COLLAPSED and collapsed.mean().min() > _SOME_COLLAPSED:
+        return (
+            f"{int(collapsed.to_numpy().sum())} of the {collapsed.size} compared runs predict one class everywhere: "
+            "most networks have learned nothing yet, and nothing can be concluded about the losses."
+        )
+    if len(pairs) > 1 and (pairs.sub(pairs.iloc[:, 0], axis=0) == 0).all(axis=None):
+        return (
+            f"All {pairs.shape[1]} losses have the very same Dice in each of {len(pairs)} repeats: their networks "
+            "have most likely learned nothing yet, and nothing can be concluded about the losses."
+        )
+    return ""
+
+
+def _held_back(pairs: pd.DataFrame, collapsed: pd.DataFrame, verdict: Verdict) -> str:
+    """Whether the loss of the best mean rank would have the best mean but for its collapsed runs."""
+    best = verdict.losses[0]
+    ranked = str(pairs.rank(axis=1, ascending=False).mean().idxmin())
+    bad = collapsed[ranked]
+    if ranked == best or not bad.any() or bad.all():
+        return ""
+    rest = pairs[~bad].groupby(level=["dataset", "model"], observed=True).mean().mean()
+    if rest[ranked] <= rest[best]:
+        return ""
+    cells = bad[bad].groupby(level=["dataset", "model"], observed=True).size()
+    places = [f"{dataset_name(d)} / {model_name(m)} ({count})" for (d, m), count in cells.items()]
+    return (
+        f"{loss_name(ranked)} has the best mean rank, and loses its mean to {int(bad.sum())} of its {len(bad)} runs, "
+        f"which predict one class everywhere ({join(places)}): without these repeats its mean is "
+        f"{100 * (rest[ranked] - rest[best]):.2f} Dice points above that of {loss_name(best)}. See why they collapsed "
+        "before it is ruled out."
+    )
 
 
 def _reversals(blocks: pd.DataFrame, best: str) -> list[tuple[str, str, str, float, float]]:
@@ -123,6 +196,8 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE) -> list[str]:
         return ["No loss has a usable run yet: nothing can be concluded."]
     if len(losses) == 1:
         return [f"Only {loss_name(losses[0])} has usable runs: there is nothing to compare it with."]
+    if verdict.nothing_learned:
+        return [verdict.nothing_learned]
     best = losses[0]
     if verdict.unit == "none":
         return [
@@ -130,46 +205,49 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE) -> list[str]:
             "from the luck of a single run: nothing can be concluded about which is better.",
         ]
     text = [_group_sentence(verdict, scope)]
+    if verdict.held_back:
+        text.append(verdict.held_back)
     if verdict.worse:
         text.append(_worse_sentence(verdict))
+    if verdict.unit == "block":
+        text += _nemenyi_sentences(verdict)
     text.append(_resolution_sentence(found, rope))
     if verdict.unit == "repeat":
-        text.append(
-            f"With fewer than {fewest_blocks(len(losses))} dataset x model blocks the repeats are the units, paired by "
-            "their split and corrected for re-splitting the same images (Nadeau and Bengio): the result holds for "
-            "these datasets and models and says nothing about others."
-        )
+        text.append(_repeats_sentence(verdict))
     text += _dependence_sentences(verdict)
     return text
 
 
 def _group_sentence(verdict: Verdict, scope: str) -> str:
     best = loss_name(verdict.losses[0])
+    own = [f"{level}s" for level, p in verdict.depends.items() if p < ALPHA]
+    over = f"on these {' and '.join(own)} ({scope})" if own else f"over {scope}"
+    at_first = over[0].upper() + over[1:]
     if verdict.winner:
         largest = max(p for _, p in verdict.worse.values())
         return (
-            f"{best} is better than each of the other {len(verdict.losses) - 1} losses over {scope} "
+            f"{best} is better than each of the other {len(verdict.losses) - 1} losses {over} "
             f"(all adjusted p <= {_p(largest)})."
         )
     others = [loss_name(loss) for loss in verdict.group[1:]]
     if len(verdict.group) == len(verdict.losses) and verdict.unit == "repeat":
         smallest = verdict.pairs["p_holm"].min()
         return (
-            f"Over {scope}, no loss can be told apart from {best}, which has the highest mean Dice (smallest adjusted "
+            f"{at_first}, no loss can be told apart from {best}, which has the highest mean Dice (smallest adjusted "
             f"p of any pair {_equals(smallest)}): there is no winner."
         )
     if len(verdict.group) == len(verdict.losses):
         if verdict.omnibus.p_f < ALPHA:
             return (
-                f"The losses differ as a whole over {scope} (Iman-Davenport p {_equals(verdict.omnibus.p_f)}), yet "
-                f"none can be told apart from {best}, which has the highest mean Dice: there is no winner."
+                f"The losses differ as a whole {over} (Iman-Davenport p {_equals(verdict.omnibus.p_f)}), yet "
+                f"signed-rank tests tell none apart from {best}, which has the highest mean Dice: there is no winner."
             )
         return (
-            f"Over {scope} the {len(verdict.losses)} losses cannot be told apart (Iman-Davenport p "
+            f"{at_first} the {len(verdict.losses)} losses cannot be told apart (Iman-Davenport p "
             f"{_equals(verdict.omnibus.p_f)}): {best} has the highest mean Dice, but there is no winner."
         )
     return (
-        f"Over {scope}, {best} has the highest mean Dice; {_join(others)} cannot be told apart from it. "
+        f"{at_first}, {best} has the highest mean Dice; {join(others)} cannot be told apart from it. "
         f"Any of these {len(verdict.group)} losses may be the best one."
     )
 
@@ -180,14 +258,55 @@ def _worse_sentence(verdict: Verdict) -> str:
         f"{loss_name(loss)} by {100 * difference:.2f} Dice points (p {_equals(p)})"
         for loss, (difference, p) in sorted(verdict.worse.items(), key=lambda item: item[1][0])
     ]
-    return f"Worse than {best}: {_join(parts)}."
+    return f"Worse than {best}: {join(parts)}."
+
+
+def _nemenyi_sentences(verdict: Verdict) -> list[str]:
+    """Pairs that Nemenyi's test of mean ranks separates and the signed-rank tests do not."""
+    overall = verdict.omnibus
+    if overall.p_f >= ALPHA:
+        return []
+    distance, ranks = critical_difference(overall.units, overall.losses), overall.mean_ranks
+    apart: dict[str, list[str]] = {}
+    for row in verdict.pairs.to_dict("records"):
+        better, worse = sorted((row["a"], row["b"]), key=lambda loss: ranks[loss])
+        if row["p_holm"] >= ALPHA and ranks[worse] - ranks[better] > distance:
+            apart.setdefault(worse, []).append(f"{loss_name(better)} ({ranks[worse] - ranks[better]:.2f} ranks)")
+    if not apart:
+        return []
+    parts = [f"{loss_name(worse)} from {join(better)}" for worse, better in apart.items()]
+    return [
+        f"Nemenyi's test, of mean ranks, separates what the signed-rank tests do not: {'; '.join(parts)}, its critical "
+        f"difference being {distance:.2f} ranks."
+    ]
+
+
+def _repeats_sentence(verdict: Verdict) -> str:
+    opening = (
+        f"With fewer than {fewest_blocks(len(verdict.losses))} dataset x model blocks the unit is the repeat of a "
+        "block, not the block"
+    )
+    if verdict.same_images:
+        return (
+            f"{opening}. All repeats are tested on the same images, so only the seed varies: the result holds for "
+            "these datasets, models and test images and says nothing about others."
+        )
+    return (
+        f"{opening}, paired by its split and corrected for re-splitting the same images (Nadeau and Bengio): the "
+        "result holds for these datasets and models and says nothing about others."
+    )
 
 
 def _resolution_sentence(found: Resolution, rope: float) -> str:
     if found.detectable == inf:
         return (
             f"With {found.units} blocks, adjusting for {count_pairs(found.losses)} pairs leaves no pair that could "
-            "reach 5 %, however large its difference: the losses cannot be told apart one by one."
+            "reach 5 % in a signed-rank test, however large its difference."
+        )
+    if found.detectable <= 0:
+        return (
+            "Most pairs of losses have the very same Dice everywhere: what difference could have been seen is not "
+            "known."
         )
     n = count_pairs(found.losses)
     text = (
@@ -217,69 +336,6 @@ def _dependence_sentences(verdict: Verdict) -> list[str]:
     return text
 
 
-def next_runs(
-    verdict: Verdict, study: str, datasets: list[str], models: list[str], repeats: int, rope: float = ROPE
-) -> tuple[str, str | None]:
-    """What to run next to settle the question: a sentence, and the command where one helps.
-
-    Args:
-        datasets: those of the study; ``models`` likewise.
-        repeats: how many repeats of each run the study has.
-    """
-    if len(verdict.losses) < 2:
-        return "Run at least two losses with the same repeats.", _command(study, datasets, models, ["bce", "dice"], 5)
-    if verdict.winner:
-        return "The question is settled for these datasets and models; nothing more has to be run.", None
-    found = verdict.resolution
-    group = verdict.group
-    if verdict.unit == "none":
-        return "Repeat the runs: five repeats show how much of a difference is luck.", _command(
-            study, datasets, models, verdict.losses, 5
-        )
-    wanted = found.repeats_for(rope, most=_MOST_REPEATS)
-    if found.detectable <= rope:
-        return (
-            f"A difference of {100 * rope:g} Dice points would most likely have been seen: what is left between "
-            f"{_join([loss_name(loss) for loss in group])} is smaller, and more runs would hardly change a decision.",
-            None,
-        )
-    if wanted is not None and wanted > repeats:
-        return (
-            f"{wanted} repeats find a difference of {100 * rope:g} Dice points with 80 % power; the losses that are "
-            "known to be worse need no more runs. Repeats that are finished are skipped.",
-            _command(study, datasets, models, group, wanted),
-        )
-    blocks = fewest_blocks(found.losses) if found.fixed_blocks else found.units_for(rope)
-    models_needed = ceil(blocks / len(datasets)) if blocks else inf
-    known = [*models, *(model for model in MODELS if model not in models)]
-    reason = (
-        "the same images re-split tell little more"
-        if found.fixed_blocks
-        else "the losses' differences vary from block to block"
-    )
-    if models_needed > len(known):
-        return (
-            f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}"
-            + (f"; about {blocks} dataset x model blocks would (now {found.units})" if blocks else "")
-            + ". Add datasets.",
-            None,
-        )
-    return (
-        f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}; {blocks} dataset "
-        f"x model blocks let them count as units (now {found.units}).",
-        # Settings of the models that were run say nothing about other models.
-        _command(re.sub(r" model\.\S+", "", study), datasets, known[len(models) : int(models_needed)], group, repeats),
-    )
-
-
-def _command(study: str, datasets: list[str], models: list[str], losses: list[str], repeats: int) -> str:
-    numbers = ",".join(str(repeat) for repeat in range(repeats))
-    return (
-        f"python train.py -m study={study} dataset={','.join(datasets)} model={','.join(models)} "
-        f"loss={','.join(losses)} repeat={numbers}"
-    )
-
-
 def _p(value: float) -> str:
     return "0.0001" if value < 0.0001 else f"{value:.2g}"
 
@@ -288,7 +344,8 @@ def _equals(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
 
 
-def _join(parts: list[str]) -> str:
+def join(parts: list[str]) -> str:
+    """Parts as in a sentence: "a, b and c"."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
@@ -324,5 +381,5 @@ def trouble_sentences(trouble: pd.DataFrame, runs: pd.Series) -> list[str]:
     for loss, row in trouble.iterrows():
         parts = [f"{row[kind]} {words}" for kind, words in kinds.items() if row[kind]]
         if parts:
-            text.append(f"{loss_name(str(loss))}: of {runs[loss]} runs, {_join(parts)} ({row['cells']}).")
+            text.append(f"{loss_name(str(loss))}: of {runs[loss]} runs, {join(parts)} ({row['cells']}).")
     return text

@@ -85,6 +85,7 @@ def bootstrap(
     images: Mapping[tuple[str, str, int], np.ndarray] | None = None,
     draws: int = DRAWS,
     seed: int = 0,
+    test_to_train: float = TEST_TO_TRAIN,
 ) -> Bootstrap:
     """Resample a study.
 
@@ -93,10 +94,11 @@ def bootstrap(
         images: Dice of the test images of a pair, (images, losses); pairs without are taken as they are.
         draws: number of draws.
         seed: of the generator.
+        test_to_train: test images over training images, mean over blocks; 0 where the repeats are no re-splits.
     """
     rng = np.random.default_rng(seed)
     pairs = pairs.sort_index()
-    design = _Design(pairs, images or {}, rng)
+    design = _Design(pairs, images or {}, rng, test_to_train)
     tallies = {name: _Tally(pairs.shape[1]) for name in ("mean", "dataset score", "model score")}
     contrasts = []
     for chosen, values in design.draw(draws, rng):
@@ -106,7 +108,7 @@ def bootstrap(
         for name, codes in (("dataset score", design.datasets), ("model score", design.models)):
             tallies[name].add(_scores(values, codes[chosen]))
     stability = pd.concat({name: tally.table(list(pairs.columns)) for name, tally in tallies.items()}, axis=1)
-    level, level_units = _draw_level(pairs, draws, rng)
+    level, level_units = _draw_level(pairs, draws, rng, test_to_train)
     return Bootstrap(
         losses=list(pairs.columns),
         means=pairs.groupby(level=["dataset", "model"], observed=True).mean().mean().to_numpy(),
@@ -130,7 +132,11 @@ class _Design:
     """Contrasts of a study, taken apart into grand mean, block, repeat and image deviations, each already scaled."""
 
     def __init__(
-        self, pairs: pd.DataFrame, images: Mapping[tuple[str, str, int], np.ndarray], rng: np.random.Generator
+        self,
+        pairs: pd.DataFrame,
+        images: Mapping[tuple[str, str, int], np.ndarray],
+        rng: np.random.Generator,
+        test_to_train: float,
     ) -> None:
         contrast = pairs.sub(pairs.mean(axis=1), axis=0)
         groups = contrast.groupby(level=["dataset", "model"], observed=True, sort=True)
@@ -148,7 +154,7 @@ class _Design:
         within = (deviation**2).sum(axis=0) / max(within_df, 1)
         self.pool, noise = _image_pool(pairs, images, rng)
         # Fixed blocks: the repeats re-split the same images and vary less than fresh data would.
-        inflation = 1.0 if self.resample_blocks else 1 + TEST_TO_TRAIN * self.repeats.mean()
+        inflation = 1.0 if self.resample_blocks else 1 + test_to_train * self.repeats.mean()
         unbiased = np.sqrt(self.repeats / np.maximum(self.repeats - 1, 1)).repeat(self.repeats)[:, None]
         self.repeat_part = deviation * unbiased * _kept(within, noise) * sqrt(inflation)
 
@@ -211,7 +217,9 @@ def _image_pool(
     return pool, variance / len(pairs)
 
 
-def _draw_level(pairs: pd.DataFrame, draws: int, rng: np.random.Generator) -> tuple[np.ndarray, int]:
+def _draw_level(
+    pairs: pd.DataFrame, draws: int, rng: np.random.Generator, test_to_train: float
+) -> tuple[np.ndarray, int]:
     """Draws of the mean over all losses and blocks, and the number of units that they rest on."""
     level = pairs.mean(axis=1)
     table = level.groupby(level=["dataset", "model"], observed=True).mean().unstack("model")
@@ -242,7 +250,7 @@ def _draw_level(pairs: pd.DataFrame, draws: int, rng: np.random.Generator) -> tu
     sizes = splits.groupby(level="dataset", observed=True).size()
     for dataset, size in sizes.items():
         if size > 1:
-            parts = splits.loc[[dataset]].to_numpy() * sqrt(size / (size - 1)) * sqrt(1 + TEST_TO_TRAIN * size)
+            parts = splits.loc[[dataset]].to_numpy() * sqrt(size / (size - 1)) * sqrt(1 + test_to_train * size)
             drawn += rng.multinomial(size, np.full(size, 1 / size), draws) / size @ parts / len(sizes)
     df = int((sizes - 1).sum())
     return drawn, df + 1 if df else 0

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from lightning_seg.report.names import METRICS
-from lightning_seg.report.records import KEYS, Study
+from lightning_seg.report.records import Study
+from lightning_seg.report.statistics import TEST_TO_TRAIN
 
 PAIR = ["dataset", "model", "repeat"]
 BLOCK = ["dataset", "model"]
@@ -21,13 +22,18 @@ class Comparison:
         pairs: metric -> table with a row for each usable (dataset, model, repeat) and a column for each loss. A repeat
             is usable when every compared loss has a finished run of it, made with the same settings.
         left_out: sentences on what the study holds and the comparison does not use.
-        planned: (datasets, models, losses, repeats) that the study's folders name.
+        collapsed: whether a run predicts one class everywhere, for the rows and columns of ``pairs``.
+        test_to_train: test images over training images, mean over blocks; 0 for a dataset whose repeats all test on
+            the same images, since they are no re-splits.
+        same_images: whether that is so for every dataset: then only the seed varies from repeat to repeat.
     """
 
     losses: list[str]
     pairs: dict[str, pd.DataFrame]
     left_out: list[str] = field(default_factory=list)
-    planned: tuple[int, int, int, int] = (0, 0, 0, 0)
+    collapsed: pd.DataFrame = field(default_factory=pd.DataFrame)
+    test_to_train: float = TEST_TO_TRAIN
+    same_images: bool = False
 
     def blocks(self, metric: str = "dice") -> pd.DataFrame:
         """The unit of analysis: a dataset x model cell, averaged over its paired repeats; rows x losses."""
@@ -47,7 +53,7 @@ def compare(study: Study) -> Comparison:
     is set aside (and told) until the others share one.
     """
     runs = study.runs
-    usable = runs[runs["status"].isin(["finished", "diverged"]) & np.isfinite(runs["test_dice"].astype(float))]
+    usable = _usable(runs)
     losses = sorted(usable["loss"].unique())
     left_out = [f"{', '.join(study.unasked)}: left out on request."] if study.unasked else []
     for loss in sorted(set(runs["loss"]) - set(losses)):
@@ -60,7 +66,7 @@ def compare(study: Study) -> Comparison:
         )
     counts = same["loss"].value_counts()
     while True:
-        dice = _pivot(same[same["loss"].isin(losses)], "dice", losses)
+        dice = _pivot(same[same["loss"].isin(losses)], "test_dice", losses)
         complete = dice.dropna()
         if len(complete) or len(losses) < 2:
             break
@@ -68,9 +74,42 @@ def compare(study: Study) -> Comparison:
         losses.remove(fewest)
         left_out.append(f"{fewest} shares no repeat with the other losses and is not compared.")
     left_out += _missing_sentences(runs, dice, complete)
-    pairs = {m: _pivot(same, m, losses).reindex(complete.index) for m in METRICS}
-    datasets, models, names, repeats = (int(runs[key].nunique()) for key in KEYS)
-    return Comparison(losses, pairs, left_out, (datasets, models, names, repeats))
+    pairs = {m: _pivot(same, f"test_{m}", losses).reindex(complete.index) for m in METRICS}
+    collapsed = _pivot(same.assign(collapsed=same["collapse"] != ""), "collapsed", losses).reindex(complete.index) > 0
+    ratio, same_images = _test_to_train(study, complete.index)
+    return Comparison(losses, pairs, left_out, collapsed, ratio, same_images)
+
+
+def spoiled(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that have ended and are of no use: without a finite Dice, or made with other settings than the rest."""
+    empty = runs[(runs["status"] == "finished") & ~np.isfinite(runs["test_dice"].astype(float))]
+    usable = _usable(runs)
+    same = _same_settings(usable)[0]
+    odd = usable[~usable["path"].isin(same["path"])]
+    return pd.concat([empty, odd])
+
+
+def _usable(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["status"].isin(["finished", "diverged"]) & np.isfinite(runs["test_dice"].astype(float))]
+
+
+def _test_to_train(study: Study, index: pd.MultiIndex) -> tuple[float, bool]:
+    """Mean ratio over blocks, and whether the repeats of every dataset are tested on the same images."""
+    blocks = index.droplevel("repeat").unique()
+    if not len(blocks):
+        return TEST_TO_TRAIN, False
+    known = study.runs.groupby("dataset")["test_to_train"].mean()
+    datasets = blocks.get_level_values("dataset")
+    fixed = {dataset for dataset in datasets.unique() if _tests_the_same_images(study.images, dataset, index)}
+    ratios = [0.0 if dataset in fixed else float(known.get(dataset, np.nan)) for dataset in datasets]
+    return float(np.mean(np.nan_to_num(ratios, nan=TEST_TO_TRAIN))), len(fixed) == datasets.nunique()
+
+
+def _tests_the_same_images(images: pd.DataFrame, dataset: str, index: pd.MultiIndex) -> bool:
+    repeats = index[index.get_level_values("dataset") == dataset].unique("repeat")
+    of_one = images[images["dataset"] == dataset].drop_duplicates(["repeat", "id"])
+    tested = of_one[of_one["repeat"].isin(repeats)].groupby("repeat")["id"].agg(frozenset)
+    return len(tested) > 1 and tested.nunique() == 1
 
 
 def coverage(runs: pd.DataFrame) -> pd.DataFrame:
@@ -136,8 +175,8 @@ def _same_settings(usable: pd.DataFrame) -> tuple[pd.DataFrame, int]:
     return same, len(usable) - len(same)
 
 
-def _pivot(runs: pd.DataFrame, metric: str, losses: list[str]) -> pd.DataFrame:
-    table = runs.pivot(index=PAIR, columns="loss", values=f"test_{metric}").reindex(columns=losses)
+def _pivot(runs: pd.DataFrame, column: str, losses: list[str]) -> pd.DataFrame:
+    table = runs.pivot(index=PAIR, columns="loss", values=column).reindex(columns=losses)
     return table.astype(float).sort_index()
 
 

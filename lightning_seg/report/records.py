@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from pyarrow import csv, parquet
 
+from lightning_seg import __version__
 from lightning_seg.errors import UserError
 from lightning_seg.report.names import METRICS
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
@@ -39,7 +40,8 @@ class Study:
         runs: one row a run: dataset, model, loss, repeat, status (finished, diverged, failed, running, missing or
             unreadable), collapse ("", "background" or "lesion"), test_dice, ..., seconds_fit, ..., settings (hash of
             what a fair comparison holds fixed), siblings (test images that have a sibling in training), split (how
-            images were divided), path.
+            images were divided), test_to_train (test images over training images), overrides (the command-line
+            arguments that chose and set it, as a shell would read them), path.
         images: one row a test image of a run: the keys, id, tp, fp, fn, tn (pixels), dice, iou, precision, recall.
         problems: sentences on records that could not be read or do not agree with themselves.
         differences: sentences on settings that differ within a dataset x model cell.
@@ -57,13 +59,6 @@ class Study:
     def name(self) -> str:
         """The study's name, which is its folder's."""
         return self.directory.resolve().name
-
-    @property
-    def address(self) -> str:
-        """What a command line needs to add runs to the study: its name, and the settings that all its runs have."""
-        lines = [shlex.split(line) for line in self.runs["overrides"].dropna()] if len(self.runs) else []
-        common = [argument for argument in lines[0] if all(argument in line for line in lines)] if lines else []
-        return " ".join([self.name, *map(shlex.quote, common)])
 
 
 def only_losses(study: Study, losses: Sequence[str]) -> Study:
@@ -231,7 +226,9 @@ def _fill_row(row: dict[str, Any], result: dict[str, Any]) -> None:
         row[name] = _number(result.get(name))
     row["siblings"] = _number(result.get("siblings_in_training"))
     row["split"] = str(((result.get("config") or {}).get("data") or {}).get("split", ""))
-    row["images"] = _number(sum((result.get("images") or {}).values()) or None)
+    images = result.get("images") or {}
+    row["images"] = _number(sum(images.values()) or None)
+    row["test_to_train"] = images["test"] / images["train"] if images.get("test") and images.get("train") else math.nan
     seconds = result.get("seconds") or {}
     row.update({f"seconds_{part}": _number(seconds.get(part)) for part in ("data", "fit", "test")})
     versions = result.get("versions") or {}
@@ -245,7 +242,7 @@ def _fill_row(row: dict[str, Any], result: dict[str, Any]) -> None:
 
 def _settings_of(overrides: list[str]) -> list[str]:
     """The command-line arguments of a run that say neither where it lies nor how it is carried out."""
-    aside = {"study", *KEYS, "logger", "rerun", "output_dir"}
+    aside = {"study", "repeat", "logger", "rerun", "output_dir"}
     return [argument for argument in overrides if argument.split("=")[0].lstrip("+~") not in aside]
 
 
@@ -318,6 +315,7 @@ def _run_columns(records: list[_Record]) -> list[str]:
         "empty_predictions",
         "test_images",
         "images",
+        "test_to_train",
         "siblings",
         "split",
         "parameters",
@@ -334,6 +332,11 @@ def _add_versions_problem(runs: pd.DataFrame, problems: list[str]) -> None:
     if len(versions) > 1:
         parts = ", ".join(f"{count} runs by {version}" for version, count in versions.items())
         problems.append(f"The runs were made by different versions of lightning-seg: {parts}.")
+    elif len(versions) and versions.index[0] != __version__:
+        problems.append(
+            f"All runs were made by lightning-seg {versions.index[0]}; this report is by {__version__}, whose own runs "
+            "may differ."
+        )
 
 
 def _folders(folder: str) -> list[os.DirEntry[str]]:

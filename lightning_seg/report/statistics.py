@@ -7,7 +7,7 @@ the result holds for these datasets and models only.
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from math import ceil, inf, isfinite, log2, sqrt
 
@@ -19,7 +19,8 @@ from scipy import linalg, optimize, stats
 
 ALPHA = 0.05
 POWER = 0.8
-# Test images over training images of the 60:20:20 split, the correlation term of the corrected resampled t-test.
+# Test images over training images, the correlation term of the corrected resampled t-test, where records do not tell
+# them: of the 60:20:20 split.
 TEST_TO_TRAIN = 1 / 3
 # Efficiency of the signed-rank test against the t-test for normal differences (3 / pi).
 _WILCOXON_EFFICIENCY = 3 / np.pi
@@ -144,7 +145,7 @@ def _sums_at_most(ranks: tuple[int, ...]) -> np.ndarray:
     return np.cumsum(chances)
 
 
-def pairwise_repeats(pairs: pd.DataFrame) -> pd.DataFrame:
+def pairwise_repeats(pairs: pd.DataFrame, test_to_train: float = TEST_TO_TRAIN) -> pd.DataFrame:
     """Corrected resampled t-test for every pair of losses, over the repeats of fixed blocks; Holm-adjusted.
 
     Few repeats say little on the noise of one pair, so all losses' noise is pooled; a pair that is noisier than that
@@ -152,6 +153,7 @@ def pairwise_repeats(pairs: pd.DataFrame) -> pd.DataFrame:
 
     Args:
         pairs: (dataset, model, repeat) x losses.
+        test_to_train: test images over training images, mean over blocks; 0 where the repeats are no re-splits.
 
     Returns:
         as :func:`pairwise`; effect is the mean difference over its standard deviation within blocks.
@@ -160,7 +162,7 @@ def pairwise_repeats(pairs: pd.DataFrame) -> pd.DataFrame:
     variances = np.maximum(own, _pooled_variance(own)) if df else own
     df *= pairs.shape[1] - 1
     sizes = pairs.groupby(level=["dataset", "model"], observed=True).size().to_numpy()
-    factor = float((1 / sizes + TEST_TO_TRAIN).sum()) / max(len(sizes), 1) ** 2
+    factor = float((1 / sizes + test_to_train).sum()) / max(len(sizes), 1) ** 2
     blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean()
     rows = []
     for a, b in _pairs(blocks):
@@ -210,6 +212,7 @@ class Resolution:
         between: variance of the difference from block to block, beyond what repeats explain.
         within: variance of the difference from repeat to repeat.
         fixed_blocks: whether only repeats, not blocks, are units.
+        test_to_train: see :func:`pairwise_repeats`.
     """
 
     losses: int
@@ -218,6 +221,7 @@ class Resolution:
     between: float
     within: float
     fixed_blocks: bool
+    test_to_train: float = TEST_TO_TRAIN
 
     @property
     def detectable(self) -> float:
@@ -228,7 +232,7 @@ class Resolution:
         """Detectable difference with other numbers of blocks and repeats."""
         comparisons = count_pairs(self.losses)
         if self.fixed_blocks:
-            error = sqrt(self.within * (1 / repeats + TEST_TO_TRAIN) / max(units, 1))
+            error = sqrt(self.within * (1 / repeats + self.test_to_train) / max(units, 1))
             return detectable_difference(error, round((self.losses - 1) * units * (repeats - 1)), comparisons)
         if units < fewest_blocks(self.losses):
             return inf
@@ -282,27 +286,29 @@ def _signed_rank_shift(units: int, comparisons: int) -> float:
     return float(optimize.brentq(lacking, 0.0, 20.0, xtol=1e-3))
 
 
-def resolution(pairs: pd.DataFrame) -> Resolution:
+def resolution(pairs: pd.DataFrame, test_to_train: float = TEST_TO_TRAIN) -> Resolution:
     """What the study can see, from its own noise.
 
     Args:
         pairs: (dataset, model, repeat) x losses; a table without the level "repeat" counts as one repeat.
+        test_to_train: see :func:`pairwise_repeats`.
     """
     losses = list(pairs.columns)
     has_repeats = "repeat" in pairs.index.names
     blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean() if has_repeats else pairs
     repeats = len(pairs) / max(len(blocks), 1)
     fixed = has_repeats and len(blocks) < fewest_blocks(len(losses))
+    design = partial(Resolution, len(losses), len(blocks), repeats, fixed_blocks=fixed, test_to_train=test_to_train)
     if len(losses) < 2 or len(blocks) == 0:
-        return Resolution(len(losses), len(blocks), repeats, 0.0, 0.0, fixed)
+        return design(between=0.0, within=0.0)
     couples = np.triu_indices(len(losses), 1)
     own = _difference_variances(pairs)[0] if has_repeats else np.zeros((len(losses), len(losses)))
     within = float(np.median(own[couples]))
     if fixed:
-        return Resolution(len(losses), len(blocks), repeats, 0.0, max(within, _pooled_variance(own)), fixed)
+        return design(between=0.0, within=max(within, _pooled_variance(own)))
     covariance = np.cov(blocks.to_numpy(), rowvar=False) if len(blocks) > 1 else np.zeros_like(own)
     total = float(np.median(_of_differences(covariance)[couples]))
-    return Resolution(len(losses), len(blocks), repeats, max(0.0, total - within / repeats), within, fixed)
+    return design(between=max(0.0, total - within / repeats), within=within)
 
 
 def variance_shares(pairs: pd.DataFrame) -> pd.DataFrame:

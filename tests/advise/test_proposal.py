@@ -94,12 +94,3 @@ def test_values_of_a_key():
     assert sweep_values(given, "repeat") is None
     with pytest.raises(UserError, match="cannot be read"):
         sweep_values(["model"], "model")
-
-
-def test_a_line_for_what_to_run_next_keeps_the_rest():
-    proposal = Proposal(["dataset=synthetic", "model.width=8", "seed=7", "model=unet"], ["dice"], ["0"], 1.0, [])
-    report_line = ["study=s", "dataset=synthetic", "model=unet", "loss=bce", "repeat=0,1"]
-    assert proposal.with_grid(report_line) == [
-        *("-m", "dataset=synthetic", "model.width=8", "seed=7", "model=unet", "loss=bce", "repeat=0,1")
-    ]
-    assert "model.width=8" not in proposal.with_grid(["model=unet,fcn", "loss=bce", "repeat=0"])

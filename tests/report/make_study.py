@@ -1,11 +1,14 @@
 """Made-up studies with a known truth, in the layout of the run records."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+import lightning_seg
 
 LOSSES = ["iou", "dice", "bce", "focal", "iou_dice", "iou_bce", "iou_focal", "dice_bce", "dice_focal", "bce_focal"]
 DATASETS = ["isic", "wound", "clinicdb", "kvasir", "breast_benign", "breast_malignant"]
@@ -27,6 +30,7 @@ class Truth:
     run_sd: float = 0.008  # one run
     image_sd: float = 0.12  # one image, shared by all losses
     image_loss_sd: float = 0.05  # one image under one run
+    loss_dataset_sd: float = 0.0  # loss x dataset
 
 
 def simulate(
@@ -43,6 +47,8 @@ def simulate(
     effects = np.array([truth.effects.get(loss, 0.0) for loss in losses])
     level = 0.8 + rng.normal(0, truth.dataset_sd, (n_d, 1)) + rng.normal(0, truth.model_sd, (1, n_m))
     cell = level[:, :, None] + effects + rng.normal(0, truth.interaction_sd, (n_d, n_m, n_l))
+    if truth.loss_dataset_sd:
+        cell = cell + rng.normal(0, truth.loss_dataset_sd, (n_d, 1, n_l))
     run = cell[:, :, None, :] + rng.normal(0, truth.run_sd, (n_d, n_m, repeats, n_l))
     run = run + rng.normal(0, truth.split_sd, (n_d, 1, repeats, 1))
     dice = run[..., None] + rng.normal(0, truth.image_sd, (n_d, 1, repeats, 1, images))
@@ -102,7 +108,8 @@ def write_run(
     status: str = "finished",
     epochs: int = 6,
     config: dict[str, Any] | None = None,
-    version: str = "0.1.0",
+    version: str = lightning_seg.__version__,
+    overrides: Sequence[str] = (),
 ) -> None:
     """Write one run's records from rows of (id, tp, fp, fn, tn, dice, iou, precision, recall, contrast)."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -124,6 +131,7 @@ def write_run(
         "loss": loss,
         "repeat": repeat,
         "fingerprint": f"{hash((dataset, model, loss, repeat)) & 0xFFFFFFFF:08x}",
+        "overrides": list(overrides),
         "config": settings,
         "seed": 42,
         "versions": {"lightning_seg": version, "torch": "2.6.0"},

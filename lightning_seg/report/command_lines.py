@@ -1,0 +1,147 @@
+"""Command lines for runs of a study, from how its runs were called for: names of results are no choices."""
+
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import prod
+from pathlib import Path
+from typing import NamedTuple
+
+from lightning_seg.config import CONFIG_DIR
+from lightning_seg.report.records import Study
+
+_CHOSEN = ("dataset", "model", "loss")
+# Arguments by their keys, "+" included; None where there is no "=".
+_Settings = dict[str, str | None]
+
+
+class Run(NamedTuple):
+    """A run by the names of its results."""
+
+    dataset: str
+    model: str
+    loss: str
+    repeat: int
+
+
+def train_lines(study: Study, runs: Iterable[Run], *more: str) -> str | None:
+    """The fewest grids that train these runs and no others, one a line.
+
+    A model that the study does not have yet goes by the name of its configuration.
+
+    Args:
+        more: arguments for all of them.
+
+    Returns:
+        the lines; None where the records do not tell how such runs are called for.
+    """
+    recorded = _Recorded(study)
+    cells = [recorded.settings(run) for run in runs]
+    wanted = [cell for cell in cells if cell is not None]
+    if len(wanted) < len(cells) or not cells:
+        return None
+    place = [f"study={_value(study.name)}"]
+    if not _is_usual(study.directory.parent):
+        place.append(f"output_dir={_value(str(study.directory.parent))}")
+    lines = [["python", "train.py", "-m", *place, *_arguments(grid), *more] for grid in _grids(wanted)]
+    return "\n".join(" ".join(map(quoted, line)) for line in lines)
+
+
+def report_line(study: Study, losses: Sequence[str]) -> str:
+    """The line that compares some losses alone."""
+    parent = study.directory.parent
+    place = [] if _is_usual(parent) else ["--output-dir", str(parent)]
+    return " ".join(map(quoted, ["lightning-seg", "report", study.name, *place, "--losses", ",".join(losses)]))
+
+
+def quoted(argument: str) -> str:
+    """An argument for the shell; what holds single quotes for Hydra goes into double ones, which is easier to read."""
+    if re.search(r"[' ]", argument) and not re.search(r'["$`\\!]', argument):
+        return f'"{argument}"'
+    return argument if re.fullmatch(r"[\w./:=,+@%~-]+", argument) else shlex.quote(argument)
+
+
+class _Recorded:
+    """What the runs of a study were called for with: their most frequent arguments."""
+
+    def __init__(self, study: Study) -> None:
+        known = study.runs.dropna(subset=["overrides"])
+        calls = [
+            (dataset, model, loss, _split(shlex.split(overrides)))
+            for dataset, model, loss, overrides in known[[*_CHOSEN, "overrides"]].itertuples(index=False, name=None)
+        ]
+        self.names = {key: set(study.runs[key]) for key in _CHOSEN}
+        self.chosen: dict[tuple[str, str], tuple[str, ...]] = {}
+        for place, key in enumerate(_CHOSEN):
+            for name in self.names[key]:
+                self.chosen[key, name] = _most_frequent(call[3][key] for call in calls if call[place] == name)
+        self.others = {
+            cell: _most_frequent(call[3]["others"] for call in calls if call[:2] == cell)
+            for cell in {call[:2] for call in calls}
+        }
+        first = calls[0][3]["others"] if calls else ()
+        self.common = tuple(argument for argument in first if all(argument in call[3]["others"] for call in calls))
+
+    def settings(self, run: Run) -> _Settings | None:
+        arguments: list[str] = []
+        for key, name in zip(_CHOSEN, run[:3], strict=True):
+            chosen = self.chosen.get((key, name), ())
+            if not any(argument.startswith(f"{key}=") for argument in chosen):
+                if not (CONFIG_DIR / key / f"{name}.yaml").is_file():
+                    return None
+                chosen = (f"{key}={name}", *chosen)
+            arguments += chosen
+        arguments += [*self.others.get(run[:2], self.common), f"repeat={run.repeat}"]
+        parts = (argument.partition("=") for argument in arguments)
+        return {key: value if sign else None for key, sign, value in parts}
+
+
+def _split(arguments: list[str]) -> dict[str, tuple[str, ...]]:
+    """Arguments by what they are about: the dataset, the model, the loss, or others."""
+    about: dict[str, list[str]] = {key: [] for key in (*_CHOSEN, "others")}
+    for argument in arguments:
+        group = re.split(r"[./@=]", argument.lstrip("+~"))[0]
+        about[group if group in _CHOSEN else "others"].append(argument)
+    return {key: tuple(values) for key, values in about.items()}
+
+
+def _most_frequent(values: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    counts = Counter(values).most_common(1)
+    return counts[0][0] if counts else ()
+
+
+def _grids(cells: list[_Settings]) -> list[dict[str, list[str | None]]]:
+    """Cells as grids, each the product of its keys' values: no grid holds a cell that is not wanted."""
+    by_keys: dict[tuple[str, ...], list[_Settings]] = {}
+    for cell in cells:
+        by_keys.setdefault(tuple(cell), []).append(cell)
+    grids = []
+    for keys, group in by_keys.items():
+        distinct = list(dict.fromkeys(tuple(cell.items()) for cell in group))
+        values = {key: list(dict.fromkeys(cell[key] for cell in group)) for key in keys}
+        if prod(map(len, values.values())) == len(distinct):
+            grids.append(values)
+            continue
+        split = next(key for key in keys if len(values[key]) > 1)
+        for value in values[split]:
+            grids += _grids([cell for cell in group if cell[split] == value])
+    return grids
+
+
+def _arguments(grid: dict[str, list[str | None]]) -> list[str]:
+    return [
+        key if values == [None] else f"{key}={','.join(value or '' for value in values)}"
+        for key, values in grid.items()
+    ]
+
+
+def _value(text: str) -> str:
+    """A value as Hydra reads it."""
+    if re.fullmatch(r"[\w./:+-]+", text):
+        return text
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
+def _is_usual(parent: Path) -> bool:
+    return parent.resolve() == Path("multirun").resolve()

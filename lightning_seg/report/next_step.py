@@ -1,0 +1,202 @@
+"""What to run next to settle the question: a sentence, and the command lines for it where there are any."""
+
+from collections.abc import Sequence
+from itertools import product
+from math import ceil, inf
+
+import pandas as pd
+
+from lightning_seg.report.answer import ROPE, Verdict, join
+from lightning_seg.report.command_lines import Run, report_line, train_lines
+from lightning_seg.report.comparison import BLOCK, Comparison, compare, spoiled
+from lightning_seg.report.names import MODELS, dataset_name, loss_name, model_name
+from lightning_seg.report.records import KEYS, Study, only_losses
+from lightning_seg.report.statistics import Resolution, fewest_blocks, resolution
+
+# More repeats than this are no advice; further models or datasets are.
+_MOST_REPEATS = 20
+_USUAL_REPEATS = 5
+
+Step = tuple[str, str | None]
+
+
+def next_step(study: Study, comparison: Comparison, verdict: Verdict, rope: float = ROPE) -> Step:
+    """What to run next, on the losses that are still in doubt alone.
+
+    Those are compared on the repeats that they share, whatever the others lack. Taking them out of the larger
+    comparison and testing them again can err once more; both together are wrong in at most twice 5 % of studies.
+
+    Args:
+        comparison: of the study; ``verdict`` likewise.
+        rope: difference that matters, in Dice (0-1).
+
+    Returns:
+        a sentence, and lines for the shell or None.
+    """
+    losses = verdict.losses
+    if len(losses) < 2:
+        wanted = sorted({*losses, "bce", "dice"})
+        runs = _runs(_cells(study), wanted, _numbers(study, _USUAL_REPEATS))
+        return _with_lines("Run at least two losses with the same repeats.", study, runs)
+    if verdict.nothing_learned:
+        return (
+            "Train longer (trainer.max_epochs, early_stopping.patience) or on larger images (data.image_size) before "
+            "losses are compared; further runs like these tell nothing.",
+            None,
+        )
+    narrowed = 1 < len(verdict.group) < len(losses)
+    doubtful = only_losses(study, verdict.group) if narrowed else study
+    first = _repair(doubtful) or _finish(doubtful)
+    if first:
+        return first
+    if verdict.winner:
+        return "Nothing more has to be run for these datasets and models; others may give another answer.", None
+    own = compare(doubtful) if narrowed else comparison
+    found = resolution(own.pairs["dice"], own.test_to_train)
+    if narrowed and _is_worth_comparing_alone(comparison, own, verdict.resolution, found, rope):
+        return (
+            f"{_names(own.losses)}, which are still in doubt, share {len(own.blocks())} dataset x model blocks and "
+            f"{len(own.pairs['dice'])} repeats of them (all losses: {len(comparison.blocks())} and "
+            f"{len(comparison.pairs['dice'])}): compare them alone before anything more is run.",
+            report_line(study, verdict.group),
+        )
+    text, runs = _complete(doubtful, own) or _further(doubtful, own, found, verdict.unit, rope)
+    if not runs:
+        return text, None
+    text, lines = _with_lines(text, doubtful, runs)
+    if narrowed:
+        text += " Then compare these losses alone, since the others will lack the new runs."
+        lines = "\n".join([*([lines] if lines else []), report_line(study, verdict.group)])
+    return text, lines
+
+
+def _repair(study: Study) -> Step | None:
+    """Runs that have ended and count for nothing are skipped by the usual command."""
+    broken = spoiled(study.runs)
+    if broken.empty:
+        return None
+    return _with_lines(
+        f"First run {len(broken)} {'runs' if len(broken) > 1 else 'run'} again that cannot be compared, being without "
+        "a finite Dice or made with other settings than the rest of the same dataset, model and repeat.",
+        study,
+        _known(broken),
+        "rerun=true",
+    )
+
+
+def _finish(study: Study) -> Step | None:
+    """Runs that were announced or begun."""
+    runs = study.runs
+    left = int((~runs["status"].isin(["finished", "diverged"])).sum())
+    if not left:
+        return None
+    return _with_lines(
+        f"First finish the study: {left} of {len(runs)} runs are not there yet. The same command skips finished runs "
+        "and retries failed ones.",
+        study,
+        _known(runs),
+    )
+
+
+def _complete(study: Study, own: Comparison) -> tuple[str, list[Run]] | None:
+    """Runs that no grid has announced, and without which others cannot be compared."""
+    wanted = _runs(_cells(study), own.losses, sorted(study.runs["repeat"].unique()))
+    lacking = len(set(wanted) - set(_known(study.runs)))
+    if not lacking:
+        return None
+    return (
+        f"First complete the blocks: {lacking} runs are lacking, without which others cannot be compared. Runs that "
+        "are finished are skipped.",
+        wanted,
+    )
+
+
+def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: float) -> tuple[str, list[Run]]:
+    """More repeats, or more models; no runs where neither helps."""
+    losses, cells, repeats = own.losses, _cells(study), study.runs["repeat"].nunique()
+    if unit == "none":
+        return (
+            "Repeat the runs: five repeats show how much of a difference is luck.",
+            _runs(cells, losses, _numbers(study, _USUAL_REPEATS)),
+        )
+    if found.detectable <= 0:
+        return "Most pairs of losses have the very same Dice everywhere: what more runs would bring is not known.", []
+    if found.detectable <= rope:
+        return (
+            f"A difference of {100 * rope:g} Dice points would most likely have been seen: what is left between "
+            f"{_names(losses)} is smaller, and more runs would hardly change a decision.",
+            [],
+        )
+    wanted = found.repeats_for(rope, most=_MOST_REPEATS)
+    if wanted is not None and wanted > repeats:
+        return (
+            f"{wanted} repeats find a difference of {100 * rope:g} Dice points with 80 % power; losses that are known "
+            "to be worse need no more runs. Repeats that are finished are skipped.",
+            _runs(cells, losses, _numbers(study, wanted)),
+        )
+    blocks = fewest_blocks(found.losses) if found.fixed_blocks else found.units_for(rope)
+    datasets = sorted(study.runs["dataset"].unique())
+    models = ceil((blocks - found.units) / len(datasets)) if blocks else inf
+    new = [model for model in MODELS if model not in set(study.runs["model"])]
+    reason = _why_repeats_do_not_do(own, found)
+    opening = f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}"
+    if models > len(new):
+        would = f"; about {blocks} dataset x model blocks would (now {found.units})" if blocks else ""
+        return f"{opening}{would}. Add datasets.", []
+    what = "at least that many let blocks count as units" if found.fixed_blocks else "that many would"
+    return (
+        f"{opening}; run further models, up to {blocks} dataset x model blocks (now {found.units}): {what}.",
+        _runs(list(product(datasets, new[: int(models)])), losses, sorted(study.runs["repeat"].unique())),
+    )
+
+
+def _why_repeats_do_not_do(own: Comparison, found: Resolution) -> str:
+    if not found.fixed_blocks:
+        return "the losses' differences vary from block to block"
+    if own.same_images:
+        return "these few blocks vary too much with the seed"
+    return "the same images re-split tell little more"
+
+
+def _is_worth_comparing_alone(
+    comparison: Comparison, own: Comparison, before: Resolution, after: Resolution, rope: float
+) -> bool:
+    more = len(own.pairs["dice"]) > len(comparison.pairs["dice"])
+    return more or after.detectable <= rope < before.detectable
+
+
+def _with_lines(text: str, study: Study, runs: Sequence[Run], *more: str) -> Step:
+    lines = train_lines(study, runs, *more)
+    if lines is None:
+        text += (
+            " The records do not tell how such runs are called for. With the settings of the study, run "
+            f"{join([dataset_name(name) for name in dict.fromkeys(run.dataset for run in runs)])} with "
+            f"{join([model_name(name) for name in dict.fromkeys(run.model for run in runs)])}, "
+            f"{_names(list(dict.fromkeys(run.loss for run in runs)))} and repeats "
+            f"{join([str(number) for number in dict.fromkeys(run.repeat for run in runs)])}"
+            f"{f' ({chr(44).join(more)})' if more else ''}."
+        )
+    return text, lines
+
+
+def _names(losses: Sequence[str]) -> str:
+    return join([loss_name(loss) for loss in losses])
+
+
+def _cells(study: Study) -> list[tuple[str, str]]:
+    return list(study.runs[BLOCK].drop_duplicates().itertuples(index=False, name=None))
+
+
+def _known(runs: pd.DataFrame) -> list[Run]:
+    return [Run(*run) for run in runs[KEYS].itertuples(index=False, name=None)]
+
+
+def _runs(cells: Sequence[tuple[str, str]], losses: Sequence[str], repeats: Sequence[int]) -> list[Run]:
+    return [Run(*cell, loss, int(repeat)) for cell, loss, repeat in product(cells, losses, repeats)]
+
+
+def _numbers(study: Study, count: int) -> list[int]:
+    """The repeats of the study, and the first unused numbers up to a count of them."""
+    known = [int(number) for number in sorted(study.runs["repeat"].unique())]
+    unused = (number for number in range(count + len(known)) if number not in known)
+    return sorted([*known, *(next(unused) for _ in range(count - len(known)))])
