@@ -1,6 +1,7 @@
 """What ``inspect`` finds, on data whose oddities are known."""
 
 import io
+import re
 import shutil
 from pathlib import Path
 
@@ -76,7 +77,7 @@ def test_bad_groups_are_an_error_before_any_image_is_read(tmp_path: Path, monkey
     (tmp_path / "part.csv").write_text("id,group\ncju0qkwl35piu0993l0dewei0,a\n")
     monkeypatch.setattr("lightning_seg.data.inspect.measure._measure", lambda dataset, index: pytest.fail("read"))
     for name, sentence in {
-        "absent": "absent.csv cannot be read",
+        "absent": "absent.csv",
         "binary": "binary.csv cannot be read",
         "part": "gives no group to 4 of 5 images",
     }.items():
@@ -116,6 +117,19 @@ def test_the_page_needs_nothing_else_and_escapes_names(tmp_path: Path) -> None:
     for needed_elsewhere in ('src="http', "<script", "<link", "@import", "url(http"):
         assert needed_elsewhere not in page
     assert page.count("data:image/webp") == 7 + 2 * 3 and page.count("<svg") == 4
+
+
+def test_the_page_says_of_how_many_images_and_small_areas_in_full(tmp_path: Path) -> None:
+    layouts.wound(tmp_path)
+    dataset = Wound(tmp_path)
+    mask = np.zeros((64, 64), bool)
+    mask[0, :2] = True  # 0.05 % of the image
+    layouts.save(mask, dataset.samples[0].masks[0])
+    write_page(inspect_dataset(dataset, SHARES, 42, range(1)), tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert "<td>8 of 1,010 published</td>" in page
+    ticks = re.findall(r"<!-- ([\d.]+) ?% -->", page)  # Matplotlib's remarks beside the drawn letters
+    assert ticks == ["0.1", "1", "10", "100"]
 
 
 def test_the_outline_lies_outside_the_mask() -> None:

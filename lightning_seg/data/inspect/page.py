@@ -9,7 +9,7 @@ import jinja2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
@@ -95,12 +95,15 @@ def _figures(found: Inspection) -> list[dict[str, str]]:
 
     if lesions.any():
         axes = _axes("lesion area, share of the image", "images")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         low = max(found.areas[lesions].min(), 1e-5)
         axes.hist(found.areas[lesions], bins=np.geomspace(low, 1, 40).tolist(), color=_COLOUR)
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.xaxis.set_major_formatter(lambda share, _: f"{100 * share:g} %")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         add("Lesion area (images without a lesion are left out)", axes)
         axes = _axes("mean grey of lesion minus surroundings", "images")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
         axes.hist(found.contrasts[~np.isnan(found.contrasts)], bins=40, color=_COLOUR)
         axes.axvline(0, color="grey", linewidth=0.8)
         add("Contrast: how much brighter the lesion is than the 10 pixels around it (at 224 x 224)", axes)

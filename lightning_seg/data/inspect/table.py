@@ -3,6 +3,7 @@
 import numpy as np
 from rich.table import Table
 
+from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.inspect.measure import Inspection
 
 QUANTILES = (0, 0.25, 0.5, 0.75, 1)
@@ -19,8 +20,12 @@ def summary_rows(found: Inspection) -> list[tuple[str, str]]:
     contrast = found.contrasts[~np.isnan(found.contrasts)]
     darker = f"{100 * (contrast < 0).mean():.0f} % of lesions are darker" if len(contrast) else "no lesions"
     between = int(found.values[1:255].sum())
+    published = found.dataset.full_count if isinstance(found.dataset, FileDataset) else None
+    images = f"{len(found.ids):,}"
+    if published not in (None, len(found.ids)):
+        images += f" of {published:,} published"
     rows = [
-        ("Images", f"{len(found.ids):,}"),
+        ("Images", images),
         ("Sizes", size),
         ("Lesion area (min, quartiles, max)", areas),
         (
