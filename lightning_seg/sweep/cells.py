@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -16,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from lightning_seg.config import check
 from lightning_seg.errors import UserError
 from lightning_seg.runs.record import flatten, read_result, run_directory
+from lightning_seg.sweep.cost import static_cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +34,10 @@ class Cell:
     def group(self, prefix: str) -> dict[str, Any]:
         """The keys of one configuration group, without their prefix."""
         return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
+
+    def key(self, *prefixes: str) -> str:
+        """What cells have in common whose values of the keys with these prefixes are the same."""
+        return repr([item for item in self.config.items() if item[0].startswith(prefixes)])
 
 
 def expand(loader: ConfigLoader, config: DictConfig, params: DictConfig, arguments: list[str]) -> list[Cell]:
@@ -167,18 +173,23 @@ def refuse_shared_folders(cells: list[Cell]) -> None:
 
 
 def longest_first(cells: list[Cell]) -> list[Cell]:
-    """Cells by repeat, and within one by the time that finished runs of their dataset and model took, longest first.
+    """Cells by repeat, and within one by how long a run of their dataset and model takes, longest first.
 
-    Side by side, a long run that starts last keeps all others waiting.
+    Finished runs tell; where there is none, :func:`lightning_seg.sweep.cost.static_cost` does, in the seconds that such
+    costs took elsewhere in the grid. Side by side, a long run that starts last keeps all others waiting.
     """
+    costs: dict[tuple[str, str], float] = {}
     seconds: dict[tuple[str, str], float] = {}
     for cell in cells:
         key = (cell.config["dataset.name"], cell.config["model.name"])
-        if key not in seconds:
-            model_directory = cell.directory.parents[1]
-            records = filter(None, map(read_result, model_directory.glob("*/repeat_*")))
-            seconds[key] = max((sum(record["seconds"].values()) for record in records), default=0.0)
+        if key not in costs:
+            costs[key] = static_cost(*key)
+            records = filter(None, map(read_result, cell.directory.parents[1].glob("*/repeat_*")))
+            if taken := [sum(record["seconds"].values()) for record in records]:
+                seconds[key] = max(taken)
+    rate = median(seconds[key] / costs[key] for key in seconds) if seconds else 1.0
+    expected = {key: seconds.get(key, rate * cost) for key, cost in costs.items()}
     return sorted(
         cells,
-        key=lambda cell: (cell.config["repeat"], -seconds[cell.config["dataset.name"], cell.config["model.name"]]),
+        key=lambda cell: (cell.config["repeat"], -expected[cell.config["dataset.name"], cell.config["model.name"]]),
     )

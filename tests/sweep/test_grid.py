@@ -17,7 +17,8 @@ from omegaconf import open_dict
 from lightning_seg.config import CONFIG_DIR
 from lightning_seg.runs.failure import FailedElsewhereError, refuse_failed
 from lightning_seg.runs.record import flatten
-from lightning_seg.sweep.cells import compose_cells, composer, grid_axes
+from lightning_seg.sweep.cells import compose_cells, composer, grid_axes, longest_first
+from lightning_seg.sweep.cost import GMACS
 from lightning_seg.sweep.grid import GridSweeper
 from tests.conftest import Train
 from tests.parts import Tiny
@@ -198,6 +199,12 @@ def test_the_whole_study(sweeper) -> None:  # type: ignore[no-untyped-def]
     assert [cell.config["repeat"] for cell in cells] == [repeat for repeat in range(5) for _ in range(720)]
     for cell in random.Random(0).sample(cells, 8):
         assert cell.config == composed(made, cell.overrides)
+
+    ordered = longest_first(cells)  # as a parallel launcher gets them
+    assert [cell.config["repeat"] for cell in ordered] == [repeat for repeat in range(5) for _ in range(720)]
+    models = [cell.config["model.name"] for cell in ordered[:720] if cell.config["dataset.name"] == "isic"]
+    assert list(dict.fromkeys(models)) == sorted(GMACS, key=lambda name: -GMACS[name])
+    assert {cell.config["dataset.name"] for cell in ordered[:40]} == {"isic"}
 
 
 def test_axes(sweeper) -> None:  # type: ignore[no-untyped-def]
