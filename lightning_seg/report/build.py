@@ -72,12 +72,12 @@ def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = R
         without = analyse_rows(table.drop(columns="focal"), scope, draws, rope)
         certainties.append((f"_{level}_without_focal", f"Over {scope}, without Focal", without))
     shown = [
-        overall_table(published.overall),
+        overall_table(published.overall, published.derived),
         ranking_table(by_dataset, "dataset", dataset_name),
         ranking_table(by_model, "model", model_name),
     ]
     figures = [
-        paper.overall_bars(published.overall),
+        paper.overall_bars(published.overall, published.derived),
         paper.by_dataset_table(by_dataset),
         paper.by_model_table(by_model),
     ]

@@ -46,6 +46,15 @@ def overall(pairs: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(means).T
 
 
+def metric_places(means: pd.DataFrame) -> pd.DataFrame:
+    """Place of every loss in each metric whose means are all known, 1 is best; ties share the better place.
+
+    Args:
+        means: metric x loss.
+    """
+    return means.dropna().rank(axis=1, ascending=False, method="min").astype(int)
+
+
 def points(values: np.ndarray) -> np.ndarray:
     """3/2/1 points along the last axis; losses with equal values share the points of the places that they take.
 

@@ -1,6 +1,6 @@
 """The report's tables, as CSV, as LaTeX (booktabs) and for the page."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import pandas as pd
 
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.names import METRIC_NAMES, dataset_name, loss_name, model_name
-from lightning_seg.report.ranking import Ranking
+from lightning_seg.report.ranking import Ranking, metric_places
 from lightning_seg.report.statistics import critical_difference
 
 _TEX = {
@@ -219,13 +219,20 @@ def _omnibus(certainty: Certainty, suffix: str) -> Table:
     return Table(f"tests{suffix}", "Overall tests", "Whether any loss differs from the others.", data, {})
 
 
-def overall_table(means: pd.DataFrame) -> Table:
-    """Fig. 2A in numbers."""
+def overall_table(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ()) -> Table:
+    """Fig. 2A in numbers.
+
+    Args:
+        derived: (metric, loss) of the means that follow from other tables, which the caption names.
+    """
     data = means.T.sort_values("dice", ascending=False)
     data.insert(0, "Loss", [loss_name(str(loss)) for loss in data.index])
     data = data.rename(columns=METRIC_NAMES).reset_index(drop=True)
     caption = "Mean over blocks; the first three of each metric are shaded, where all means are known."
-    places = data.drop(columns="Loss").dropna(axis=1).rank(ascending=False, method="min")
+    if derived:
+        named = ", ".join(f"{METRIC_NAMES[metric]} of {loss_name(loss)}" for metric, loss in derived)
+        caption += f" Not printed in the figure, but the mean of the other tables' cells: {named}."
+    places = metric_places(data.drop(columns="Loss").T).T
     return Table("overall", "Overall means", caption, data, {}, _first_three(places))
 
 

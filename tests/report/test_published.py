@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from lightning_seg.report.figures.paper import overall_bars
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import points, rank
+from lightning_seg.report.tables import overall_table
 
 
 @pytest.fixture(scope="module")
@@ -32,9 +34,43 @@ def test_without_the_order_ties_are_shared_and_said(published):
 
 def test_overall_means_weigh_rows_equally(published):
     for table in (published.by_dataset, published.by_model):
-        gap = (table.mean() - published.overall.loc["dice"]).dropna()
+        gap = table.mean() - published.overall.loc["dice"]
         assert gap.abs().max() < 1.5e-4
-        assert len(gap) == 9
+        assert len(gap) == 10
+
+
+def test_the_dice_that_cannot_be_read_is_derived_and_told(published):
+    assert published.derived == [("dice", "iou_dice")]
+    assert published.overall.at["dice", "iou_dice"] == 0.7928
+    assert published.overall.drop(index="dice").isna().any(axis=1).all()
+    figure = overall_bars(published.overall, published.derived)
+    assert marks(figure, "Dice") == {"DiceBCE": "1", "IoUFocal": "2", "BCE": "3"}
+    assert marks(figure, "IoU") == {}  # three means are not known
+    assert [bar.get_hatch() for bar in figure.canvas.axes[0].patches].count("////") == 1
+    assert "Dice of IoUDice" in overall_table(published.overall, published.derived).caption
+
+
+def test_figure_and_table_give_ties_the_same_places():
+    means = pd.DataFrame(0.6389, index=["dice", "iou", "precision", "recall"], columns=["bce", "dice", "focal", "iou"])
+    means.loc["dice"] = [0.5, 0.7, 0.7, 0.6]
+    figure = overall_bars(means)
+    assert marks(figure, "Recall") == dict.fromkeys(["BCE", "Dice", "Focal", "IoU"], "1")
+    assert marks(figure, "Dice") == {"Dice": "1", "Focal": "1", "IoU": "3"}
+    table = overall_table(means)
+    assert (table.places["Recall"] == 1).all()
+    assert dict(zip(table.data["Loss"], table.places["Dice"], strict=True)) == {
+        "Dice": 1,
+        "Focal": 1,
+        "IoU": 3,
+        "BCE": 0,
+    }
+
+
+def marks(figure, metric: str) -> dict[str, str]:
+    """The places that Fig. 2A writes above the bars of a metric."""
+    axis = next(axis for axis in figure.canvas.axes if axis.get_title(loc="left") == metric)
+    names = [label.get_text() for label in axis.get_xticklabels()]
+    return {names[round(text.get_position()[0])]: text.get_text() for text in axis.texts}
 
 
 def test_points_share_places():

@@ -1,6 +1,6 @@
 """The paper's figures, from any study."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,7 +19,7 @@ from lightning_seg.report.names import (
     model_name,
     short,
 )
-from lightning_seg.report.ranking import Ranking
+from lightning_seg.report.ranking import Ranking, metric_places
 
 
 def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
@@ -48,17 +48,22 @@ def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
     return figure
 
 
-def overall_bars(means: pd.DataFrame) -> Figure:
-    """Fig. 2A: overall means of the four metrics; compound losses dark, single ones light, the first three marked."""
+def overall_bars(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ()) -> Figure:
+    """Fig. 2A: overall means of the four metrics; compound losses dark, single ones light, the first three marked.
+
+    Args:
+        derived: (metric, loss) of the means that follow from other tables; their bars are hatched.
+    """
     figure = new(
         "fig2a_overall",
         "Overall means",
         "Mean over all blocks, which weighs datasets and models equally. Compound losses are dark, single losses "
         "light; the first three of each metric carry their place, where all means are known. The axis does not start "
-        "at zero.",
+        f"at zero.{' A hatched bar is derived from the other tables.' if derived else ''}",
         7.6,
         4.8,
     )
+    places = metric_places(means)
     axes = figure.canvas.subplots(2, 2).ravel()
     for axis, metric in zip(axes, METRICS, strict=True):
         values = means.loc[metric].dropna().sort_values(ascending=False)
@@ -67,8 +72,12 @@ def overall_bars(means: pd.DataFrame) -> Figure:
         )
         for n, (bar, (loss, value)) in enumerate(zip(bars, values.items(), strict=True)):
             figure.tip(bar, f"{loss_name(str(loss))}: {METRIC_NAMES[metric]} {value:.5f}")
-            if n < 3 and means.loc[metric].notna().all():
-                axis.text(n, value, str(n + 1), ha="center", va="bottom", color=MARK, fontweight="bold")
+            if (metric, loss) in derived:
+                bar.set(hatch="////", edgecolor=LIGHT)
+            if metric in places.index and places.at[metric, loss] <= 3:
+                axis.text(
+                    n, value, str(places.at[metric, loss]), ha="center", va="bottom", color=MARK, fontweight="bold"
+                )
         axis.set_xticks(range(len(values)), [loss_label(str(name)) for name in values.index], rotation=45, ha="right")
         spread = max(float(values.max() - values.min()), 0.002) if len(values) else 1.0
         if len(values):
