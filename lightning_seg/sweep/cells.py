@@ -132,14 +132,28 @@ def _changes(base: dict[str, Any], config: dict[str, Any]) -> dict[str, Any]:
 
 def _resolved(flat: dict[str, Any]) -> dict[str, Any]:
     """A flat configuration with its interpolations resolved."""
-    # A reference to one key is looked up: OmegaConf takes milliseconds, for each of thousands of cells.
+    # Plain references are looked up: OmegaConf takes milliseconds, for each of thousands of cells.
     flat = {key: _look_up(value, flat) for key, value in flat.items()}
     return flatten(nested(flat)) if any("${" in str(value) for value in flat.values()) else flat
 
 
+_REFERENCE = r"\$\{(\w[\w.]*)\}"
+
+
 def _look_up(value: Any, flat: dict[str, Any]) -> Any:
-    reference = re.fullmatch(r"\$\{(\w[\w.]*)\}", value) if isinstance(value, str) else None
-    return flat.get(reference[1], value) if reference else value
+    """A value that is a reference to one key, or text with references to texts in it, without them."""
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    if whole := re.fullmatch(_REFERENCE, value):
+        return flat.get(whole[1], value)
+    if not re.fullmatch(rf"([^$\\]|{_REFERENCE})*", value):  # resolvers, escapes: OmegaConf's
+        return value
+
+    def text(reference: re.Match[str]) -> str:
+        found = flat.get(reference[1])
+        return found if isinstance(found, str) and "$" not in found and "\\" not in found else reference[0]
+
+    return re.sub(_REFERENCE, text, value)
 
 
 def nested(flat: dict[str, Any]) -> DictConfig:

@@ -169,6 +169,8 @@ CHOICES = {
     "data.batch_size": "data.batch_size=2,'${data.eval_batch_size}'",
     "data.fractions": "data.fractions={train:0.6,val:0.2,test:0.2},{train:0.5,val:0.25,test:0.25}",
     "+optimizer.weight_decay": "++optimizer.weight_decay=0.1,0.2",
+    "data_dir": "data_dir=a,'${study}/b','${oc.env:HOME}'",
+    "data.cache_dir": "data.cache_dir='${data_dir}/${dataset.name}/${seed}','${basename:${data_dir}}'",
     "study": "study='s_${dataset.name}_${trainer.max_epochs}'",
     "repeat": "repeat=1,2",
 }
