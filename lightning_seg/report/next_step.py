@@ -1,6 +1,7 @@
 """What to run next to settle the question: a sentence, and the command lines for it where there are any."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 from math import ceil, inf
 
@@ -143,7 +144,10 @@ def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: 
     if models > len(new):
         would = f"; about {blocks} dataset x model blocks would (now {found.units})" if blocks else ""
         return f"{opening}{would}. Add datasets.", []
-    what = "at least that many let blocks count as units" if found.fixed_blocks else "that many would"
+    what = "that many would"
+    if found.fixed_blocks:
+        best = replace(found, fixed_blocks=False).at(blocks or 0, found.repeats)  # if losses differ alike in all blocks
+        what = f"blocks count as units then, and differences from {100 * best:.2f} points on, at best, are found"
     return (
         f"{opening}; run further models, up to {blocks} dataset x model blocks (now {found.units}): {what}.",
         _runs(list(product(datasets, new[: int(models)])), losses, sorted(study.runs["repeat"].unique())),

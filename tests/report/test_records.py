@@ -120,6 +120,13 @@ def test_runs_of_another_config_are_not_compared(directory):
     assert ("isic", "fcn", 0) not in comparison.pairs["dice"].index
 
 
+def test_records_of_another_version_alone_are_one_note(directory):
+    for path in directory.rglob("result.json"):
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"versions": {"lightning_seg": "0.0.1"}}))
+    (problem,) = load_study(directory).problems
+    assert problem.startswith("All runs were made by lightning-seg 0.0.1; this report is by ")
+
+
 def test_nan_metrics_are_told(directory):
     path = directory / RUN / "result.json"
     record = json.loads(path.read_text())
