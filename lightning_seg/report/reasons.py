@@ -93,19 +93,20 @@ def image_ranking(images: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         one row an image: dataset, id, dice (mean over losses), disagreement (standard deviation over losses), best and
-        worst loss, size.
+        worst loss ("" where all losses are equal), size.
     """
     if images.empty:
         return pd.DataFrame(columns=["dataset", "id", "dice", "disagreement", "best", "worst", "size"])
     table = images.groupby(["dataset", "id", "loss"], observed=True)["dice"].mean().unstack("loss")
     size = images.groupby(["dataset", "id"], observed=True)["size"].first()
     table = table.dropna()
+    differ = table.max(axis=1) > table.min(axis=1)
     found = pd.DataFrame(
         {
             "dice": table.mean(axis=1),
-            "disagreement": table.std(axis=1, ddof=0),
-            "best": table.idxmax(axis=1).astype(str),
-            "worst": table.idxmin(axis=1).astype(str),
+            "disagreement": table.std(axis=1, ddof=0).where(differ, 0.0),
+            "best": table.idxmax(axis=1).astype(str).where(differ, ""),
+            "worst": table.idxmin(axis=1).astype(str).where(differ, ""),
             "size": size.reindex(table.index),
         }
     )
@@ -144,7 +145,7 @@ def mean_curves(curves: pd.DataFrame, value: str = "val_dice") -> pd.DataFrame:
     """Mean over runs of a value after every epoch; a run that stopped keeps its last value.
 
     Returns:
-        rows are epochs from 0, columns are losses.
+        rows are epochs, counted from 1 as a reader does (records count from 0), columns are losses.
     """
     if curves.empty:
         return pd.DataFrame()
@@ -156,14 +157,19 @@ def mean_curves(curves: pd.DataFrame, value: str = "val_dice") -> pd.DataFrame:
         table[runs, group["epoch"].to_numpy(dtype=int)] = group[value].to_numpy(dtype=float)
         filled = pd.DataFrame(table).ffill(axis=1)
         rows[loss] = filled.mean(axis=0)
-    return pd.DataFrame(rows).rename_axis("epoch")
+    table = pd.DataFrame(rows)
+    return table.set_axis(table.index + 1, axis=0).rename_axis("epoch")
 
 
 def costs(runs: pd.DataFrame, losses: Sequence[str]) -> pd.DataFrame:
-    """Mean cost per model and loss of usable runs: test_dice, minutes to fit, epochs, best_epoch, parameters."""
+    """Mean cost per model and loss of usable runs: test_dice, minutes to fit, epochs, best_epoch, parameters.
+
+    The best epoch is counted from 1, so that it is the number of epochs that it took (records count from 0).
+    """
     usable = runs[runs["status"].isin(["finished", "diverged"]) & runs["loss"].isin(losses)]
     columns = ["test_dice", "seconds_fit", "epochs", "best_epoch", "parameters"]
     table = usable.groupby(["model", "loss"])[columns].mean().astype(float)
+    table["best_epoch"] += 1
     table.insert(1, "minutes", table.pop("seconds_fit") / 60)
     return table
 

@@ -11,6 +11,9 @@ from lightning_seg.report.names import METRIC_NAMES, dataset_name, loss_name, mo
 from lightning_seg.report.ranking import Ranking, metric_places
 from lightning_seg.report.statistics import critical_difference
 
+_P_VALUES = ("p", "p (Holm)")  # columns whose smallest values no digits show
+_SMALLEST_P = 0.0001
+
 _TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "~": r"\textasciitilde{}",
@@ -54,6 +57,8 @@ class Table:
             return str(value)
         if pd.isna(value):
             return "–"
+        if column in _P_VALUES and value < _SMALLEST_P:
+            return f"< {_SMALLEST_P:.4f}"
         if self.footer and row == len(self.data) - 1:
             return f"{value:.3g}"
         return str(value) if isinstance(value, int) else f"{value:.{self.digits.get(column, 4)}f}"
@@ -123,7 +128,8 @@ def study_tables(analysis: Analysis) -> dict[str, Table]:
     if len(analysis.ranking):
         tables += [_images(analysis.ranking, "disagreement", "Most disputed images"), _images(analysis.ranking, "dice")]
     if len(analysis.costs):
-        tables.append(_costs(analysis.costs))
+        tables.append(_costs(analysis.costs, "model", "costs", model_name))
+        tables.append(_costs(analysis.costs, "loss", "costs_by_loss", loss_name))
     return {table.name: table for table in tables}
 
 
@@ -280,7 +286,7 @@ def _beside(table: pd.DataFrame) -> Table:
 def _images(ranking: pd.DataFrame, by: str, title: str = "Worst images") -> Table:
     data = ranking.sort_values(by, ascending=by == "dice").head(20).copy()
     data["dataset"] = [dataset_name(str(name)) for name in data["dataset"]]
-    data["best"], data["worst"] = ([loss_name(loss) for loss in data[column]] for column in ("best", "worst"))
+    data["best"], data["worst"] = ([loss_name(loss) or "–" for loss in data[column]] for column in ("best", "worst"))
     data["size"] *= 100
     data["id"] = data["id"].astype(str)
     data.columns = ["Dataset", "Image", "Mean Dice", "Disagreement", "Best loss", "Worst loss", "Lesion (%)"]
@@ -289,10 +295,14 @@ def _images(ranking: pd.DataFrame, by: str, title: str = "Worst images") -> Tabl
     return Table(name, title, caption, data, {"Lesion (%)": 2})
 
 
-def _costs(costs: pd.DataFrame) -> Table:
-    data = costs.groupby(level="model").mean().sort_values("test_dice", ascending=False).reset_index()
-    data["model"] = [model_name(str(model)) for model in data["model"]]
+def _costs(costs: pd.DataFrame, level: str, name: str, row_name: Callable[[str], str]) -> Table:
+    data = costs.groupby(level=level).mean().sort_values("test_dice", ascending=False).reset_index()
+    data[level] = [row_name(str(row)) for row in data[level]]
     data["parameters"] /= 1e6
-    data.columns = ["Model", "Mean Dice", "Minutes", "Epochs", "Best epoch", "Parameters (M)"]
+    data.columns = [level.capitalize(), "Mean Dice", "Minutes", "Epochs", "Best epoch", "Parameters (M)"]
+    other = "model" if level == "loss" else "loss"
+    caption = f"Means over the runs of a {level}, each {other} weighing the same. Epochs are counted from 1."
+    if level == "loss":  # a loss has no parameters of its own
+        data = data.drop(columns="Parameters (M)")
     digits = {"Minutes": 1, "Epochs": 1, "Best epoch": 1, "Parameters (M)": 1}
-    return Table("costs", "Cost per model", "Means over the runs of a model.", data, digits)
+    return Table(name, f"Cost per {level}", caption, data, digits)

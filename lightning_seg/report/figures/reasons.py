@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from lightning_seg.report.figures.style import DARK, FAINT, LIGHT, Figure, colours, markers, new
 from lightning_seg.report.names import loss_label, loss_name, model_name, short
@@ -94,6 +95,7 @@ def curves(table: pd.DataFrame) -> Figure:
     )
     axis = figure.canvas.subplots()
     _lines(figure, axis, table, "epoch", every=max(1, len(table) // 8))
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel("validation Dice")
     return figure
 
