@@ -43,18 +43,23 @@ class _Pair(NamedTuple):
     contrast: float
 
 
+def cache_folder(dataset: LesionDataset, size: int, directory: str | Path) -> Path:
+    """Where :func:`open_cache` keeps a dataset: its name changes with the size and with any source file."""
+    facts = json.dumps([FORMAT, type(dataset).__qualname__, size, dataset.signature()])
+    fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
+    return Path(directory).expanduser() / f"{dataset.name}-{fingerprint}"
+
+
 def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cache:
     """Open the decoded form of ``dataset`` at ``size`` x ``size``, building it first where it is missing.
 
-    It lies in ``<directory>/<name>-<fingerprint>/``; the fingerprint changes with the size and with any source
-    file. One process builds it while others wait, and a build that is killed leaves nothing that counts.
+    It lies in :func:`cache_folder`. One process builds it while others wait, and a build that is killed leaves nothing
+    that counts.
 
     Raises:
         UserError: source files are bad (all are listed), or the cache cannot be written.
     """
-    facts = json.dumps([FORMAT, type(dataset).__qualname__, size, dataset.signature()])
-    fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    folder = Path(directory).expanduser() / f"{dataset.name}-{fingerprint}"
+    folder = cache_folder(dataset, size, directory)
     if not folder.is_dir():
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)

@@ -12,6 +12,7 @@ def plan(
     side_by_side: Annotated[
         bool, typer.Option(help="Time two runs of each model at once as well, to see what that gains.")
     ] = False,
+    multirun: Annotated[bool, typer.Option("-m", "--multirun", help="As for train; changes nothing.")] = False,
 ) -> None:
     """Foretell a grid's time, memory, disk and cost from steps timed on this device; trains nothing."""
     from lightning_seg.sweep.plan import grid_cells, make_plan

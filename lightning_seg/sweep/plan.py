@@ -1,47 +1,35 @@
 """What a grid will take before it is started: time, memory, disk and money, from steps that are really timed here."""
 
-import csv
 import multiprocessing
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from importlib.resources import files
 from math import ceil
 from statistics import mean
 from typing import Any
 
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import HydraException
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config import CONFIG_DIR, explain
 from lightning_seg.errors import UserError
 from lightning_seg.runs.record import read_result
-from lightning_seg.sweep.cells import Cell, expand, nested
+from lightning_seg.sweep.cells import Cell, expand, nested, refuse_shared_folders
+from lightning_seg.sweep.plan_data import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.sweep.timing import Timing, time_training
 
 BETWEEN_RUNS_SECONDS = 0.3  # composing the next configuration, opening the cache, writing the record
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
-# The keys that decide how many images there are, and how long a step takes.
-_DATASET_KEYS = ("dataset.", "data.fractions.")
+# The keys that decide how long a step takes.
 _NETWORK_KEYS = (
     *("model.", "optimizer.", "trainer.", "speed.", "threads"),
     *("data.image_size", "data.batch_size", "data.eval_batch_size", "data.resident"),
 )
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """Images of each subset."""
-
-    train: int
-    val: int
-    test: int
 
 
 @dataclass(frozen=True)
@@ -73,8 +61,12 @@ class Run:
         once = BETWEEN_RUNS_SECONDS + timing.setup + test_batches * timing.eval_batch
         return once + (self.epochs.expected if epochs is None else epochs) * epoch
 
+    def checkpoint_bytes(self) -> int:
+        """What it needs while it trains: an old checkpoint and a new one, with Adam's state and two sets of weights."""
+        return 2 * 16 * self.timing.parameters
+
     def disk_bytes(self) -> int:
-        """What it leaves behind: records, tables, examples and, where kept, the weights."""
+        """What it leaves behind beside the dataset's cache: records, tables, examples and, where kept, the weights."""
         config = self.cell.config
         texts = 40_000 + 120 * ceil(self.epochs.expected) + 100 * self.sizes.test
         examples = config["cases"] * config["data.image_size"] ** 2 * 7  # float32 logits and RGB, hardly compressible
@@ -89,26 +81,30 @@ class Plan:
         done: cells with a result.
         left: runs without, in the grid's order.
         gains: by network, how many times the work of one run two side by side get done; empty if that was not timed.
+        cache_bytes: of the decoded datasets that are not there yet.
     """
 
     done: list[Cell]
     left: list[Run]
     gains: dict[str, float]
+    cache_bytes: int
 
 
 def grid_cells(overrides: list[str]) -> list[Cell]:
     """The cells that ``train.py -m`` with these arguments would run.
 
     Raises:
-        UserError: an argument is wrong.
+        UserError: an argument is wrong, or two cells have the same folder.
     """
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
             config = loader.load_configuration("config", overrides, run_mode=RunMode.MULTIRUN)
-            return expand(loader, config, config.hydra.sweeper.params, list(config.hydra.overrides.task))
+            cells = expand(loader, config, config.hydra.sweeper.params, list(config.hydra.overrides.task))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
+    refuse_shared_folders(cells)
+    return cells
 
 
 def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[[str], object] = print) -> Plan:
@@ -120,40 +116,50 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
         announce: told the name of each network before it is timed.
 
     Raises:
-        UserError: a network cannot be built or does not fit into memory, or a dataset's size is not known.
+        UserError: networks cannot be trained, each in a line of its own; or a dataset's size is not known.
     """
     records = {cell.directory: read_result(cell.directory) for cell in cells}
     done = [cell for cell in cells if records[cell.directory] is not None and not cell.config["rerun"]]
     left = [cell for cell in cells if records[cell.directory] is None or cell.config["rerun"]]
     epochs = EpochsKnown(record for record in records.values() if record is not None)
-    sizes: dict[str, Sizes] = {}
+    sizes = {key: subset_sizes(cell) for key, cell in _distinct(left, sizes_key).items()}
+    caches = sum(cache_bytes(cell) for cell in _distinct(left, cache_key).values())
     timings: dict[str, Timing] = {}
     gains: dict[str, float] = {}
-    for cell in left:
-        dataset, network = _key(cell, _DATASET_KEYS), _key(cell, _NETWORK_KEYS)
-        if dataset not in sizes:
-            sizes[dataset] = subset_sizes(cell)
-        if network not in timings:
-            announce(cell.config["model.name"])
-            [timings[network]] = _time(cell, 1)
+    failures: list[str] = []
+    for key, cell in _distinct(left, _network_key).items():
+        name = cell.config["model.name"]
+        announce(name)
+        try:
+            [timings[key]] = _time(cell, 1)
             if side_by_side:
-                gains[cell.config["model.name"]] = sum(
-                    timings[network].train_step / timing.train_step for timing in _time(cell, 2)
-                )
-    runs = [
-        Run(cell, sizes[_key(cell, _DATASET_KEYS)], timings[_key(cell, _NETWORK_KEYS)], epochs.of(cell))
-        for cell in left
-    ]
-    return Plan(done, runs, gains)
+                gains[name] = sum(timings[key].train_step / timing.train_step for timing in _time(cell, 2))
+        except UserError as error:
+            failures.append(str(error))
+    if failures:
+        raise UserError("\n".join(dict.fromkeys(failures)))
+    runs = [Run(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs.of(cell)) for cell in left]
+    return Plan(done, runs, gains, caches)
 
 
-def _key(cell: Cell, parts: tuple[str, ...]) -> str:
-    """The part of a cell's configuration whose keys begin with one of ``parts``."""
-    return repr([item for item in cell.config.items() if item[0].startswith(parts)])
+def _distinct(cells: list[Cell], key: Callable[[Cell], str]) -> dict[str, Cell]:
+    """The first cell of each key."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        first.setdefault(key(cell), cell)
+    return first
+
+
+def _network_key(cell: Cell) -> str:
+    return cell.key(*_NETWORK_KEYS)
 
 
 def _time(cell: Cell, together: int) -> list[Timing]:
-    """Time a cell's network in as many processes at once."""
+    """Time a cell's network in as many processes at once.
+
+    Raises:
+        UserError: it cannot be trained.
+    """
     processes = multiprocessing.get_context("forkserver")
     processes.set_forkserver_preload(["lightning_seg.sweep.timing", "lightning_seg.models", "lightning_seg.losses"])
     # A process serves once, so that its memory tells what this network takes.
@@ -165,35 +171,27 @@ def _time(cell: Cell, together: int) -> list[Timing]:
                 f"Timing {cell.config['model.name']} ended its process, most likely for want of memory; set "
                 "data.batch_size to less."
             ) from error
+        except UserError as error:
+            if together == 1:
+                raise
+            raise UserError(f"{together} runs at once: {error}") from error
 
 
 def _time_cell(flat: dict[str, Any]) -> Timing:
-    changes = {"trainer.max_epochs": 1000, "trainer.limit_train_batches": None, "trainer.limit_val_batches": None}
+    changes: dict[str, Any] = {
+        "trainer.max_epochs": 1000,
+        "trainer.limit_train_batches": None,
+        "trainer.limit_val_batches": None,
+    }
     if "model.pretrained" in flat:
-        changes["model.pretrained"] = False
-    return time_training(nested(flat | changes))
-
-
-def subset_sizes(cell: Cell) -> Sizes:
-    """Images of each subset of a cell's dataset, by the configured fractions.
-
-    Of a published dataset that is not here, the published number of images is taken.
-
-    Raises:
-        UserError: the dataset is not here, and not a published one.
-    """
-    name = cell.config["dataset.name"]
+        changes |= {"model.pretrained": False} | dict.fromkeys(key for key in flat if key.startswith("model.weights"))
     try:
-        count = len(instantiate(cell.group("dataset.")).ids())
-    except InstantiationException as error:
-        table = files("lightning_seg.data") / "published" / f"{name}.csv"
-        if not table.is_file():
-            raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from error
-        with table.open() as file:
-            count = sum(1 for _ in csv.DictReader(file))
-    fractions = cell.group("data.fractions.")
-    train, val = round(fractions["train"] * count), round(fractions["val"] * count)
-    return Sizes(train, val, count - train - val)
+        return time_training(nested(flat | changes))
+    except UserError:
+        raise
+    except Exception as error:  # whatever a network may raise; not every error could leave this process
+        reason = " ".join(str(error).split())
+        raise UserError(f"{flat['model.name']} cannot be trained: {type(error).__name__}: {reason}") from error
 
 
 class EpochsKnown:

@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Split
-from lightning_seg.errors import UserError
+from lightning_seg.memory import explained
 from lightning_seg.runs.history import History
 from lightning_seg.runs.parts import make_module, make_trainer
 from lightning_seg.runs.resume import BestWeights
@@ -131,13 +131,14 @@ def time_training(cfg: DictConfig) -> Timing:
         cfg: of a run; its dataset does not matter.
 
     Raises:
-        UserError: the network cannot be built, or does not fit into memory.
+        UserError: the network cannot be built.
+        OutOfMemoryError: it does not fit into memory.
     """
     if cfg.get("threads"):
         torch.set_num_threads(cfg.threads)
     before, started = _resident_bytes(), time.perf_counter()
     clock = _Clock()
-    with tempfile.TemporaryDirectory() as name:
+    with explained(cfg), tempfile.TemporaryDirectory() as name:
         module = make_module(cfg)
         # Those of a run that take time at an epoch's end; the clock comes last and so measures them.
         callbacks: list[Callback] = [
@@ -147,13 +148,7 @@ def time_training(cfg: DictConfig) -> Timing:
             clock,
         ]
         trainer = make_trainer(cfg, Path(name), callbacks)
-        try:
-            trainer.fit(module, datamodule=_RandomImages(cfg))
-        except torch.cuda.OutOfMemoryError as error:
-            raise UserError(
-                f"{cfg.model.name} does not fit into this GPU's memory with batches of {cfg.data.batch_size} at "
-                f"{cfg.data.image_size} pixels; set data.batch_size to less."
-            ) from error
+        trainer.fit(module, datamodule=_RandomImages(cfg))
     device = trainer.strategy.root_device
     setup = clock.started - started
     if cfg.speed.compile is not None:

@@ -6,13 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.utils import instantiate
 from rich.console import Console
+from typer.testing import CliRunner
 
+from lightning_seg.cli import app
+from lightning_seg.data.cache import open_cache
 from lightning_seg.errors import UserError
 from lightning_seg.models import UNet
 from lightning_seg.sweep import plan as planning
 from lightning_seg.sweep.cells import Cell, nested
-from lightning_seg.sweep.plan import Epochs, EpochsKnown, Run, Sizes, grid_cells, make_plan, subset_sizes
+from lightning_seg.sweep.plan import Epochs, EpochsKnown, Run, grid_cells, make_plan
+from lightning_seg.sweep.plan_data import Sizes, cache_bytes, subset_sizes
 from lightning_seg.sweep.plan_tables import print_plan, side_by_side
 from lightning_seg.sweep.timing import Timing, time_training
 
@@ -63,6 +68,10 @@ def test_weights_that_are_kept_are_counted() -> None:
     assert run(keep_weights=True).disk_bytes() - run().disk_bytes() == 4000
 
 
+def test_two_checkpoints_are_there_at_once() -> None:
+    assert run().checkpoint_bytes() == 2 * 4 * (1000 + 2 * 1000 + 1000)  # weights, Adam's two moments, best weights
+
+
 def test_examples_are_counted() -> None:
     assert run(cases=5).disk_bytes() - run(cases=4).disk_bytes() == 100 * 100 * 7
 
@@ -106,9 +115,55 @@ def test_a_wrong_override_is_one_sentence() -> None:
         grid_cells(["loss=foo"])
 
 
+def test_shared_folders_are_refused_as_in_training() -> None:
+    with pytest.raises(UserError, match="the same values twice"):
+        grid_cells(["loss=bce,bce"])
+
+
+def test_the_command_line_of_train_can_be_pasted(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr(planning, "_time", lambda cell, together: [TIMING])
+    for arguments in (["-m", "repeat=0"], ["repeat=0", "-m"], ["repeat=0"]):
+        result = CliRunner().invoke(app, ["plan", *arguments, f"output_dir={tmp_path}"])
+        assert result.exit_code == 0 and "1 runs: 0 done, 1 left" in result.output, result.output
+
+
 def test_a_published_dataset_need_not_be_here(tmp_path: Path) -> None:
     [isic] = grid_cells(["dataset=isic", f"dataset.root={tmp_path / 'absent'}", "repeat=0"])
     assert subset_sizes(isic) == Sizes(1650, 550, 550)
+
+
+def test_its_subsets_are_assumed_where_it_cannot_be_split(tmp_path: Path) -> None:
+    [isic] = grid_cells(["dataset=isic", f"dataset.root={tmp_path / 'absent'}", "repeat=0", "data.split=official"])
+    assert subset_sizes(isic) == Sizes(1650, 550, 550, assumed=True)
+
+
+def test_subsets_are_those_of_the_split(tmp_path: Path) -> None:
+    table = tmp_path / "subsets.csv"
+    ids = instantiate(grid_cells(["dataset.count=30", "repeat=0"])[0].group("dataset.")).ids()
+    subsets = {"repeat_0": 21 * ["train"] + 4 * ["val"] + 5 * ["test"], "repeat_1": ["val"] + 29 * ["train"]}
+    subsets["repeat_1"][-1] = "test"
+    rows = zip(ids, *subsets.values(), strict=True)
+    table.write_text("\n".join(map(",".join, [("id", *subsets), *rows])))
+    by_repeat = {cell.config["repeat"]: cell for cell in grid_cells(["dataset.count=30", f"data.split={table}"])}
+    assert subset_sizes(by_repeat[0]) == Sizes(21, 4, 5)
+    assert subset_sizes(by_repeat[1]) == Sizes(28, 1, 1)
+    [folds] = grid_cells(
+        ["dataset.count=33", "data.split=kfold", "data.fractions={train:.6,val:.1,test:.3}", "repeat=0"]
+    )
+    assert subset_sizes(folds) == Sizes(19, 3, 11)  # a third, not three tenths
+
+
+def test_caches_that_are_not_there_are_counted(tmp_path: Path) -> None:
+    [cell] = grid_cells(["dataset.count=10", "repeat=0", f"data.cache_dir={tmp_path}", "data.image_size=16"])
+    assert cache_bytes(cell) == 10 * 4 * 16 * 16
+    open_cache(instantiate(cell.group("dataset.")), 16, tmp_path)
+    assert cache_bytes(cell) == 0
+
+
+def test_a_decoded_dataset_is_counted_once(small: list[str], tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(planning, "_time", lambda cell, together: [TIMING])
+    cells = grid_cells([*small, "data.image_size=32", f"data.cache_dir={tmp_path / 'cache'}"])
+    assert make_plan(cells, announce=lambda name: None).cache_bytes == 100 * 4 * 32 * 32
 
 
 def test_an_unknown_dataset_must_be_here(tmp_path: Path) -> None:
@@ -130,6 +185,40 @@ def test_each_network_is_timed_once_and_finished_runs_are_left_out(small: list[s
     assert [run.cell for run in plan.left] == cells[1:]
     assert {run.epochs.expected for run in plan.left} == {50}
     assert {run.sizes for run in plan.left} == {Sizes(60, 20, 20)}
+
+
+@pytest.mark.slow
+def test_networks_that_cannot_be_timed_are_one_sentence_each(tmp_path: Path) -> None:
+    overrides = ["trainer=cpu", "data.image_size=32", "repeat=0", f"output_dir={tmp_path}"]
+    cells = grid_cells([*overrides, "data.batch_size=1", "model=unet,colonformer", "pretrained=false"])
+    cells += grid_cells([*overrides, "model=unet", "model._target_=torch.nn.Linear"])
+    for cell in cells:
+        if cell.config["model.name"] == "unet":
+            cell.config["model.width"] = 2**20
+    with pytest.raises(UserError) as caught:
+        make_plan(cells, announce=lambda name: None)
+    huge, lone, foreign = str(caught.value).splitlines()
+    assert huge.startswith("unet does not fit into this machine's memory")
+    assert "colonformer at 32 pixels cannot be trained with data.batch_size=1" in lone
+    assert "model cannot be built from torch.nn.Linear" in foreign
+
+
+def test_pretrained_weights_are_not_looked_for(monkeypatch: Any) -> None:
+    timed: list[Any] = []
+    monkeypatch.setattr(planning, "time_training", timed.append)
+    for overrides in (["model=fatnet", "model.weights.cnn=/a"], ["model=caranet", "model.weights=/a"]):
+        planning._time_cell(grid_cells([*overrides, "repeat=0"])[0].config)
+    assert [cfg.model.pretrained for cfg in timed] == [False, False]
+    assert timed[0].model.weights.cnn is None and timed[1].model.weights is None
+
+
+def test_whatever_a_network_raises_leaves_its_process_as_a_sentence(monkeypatch: Any) -> None:
+    def fail(cfg: Any) -> None:
+        raise ValueError("odd\nshapes")
+
+    monkeypatch.setattr(planning, "time_training", fail)
+    with pytest.raises(UserError, match=r"^unet cannot be trained: ValueError: odd shapes$"):
+        planning._time_cell(grid_cells(["repeat=0"])[0].config)
 
 
 def test_the_tables_add_up(small: list[str], monkeypatch: Any) -> None:
