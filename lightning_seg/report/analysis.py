@@ -18,7 +18,7 @@ from lightning_seg.report.bootstrap import DRAWS, Bootstrap, bootstrap, bootstra
 from lightning_seg.report.cases import Case, load_cases
 from lightning_seg.report.comparison import Comparison, compare, coverage, splits, trouble
 from lightning_seg.report.next_step import next_step
-from lightning_seg.report.published import Published, load_published
+from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
 from lightning_seg.report.records import Study, load_curves
 from lightning_seg.report.statistics import equivalence, variance_shares
@@ -42,6 +42,21 @@ class Certainty:
     equivalence: pd.DataFrame | None
     answer: list[str]
 
+    @property
+    def unit_text(self) -> str:
+        """What the tests and intervals count."""
+        if self.verdict.unit == "block":
+            return (
+                "The unit of analysis is the block, a dataset x model cell averaged over its paired repeats, never the "
+                "single run."
+            )
+        if self.verdict.unit == "repeat":
+            return (
+                "The unit of analysis is the repeat of a dataset x model cell, since there are too few of these cells "
+                "to count them: what is shown holds for these datasets and models."
+            )
+        return "Without repeats there is no unit of analysis: nothing is tested."
+
 
 @dataclass
 class Analysis:
@@ -55,6 +70,8 @@ class Analysis:
         next_step: what to run next, and the lines for it or None.
         images: test images of the compared runs.
         by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
+        beside_published: level ("dataset" or "model") -> losses beside those of the published table of that level;
+            without a level at which fewer than two losses, or no row, are shared.
         notes: sentences on what could not be read, does not agree, or is left out.
     """
 
@@ -78,7 +95,7 @@ class Analysis:
     costs: pd.DataFrame
     cases: list[Case]
     calibration: pd.DataFrame
-    beside_published: pd.DataFrame | None
+    beside_published: dict[str, pd.DataFrame]
     notes: list[str]
     rope: float
 
@@ -111,6 +128,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
     if certainty:
         step = next_step(study, comparison, certainty.verdict, rope)
     by_dataset = rank(table_by(blocks, "dataset")) if comparable else None
+    by_model = rank(table_by(blocks, "model")) if comparable else None
     return Analysis(
         study=study,
         comparison=comparison,
@@ -121,7 +139,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,
         overall=overall(comparison.pairs) if comparable else pd.DataFrame(),
         by_dataset=by_dataset,
-        by_model=rank(table_by(blocks, "model")) if comparable else None,
+        by_model=by_model,
         next_step=step,
         trouble_text=trouble_sentences(troubles, study.runs["loss"].value_counts()),
         by_size=reasons.dice_along(images, "size"),
@@ -132,7 +150,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         costs=reasons.costs(study.runs, losses),
         cases=cases,
         calibration=reasons.calibration(cases),
-        beside_published=_beside(by_dataset, load_published()) if by_dataset else None,
+        beside_published=_beside(by_dataset, by_model),
         notes=notes,
         rope=rope,
     )
@@ -169,20 +187,23 @@ def _certainty(comparison: Comparison, matrices: dict, draws: int, rope: float, 
     )
 
 
-def _beside(by_dataset: Ranking, published: Published) -> pd.DataFrame | None:
-    """Mean Dice of the losses and datasets that the published table shares; None with fewer than two such losses."""
-    means, printed = by_dataset.means, published.by_dataset
-    losses = [loss for loss in printed.columns if loss in means.columns]
-    datasets = [dataset for dataset in printed.index if dataset in means.index]
-    if len(losses) < 2 or not datasets:
-        return None
-    table = pd.DataFrame(
-        {
-            "study": means.loc[datasets, losses].mean(),
-            "published": printed.loc[datasets, losses].mean(),
-        }
-    )
-    table["difference"] = table["study"] - table["published"]
-    table["study_rank"] = table["study"].rank(ascending=False)
-    table["published_rank"] = table["published"].rank(ascending=False)
-    return table.sort_values("study_rank").rename_axis("loss")
+def _beside(by_dataset: Ranking | None, by_model: Ranking | None) -> dict[str, pd.DataFrame]:
+    """Per level, mean Dice of the losses over the rows that the published table of that level shares."""
+    published = load_published()
+    levels = {"dataset": (by_dataset, published.by_dataset), "model": (by_model, published.by_model)}
+    found = {}
+    for level, (ranking, printed) in levels.items():
+        if ranking is None:
+            continue
+        losses = [loss for loss in printed.columns if loss in ranking.means.columns]
+        rows = [row for row in printed.index if row in ranking.means.index]
+        if len(losses) < 2 or not rows:
+            continue
+        table = pd.DataFrame(
+            {"study": ranking.means.loc[rows, losses].mean(), "published": printed.loc[rows, losses].mean()}
+        )
+        table["difference"] = table["study"] - table["published"]
+        table["study_rank"] = table["study"].rank(ascending=False)
+        table["published_rank"] = table["published"].rank(ascending=False)
+        found[level] = table.sort_values("study_rank").rename_axis("loss")
+    return found

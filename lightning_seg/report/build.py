@@ -1,6 +1,7 @@
 """Builds a report's folder: page, figures, tables and tidy data."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from lightning_seg.files import write_text
@@ -12,12 +13,10 @@ from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.figures.style import save as save_figure
 from lightning_seg.report.losses import loss_figures
-from lightning_seg.report.names import dataset_name, model_name
 from lightning_seg.report.page import published_page, study_page
-from lightning_seg.report.published import load_published
-from lightning_seg.report.ranking import rank
+from lightning_seg.report.published import load_published, rank_published
 from lightning_seg.report.records import image_counts, load_study, only_losses, write_tables
-from lightning_seg.report.tables import Table, certainty_tables, overall_table, ranking_table, study_tables
+from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
 from lightning_seg.report.tables import save as save_table
 
 
@@ -29,6 +28,7 @@ def build_report(
     seed: int = 0,
     refresh: int | None = None,
     losses: Sequence[str] = (),
+    published: bool = False,
 ) -> Path:
     """Read a study's records and write its report.
 
@@ -40,6 +40,7 @@ def build_report(
         seed: of the resampling.
         refresh: seconds after which the page loads itself again; None for never.
         losses: those to compare, as if the study had no others; none for all.
+        published: whether to show the paper's tables in full beside the study's.
 
     Returns:
         path of ``index.html``.
@@ -55,6 +56,11 @@ def build_report(
     write_tables(study, output_dir)
     analysis = analyse(study, draws, rope, seed)
     tables = study_tables(analysis)
+    if published:
+        printed = load_published()
+        for table in published_tables(printed, *rank_published(printed)):
+            shown = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
+            tables[shown.name] = shown
     return _write(
         output_dir, study_figures(analysis), tables, lambda drawn: study_page(analysis, drawn, tables, refresh)
     )
@@ -63,19 +69,14 @@ def build_report(
 def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = ROPE) -> Path:
     """Write the report of the published tables; returns the path of ``index.html``."""
     published = load_published()
-    by_dataset = rank(published.by_dataset, published.dataset_order)
-    by_model = rank(published.by_model, published.model_order)
+    by_dataset, by_model = rank_published(published)
     certainties = []
     for level, table in (("models", published.by_model), ("datasets", published.by_dataset)):
         scope = f"{len(table)} {level}"
         certainties.append((f"_{level}", f"Over {scope}", analyse_rows(table, scope, draws, rope)))
         without = analyse_rows(table.drop(columns="focal"), scope, draws, rope)
         certainties.append((f"_{level}_without_focal", f"Over {scope}, without Focal", without))
-    shown = [
-        overall_table(published.overall, published.derived),
-        ranking_table(by_dataset, "dataset", dataset_name),
-        ranking_table(by_model, "model", model_name),
-    ]
+    shown = published_tables(published, by_dataset, by_model)
     figures = [
         paper.overall_bars(published.overall, published.derived),
         paper.by_dataset_table(by_dataset),

@@ -12,12 +12,15 @@ from lightning_seg.errors import UserError
 from lightning_seg.studies import find_study
 
 _REFRESH_SECONDS = 60
+_PUBLISHED = ".published"  # in the folder of studies; a name with a point is no study's
 
 
 def report(
     study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default=False)] = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")] = Path("multirun"),
-    published: Annotated[bool, typer.Option("--published", help="Report on the paper's printed tables.")] = False,
+    published: Annotated[
+        bool, typer.Option("--published", help="Set the paper's tables beside the study, or report on them alone.")
+    ] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Build again whenever runs end, until Ctrl-C.")] = False,
     to_wandb: Annotated[
         bool, typer.Option("--wandb", help="Log it (with --watch, once) as the study's summary run in W&B.")
@@ -32,13 +35,14 @@ def report(
     from lightning_seg.report.build import build_published_report, build_report
 
     console = Console()
-    if published and (study or watch or to_wandb or losses):
-        raise UserError("--published reports on the paper's tables: give no study and no other option with it.")
-    if published:
-        console.print(build_published_report(output_dir / "published" / "report", draws, rope / 100), soft_wrap=True)
-        return
     if study is None:
-        raise UserError("Name the study to report on, or give --published for the paper's tables.")
+        if not published:
+            raise UserError("Name the study to report on, or give --published for the paper's tables.")
+        if watch or to_wandb or losses:
+            raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
+        index = build_published_report(output_dir / _PUBLISHED, draws, rope / 100)
+        console.print(index, soft_wrap=True)
+        return
     directory = find_study(output_dir, study)
     seen = _state(directory)
     build = partial(
@@ -46,10 +50,10 @@ def report(
         directory,
         draws=draws,
         rope=rope / 100,
-        refresh=_REFRESH_SECONDS if watch else None,
         losses=losses.split(",") if losses else (),
+        published=published,
     )
-    index = build()
+    index = build(refresh=_REFRESH_SECONDS if watch else None)
     console.print(index, soft_wrap=True)
     if to_wandb:
         from lightning_seg.dashboard.project import project_of
@@ -57,15 +61,18 @@ def report(
 
         offline = log_summary(index.parent, study, *project_of(directory)).name.startswith("offline-")
         console.print(f"W&B: kept offline, `lightning-seg sync {study}` uploads it" if offline else "W&B: logged")
-    while watch:
-        try:
+    if not watch:
+        return
+    try:
+        while True:
             time.sleep(_REFRESH_SECONDS / 4)
             if (now := _state(directory)) != seen:
                 seen = now
-                build()
+                build(refresh=_REFRESH_SECONDS)
                 console.print(f"built again with {len(seen)} ended runs")
-        except KeyboardInterrupt:
-            return
+    except KeyboardInterrupt:
+        console.print("built once more, for a page that stays as it is")
+        build()
 
 
 def _state(directory: Path) -> frozenset[tuple[str, int]]:

@@ -5,6 +5,8 @@ from importlib import resources
 
 import pandas as pd
 
+from lightning_seg.report.ranking import Ranking, rank
+
 CITATION = (
     "S. Jang and H. Ahn, A Comparative Study of Pixel-Wise Loss Functions for Deep-Learning-Based Lesion "
     "Segmentation in Medical Imaging, Journal of Broadcast Engineering 30(2), 2025, doi:10.5909/JBE.2025.30.2.104"
@@ -55,6 +57,12 @@ def load_published() -> Published:
         dataset_order=_orders(orders, "dataset"),
         model_order=_orders(orders, "model"),
     )
+
+
+def rank_published(published: Published) -> tuple[Ranking, Ranking]:
+    """Fig. 2B and Fig. 2C with their scores, equal printed cells in the order that they had before rounding."""
+    by_dataset = rank(published.by_dataset, published.dataset_order)
+    return by_dataset, rank(published.by_model, published.model_order)
 
 
 def _read(name: str) -> pd.DataFrame:

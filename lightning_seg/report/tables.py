@@ -8,6 +8,7 @@ import pandas as pd
 
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.names import METRIC_NAMES, dataset_name, loss_name, model_name
+from lightning_seg.report.published import Published
 from lightning_seg.report.ranking import Ranking, metric_places
 from lightning_seg.report.statistics import critical_difference
 
@@ -117,8 +118,7 @@ def study_tables(analysis: Analysis) -> dict[str, Table]:
         shown.columns = ["Term", "Sum of squares", "df", "Share (%)"]
         caption = "Sequential sums of squares of the test Dice of single runs."
         tables.append(Table("variance", "Shares of variance", caption, shown, {"Share (%)": 2, "Sum of squares": 5}))
-    if analysis.beside_published is not None:
-        tables.append(_beside(analysis.beside_published))
+    tables += [_beside(table, level) for level, table in analysis.beside_published.items()]
     if len(analysis.failures):
         shown = (100 * analysis.failures).reset_index()
         shown["loss"] = [loss_name(str(loss)) for loss in shown["loss"]]
@@ -131,6 +131,19 @@ def study_tables(analysis: Analysis) -> dict[str, Table]:
         tables.append(_costs(analysis.costs, "model", "costs", model_name))
         tables.append(_costs(analysis.costs, "loss", "costs_by_loss", loss_name))
     return {table.name: table for table in tables}
+
+
+def published_tables(published: Published, by_dataset: Ranking, by_model: Ranking) -> list[Table]:
+    """Fig. 2 as printed.
+
+    Args:
+        by_dataset, by_model: the ranked printed tables.
+    """
+    return [
+        overall_table(published.overall, published.derived),
+        ranking_table(by_dataset, "dataset", dataset_name),
+        ranking_table(by_model, "model", model_name),
+    ]
 
 
 def certainty_tables(certainty: Certainty, rope: float, suffix: str = "") -> list[Table]:
@@ -271,16 +284,18 @@ def _trouble(trouble: pd.DataFrame) -> Table:
     return Table("trouble", "Failed and collapsed runs", caption, data, {})
 
 
-def _beside(table: pd.DataFrame) -> Table:
+def _beside(table: pd.DataFrame, level: str) -> Table:
     data = table.reset_index()
     data["loss"] = [loss_name(str(loss)) for loss in data["loss"]]
     data["difference"] *= 100
     data.columns = ["Loss", "This study", "Published", "Difference", "Rank here", "Rank published"]
+    over = "12 models" if level == "dataset" else "6 datasets"
     caption = (
-        "Mean Dice over the datasets that both have; the published means are over 12 models. Difference in Dice points."
+        f"Mean Dice over the {level}s that both have, over all {'model' if level == 'dataset' else 'dataset'}s of this "
+        f"study here and over the paper's {over} there. Difference in Dice points."
     )
     digits = {"Difference": 2, "Rank here": 1, "Rank published": 1}
-    return Table("beside_published", "Beside the published table", caption, data, digits)
+    return Table(f"beside_published_{level}s", f"Beside the published {level}s", caption, data, digits)
 
 
 def _images(ranking: pd.DataFrame, by: str, title: str = "Worst images") -> Table:

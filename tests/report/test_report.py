@@ -211,11 +211,36 @@ def test_some_losses_alone_use_all_repeats_that_they_share(run_command, pages_on
     assert "has no run with nil; it has bce, dice, iou." in str(unknown.exception)
 
 
+def test_the_published_tables_stand_beside_a_study(run_command, pages_only, tmp_path):
+    make_study(tmp_path / "demo", datasets=["isic"], models=["fcn", "own"], losses=LOSSES[:3], repeats=2, cases=0)
+    result = run_command("demo", "--published", "--draws", 100, "--output-dir", tmp_path)
+    index = tmp_path / "demo" / "report" / "index.html"
+    assert Path(result.output.strip()) == index, result.output
+    tables = index.parent / "tables"
+    by_model = pd.read_csv(tables / "beside_published_models.csv").set_index("Loss")
+    assert by_model["Published"].to_dict() == {"BCE": 0.8237, "Dice": 0.8248, "IoU": 0.8225}  # of FCN alone
+    by_dataset = pd.read_csv(tables / "beside_published_datasets.csv").set_index("Loss")
+    assert by_dataset["Published"].to_dict() == {"BCE": 0.8799, "Dice": 0.8802, "IoU": 0.8802}
+    assert "Ranking score 16 11 8 8 8 7 7 6 1 0" in text_of(index)
+    build_report(tmp_path / "demo", draws=100)
+    assert "Ranking score 16 11 8" not in text_of(index) and "Beside the published models" in text_of(index)
+
+
+def test_the_published_report_is_no_study(run_command, monkeypatch, tmp_path):
+    written = []
+    monkeypatch.setattr(build, "build_published_report", lambda folder, *_: written.append(folder) or folder)
+    assert run_command("--published", "--output-dir", tmp_path).exit_code == 0
+    written[0].mkdir()
+    absent = run_command(written[0].name, "--output-dir", tmp_path)
+    assert "There is no study" in str(absent.exception) and "train a run first" in str(absent.exception)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ((), "Name the study"),
-        (("demo", "--published"), "give no study"),
+        (("--published", "--watch"), "name the study too"),
+        (("demo", "--published"), "There is no study 'demo'"),
         (("absent",), "There is no study 'absent'"),
     ],
 )

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from lightning_seg.report import build, command
 
-def build_report(directory, refresh, **options):
+def build_report(directory, refresh=None, **options):
     print(f"BUILT refresh={refresh}", flush=True)
     return Path(directory) / "report" / "index.html"
 
@@ -39,7 +39,7 @@ PATIENCE_SECONDS = 120
 
 
 @pytest.mark.slow
-def test_it_builds_once_for_an_ended_run_and_stops_on_ctrl_c(tmp_path: Path) -> None:
+def test_it_builds_once_for_an_ended_run_and_on_ctrl_c_a_page_that_stays(tmp_path: Path) -> None:
     study = make_study(tmp_path / "demo", datasets=["isic"], models=["fcn"], losses=["dice", "bce"], cases=0)
     new = study / "isic" / "fcn" / "dice" / "repeat_3"
     new.mkdir()
@@ -78,5 +78,5 @@ def test_it_builds_once_for_an_ended_run_and_stops_on_ctrl_c(tmp_path: Path) -> 
         killer.cancel()
         process.kill()
         process.wait()
-    assert [line for line in lines if line.startswith("BUILT")] == ["BUILT refresh=0.2"] * 2
+    assert [line for line in lines if line.startswith("BUILT")] == [*["BUILT refresh=0.2"] * 2, "BUILT refresh=None"]
     assert not any("Traceback" in line for line in lines)
