@@ -42,11 +42,11 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
         f"Epochs of a run: {', '.join(f'{_span(runs, reason)} ({reason})' for reason in reasons)}.",
         f"To be written: {_bytes(sum(run.disk_bytes() for run in runs))} of results, {_bytes(plan.cache_bytes)} of "
         "decoded datasets that are not there yet, and up to "
-        f"{_bytes(max(run.checkpoint_bytes() for run in runs))} for the checkpoints, old and new, of each run under way.",
+        f"{_bytes(max(run.checkpoint_bytes() for run in runs))} for the two checkpoints of each run under way.",
     ]
     for name in dict.fromkeys(run.cell.config["dataset.name"] for run in runs if run.sizes.assumed):
         lines.append(
-            f"Subsets of {name} are assumed to follow data.fractions: it is not here to be split as configured."
+            f"Subsets of {name} are assumed to follow data.fractions: it is not here to be split by data.split."
         )
     console.print(*lines, sep="\n", highlight=False)
     console.print(_workers(runs))
