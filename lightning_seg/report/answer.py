@@ -286,14 +286,19 @@ def _repeats_sentence(verdict: Verdict) -> str:
         f"With fewer than {fewest_blocks(len(verdict.losses))} dataset x model blocks the unit is the repeat of a "
         "block, not the block"
     )
+    ranks = (
+        f" Mean ranks and Friedman's test are of the {verdict.omnibus.units} blocks and no basis of this answer."
+        if verdict.omnibus.units > 1
+        else ""
+    )
     if verdict.same_images:
         return (
             f"{opening}. All repeats are tested on the same images, so only the seed varies: the result holds for "
-            "these datasets, models and test images and says nothing about others."
+            f"these datasets, models and test images and says nothing about others.{ranks}"
         )
     return (
         f"{opening}, paired by its split and corrected for re-splitting the same images (Nadeau and Bengio): the "
-        "result holds for these datasets and models and says nothing about others."
+        f"result holds for these datasets and models and says nothing about others.{ranks}"
     )
 
 
@@ -324,8 +329,8 @@ def _dependence_sentences(verdict: Verdict) -> list[str]:
         if p < ALPHA:
             text.append(
                 f"The differences between losses depend on the {level} (p {_equals(p)}): blocks of one {level} "
-                "resemble each other, so tests and intervals that count every block as independent are somewhat too "
-                f"sure, and the answer for a new {level} may be another."
+                "resemble each other, so tests, intervals and the stated power, which count every block as independent, "
+                f"hold for these {level}s alone, and the answer for a new {level} may be another."
             )
     for level, name, loss, difference, p in verdict.reversals:
         shown = dataset_name(name) if level == "dataset" else model_name(name)
