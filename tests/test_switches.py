@@ -63,6 +63,12 @@ def test_switches_that_change_nothing_on_a_cpu(folder: Path, plain: Fit, switch:
     assert all(torch.equal(other.weights[name], value) for name, value in plain.weights.items())
 
 
+@pytest.mark.parametrize("name", ["simple", "advanced"])
+def test_profilers_report_into_the_runs_folder(tmp_path: Path, name: str) -> None:
+    Fit(tmp_path, f"trainer.profiler={name}")
+    assert "optimizer_step" in (tmp_path / "fit-profile.txt").read_text()
+
+
 @pytest.mark.parametrize(
     "switch",
     [

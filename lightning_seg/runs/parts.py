@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, SimpleProfiler
 from omegaconf import DictConfig
 from torch import nn
 
@@ -17,6 +18,8 @@ from lightning_seg.data.split import Fractions
 from lightning_seg.errors import UserError
 from lightning_seg.module import SegmentationModule
 from lightning_seg.speed import apply_switches, keep_freed_memory
+
+PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
 logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)  # its banner, once a run
 warnings.filterwarnings("ignore", module="lightning.pytorch.utilities._pytree")  # deprecations inside Lightning
@@ -56,7 +59,10 @@ def make_module(cfg: DictConfig) -> SegmentationModule:
 
 
 def make_trainer(cfg: DictConfig, directory: Path, callbacks: list[Callback], logger: Any = None) -> Trainer:
-    """Lightning's trainer; ``directory`` is where it would write, had it anything to write."""
+    """Lightning's trainer; a profiler's report is all that it writes into ``directory``."""
+    options: dict[str, Any] = {}
+    if (name := cfg.trainer.get("profiler")) in PROFILERS:  # which of that name alone would report to a silent log
+        options["profiler"] = PROFILERS[name](dirpath=directory, filename="profile")
     return build(
         cfg.trainer,
         "trainer",
@@ -65,6 +71,7 @@ def make_trainer(cfg: DictConfig, directory: Path, callbacks: list[Callback], lo
         default_root_dir=directory,
         enable_checkpointing=False,
         enable_progress_bar=False,
+        **options,
     )
 
 
