@@ -88,7 +88,7 @@ class LesionDataModule(LightningDataModule):
         dataset: what to read.
         image_size: side of the square that images and masks are resized to, in pixels.
         batch_size: images of a training batch.
-        eval_batch_size: images of a validation or test batch; results do not depend on it.
+        eval_batch_size: images of a validation or test batch; results depend on it by rounding only.
         split: how images are divided: ``random`` (the paper's), ``grouped``, ``official``, ``kfold`` or a file of ids.
         groups: a CSV of (id, group) that says what belongs together, for ``grouped`` and ``kfold``.
         fractions: shares of the three subsets.
