@@ -14,7 +14,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lightning_seg.report.figures.style import INK, Figure, colours, new
+from lightning_seg.report.figures.style import INK, Figure, colours, new, wrapped
 from lightning_seg.report.names import BASIC_LOSSES, is_compound, loss_label, loss_name
 
 SIDE = 64  # pixels of the scene
@@ -164,7 +164,9 @@ def on_masks(losses: Mapping[str, nn.Module]) -> Figure:
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             axis.spines[:].set_visible(True)
-    for axis, title in zip(axes[0], ["truth", "prediction", *map(loss_label, losses)], strict=True):
+    for axis, title in zip(
+        axes[0], ["truth", "prediction", *(wrapped(loss_label(name), 17) for name in losses)], strict=True
+    ):
         axis.set_title(title, fontsize=8)
     return figure
 

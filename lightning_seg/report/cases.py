@@ -83,11 +83,11 @@ def error_map(prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return colours
 
 
-def outlines(image: np.ndarray, prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The image, uint8 (H, W, 3), with the mask's outline in white and the prediction's in orange on top."""
-    pixels = np.moveaxis(image, 0, -1).copy()
-    pixels[_outline(mask > 0)] = (255, 255, 255)
-    pixels[_outline(prediction)] = FALSE_POSITIVE
+def outlines(prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Lines to lay over the image, uint8 (H, W, 4), else clear: the mask's white, the prediction's orange on top."""
+    pixels = np.zeros((*mask.shape, 4), dtype=np.uint8)
+    pixels[_outline(mask > 0)] = (255, 255, 255, 255)
+    pixels[_outline(prediction)] = (*FALSE_POSITIVE, 255)
     return pixels
 
 

@@ -43,8 +43,8 @@ def gallery(cases: Sequence[Case], losses: Sequence[str], counts: dict[str, int]
                             }
                             for threshold in ("sigmoid", "mean")
                         },
-                        "outlines": {
-                            "map": photograph(outlines(case.image, maps["sigmoid"][loss], case.mask)),
+                        "outlines": {  # clear but for the lines: the page lays them over the image
+                            "map": drawing(outlines(maps["sigmoid"][loss], case.mask)),
                             "dice": f"{scores['sigmoid'][loss]:.3f}",
                         },
                     }
@@ -62,7 +62,7 @@ def photograph(pixels: np.ndarray) -> str:
 
 
 def drawing(pixels: np.ndarray) -> str:
-    """Map of few colours, uint8 (H, W, 3), as a PNG data address."""
+    """Map of few colours, uint8 (H, W, 3 or 4), as a PNG data address."""
     return _address(pixels, Image.Resampling.NEAREST, "png", optimize=True)
 
 

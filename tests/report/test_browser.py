@@ -110,6 +110,32 @@ def test_cases_open_large_and_go_on_by_key(page):
     assert page.locator('.strip button[data-threshold="sigmoid"]:not([hidden])').count() == 0
 
 
+def test_outlines_lie_over_the_photograph(page):
+    page.check("input[name=threshold][value=outlines]")
+    picture = page.locator(".strip button:not([hidden]) img.over").first
+    background = "picture => getComputedStyle(picture).backgroundImage"
+    assert picture.get_attribute("src").startswith("data:image/png")
+    assert picture.evaluate(background).startswith('url("data:image/jpeg')
+    picture.click()
+    assert page.locator("#lightbox img").evaluate(background).startswith('url("data:image/jpeg')
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert page.locator("#lightbox img").evaluate(background) == "none"
+
+
+def test_print_shows_every_loss_of_a_case(browser, index):
+    printed = browser.new_page(viewport={"width": 700, "height": 900})
+    printed.goto(index.as_uri())
+    printed.emulate_media(media="print")
+    for strip in printed.locator(".strip").all():
+        assert strip.evaluate("strip => strip.scrollWidth <= strip.clientWidth")
+        right = strip.evaluate("strip => strip.getBoundingClientRect().right")
+        for button in strip.locator("button:not([hidden])").all():
+            box = button.bounding_box()
+            assert box["width"] > 30 and box["x"] + box["width"] <= right + 1
+    printed.close()
+
+
 def test_the_theme_switches(page):
     colour = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(colour)

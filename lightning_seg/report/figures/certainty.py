@@ -6,7 +6,7 @@ import pandas as pd
 from lightning_seg.report.analysis import Certainty
 from lightning_seg.report.answer import Verdict
 from lightning_seg.report.bootstrap import Bootstrap
-from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new
+from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new, room_for
 from lightning_seg.report.names import loss_label, loss_name
 from lightning_seg.report.statistics import ALPHA, Omnibus, critical_difference
 
@@ -51,7 +51,7 @@ def critical_differences(overall: Omnibus, name: str = "critical_difference") ->
         "Critical-difference diagram",
         f"Mean ranks over {overall.units} units (1 is best). Losses under one bar differ by less than Nemenyi's "
         f"critical difference of {distance:.2f} ranks and cannot be told apart at 5 %.",
-        7.2,
+        7.2 + 2 * room_for(loss_label(str(loss)) for loss in ranks.index),
         1.2 + 0.24 * half + 0.12 * len(cliques),
     )
     axis = figure.canvas.subplots()
@@ -85,14 +85,15 @@ def pair_map(certainty: Certainty) -> Figure:
     verdict = certainty.verdict
     losses = verdict.losses
     place = {loss: n for n, loss in enumerate(losses)}
+    names = [loss_label(loss) for loss in losses]
     values = np.zeros((len(losses), len(losses)))
     figure = new(
         "pairs",
         "Every pair",
         "Mean difference in Dice points, row minus column. Bold with a star: the pair is told apart at 5 % after "
         "Holm's adjustment over all pairs.",
-        1.4 + 0.55 * len(losses),
-        1.2 + 0.36 * len(losses),
+        1.4 + 0.55 * len(losses) + room_for(names),
+        1.2 + 0.36 * len(losses) + 0.7 * room_for(names),
     )
     axis = figure.canvas.subplots()
     for row in verdict.pairs.itertuples():
@@ -116,7 +117,6 @@ def pair_map(certainty: Certainty) -> Figure:
             figure.tip(
                 text, f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points, p {row.p_holm:.3g}"
             )
-    names = [loss_label(loss) for loss in losses]
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), names)
     axis.grid(visible=False)

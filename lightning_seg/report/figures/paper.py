@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.patches import Rectangle
 
 from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map, outlines
-from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new
+from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new, room_for, wrapped
 from lightning_seg.report.names import (
     METRIC_NAMES,
     METRICS,
@@ -42,7 +42,7 @@ def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
         case = first[name]
         axes[0][column].imshow(np.moveaxis(case.image, 0, -1))
         axes[1][column].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
-        axes[0][column].set_title(f"{dataset_label(name)}\n{counts.get(name, '?')} images", fontsize=8)
+        axes[0][column].set_title(f"{wrapped(dataset_label(name), 17)}\n{counts.get(name, '?')} images", fontsize=8)
     for axis in axes.ravel():
         axis.set_axis_off()
     return figure
@@ -61,7 +61,7 @@ def overall_bars(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ())
         "light; the first three of each metric carry their place, where all means are known. The axis does not start "
         f"at zero.{' A hatched bar is derived from the other tables.' if derived else ''}",
         7.6,
-        4.8,
+        4.8 + 1.4 * room_for(map(loss_label, means.columns)),
     )
     places = metric_places(means)
     axes = figure.canvas.subplots(2, 2).ravel()
@@ -91,13 +91,14 @@ def ranking_table(ranking: Ranking, name: str, title: str, row_name: Callable[[s
     """Fig. 2B or 2C: mean Dice, the first three of each row shaded, the 3/2/1 score below, columns sorted by it."""
     losses = ranking.order
     rows = list(ranking.means.index)
+    headings, labels = [loss_label(loss) for loss in losses], [short(row_name(str(row))) for row in rows]
     figure = new(
         name,
         title,
         "Mean Dice. The first three of each row are shaded; they give 3, 2 and 1 points, whose sum is the ranking "
         "score. Ranks come from unrounded values.",
-        1.2 + 0.68 * len(losses),
-        0.9 + 0.27 * len(rows),
+        1.2 + 0.68 * len(losses) + room_for(labels) + 0.8 * room_for(headings),
+        0.9 + 0.27 * len(rows) + 0.6 * room_for(headings),
     )
     axis = figure.canvas.subplots()
     axis.set_xlim(-0.5, len(losses) - 0.5)
@@ -115,11 +116,9 @@ def ranking_table(ranking: Ranking, name: str, title: str, row_name: Callable[[s
             axis.text(x, y, f"{values[loss]:.4f}", ha="center", va="center", fontsize=8, color=ink)
     for x, loss in enumerate(losses):
         axis.text(x, len(rows) + 0.1, f"{ranking.score[loss]:.3g}", ha="center", va="center", fontweight="bold")
-    axis.set_xticks(range(len(losses)), [loss_label(loss) for loss in losses], rotation=35, ha="left")
+    axis.set_xticks(range(len(losses)), headings, rotation=35, ha="left")
     axis.xaxis.tick_top()
-    axis.set_yticks(
-        [*range(len(rows)), len(rows) + 0.1], [*(short(row_name(str(row))) for row in rows), "Ranking score"]
-    )
+    axis.set_yticks([*range(len(rows)), len(rows) + 0.1], [*labels, "Ranking score"])
     axis.tick_params(length=0)
     axis.grid(visible=False)
     axis.axhline(len(rows) - 0.45, color=FAINT, lw=0.8)
@@ -172,8 +171,13 @@ def boundaries(cases: Sequence[Case], losses: Sequence[str]) -> Figure:
         shown,
         losses,
         "sigmoid",
-        lambda case, prediction: outlines(case.image, prediction, case.mask),
+        _outlined,
     )
+
+
+def _outlined(case: Case, prediction: np.ndarray) -> np.ndarray:
+    lines = outlines(prediction, case.mask)
+    return np.where(lines[..., 3:] > 0, lines[..., :3], np.moveaxis(case.image, 0, -1))
 
 
 def _grid(
@@ -186,18 +190,19 @@ def _grid(
     paint: Callable[[Case, np.ndarray], np.ndarray],
 ) -> Figure:
     """Rows are cases; columns are the image, its mask and what ``paint`` makes of every loss's prediction."""
-    figure = new(name, title, caption, 0.78 * (len(losses) + 2) + 0.6, 0.86 * max(len(cases), 1) + 0.7)
+    titles = ["Image", "Mask", *(wrapped(loss_label(loss), 12) for loss in losses)]
+    height = 0.86 * max(len(cases), 1) + 0.6 + 0.12 * max(text.count("\n") + 1 for text in titles)
+    figure = new(name, title, caption, 0.78 * (len(losses) + 2) + 0.6, height)
     axes = figure.canvas.subplots(max(len(cases), 1), len(losses) + 2, squeeze=False)
     for row, case in enumerate(cases):
         predictions, scores = case.predictions(threshold), case.dice(threshold)
         axes[row][0].imshow(np.moveaxis(case.image, 0, -1))
         axes[row][1].imshow(case.mask > 0, cmap="gray", vmin=0, vmax=1)
-        axes[row][0].set_ylabel(dataset_label(case.dataset), fontsize=6.5)
+        axes[row][0].set_ylabel(wrapped(dataset_label(case.dataset), 14), fontsize=6.5)
         for column, loss in enumerate(losses, start=2):
             if loss in predictions:
                 axes[row][column].imshow(paint(case, predictions[loss]), interpolation="nearest")
                 axes[row][column].set_xlabel(f"{scores[loss]:.3f}", fontsize=7, labelpad=1)
-    titles = ["Image", "Mask", *(loss_label(loss) for loss in losses)]
     for axis, heading in zip(axes[0], titles, strict=True):
         axis.set_title(heading, fontsize=7, fontweight="normal", loc="center")
     for axis in axes.ravel():

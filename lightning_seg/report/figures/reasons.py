@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
-from lightning_seg.report.figures.style import DARK, FAINT, LIGHT, Figure, colours, markers, new
+from lightning_seg.report.figures.style import DARK, FAINT, LIGHT, Figure, colours, markers, new, room_for
 from lightning_seg.report.names import loss_label, loss_name, model_name, short
 from lightning_seg.report.reasons import calibration_error, pareto
 
@@ -44,7 +44,7 @@ def failure_rates(table: pd.DataFrame) -> Figure:
         "Share of test images with a lesion on which Dice is below 0.1 (dark), and on which nothing is predicted "
         "(light).",
         7.2,
-        0.8 + 0.3 * len(order),
+        1.0 + 0.3 * len(order),
     )
     axis = figure.canvas.subplots()
     for offset, column, colour, words in (
@@ -60,7 +60,7 @@ def failure_rates(table: pd.DataFrame) -> Figure:
     axis.set_xlabel("% of images")
     axis.set_xlim(0, max(1.0, axis.get_xlim()[1]))
     axis.grid(axis="y", visible=False)
-    axis.legend(loc="lower right")
+    figure.canvas.legend(loc="outside lower center", ncols=2)  # bars of any length stay free
     return figure
 
 
@@ -107,8 +107,8 @@ def cost_and_accuracy(costs: pd.DataFrame) -> Figure:
         "Accuracy against cost",
         "Mean test Dice against minutes of training, of models (left) and losses (right). The line joins those that no "
         "other beats in both.",
-        7.6,
-        3.5,
+        8.4 + room_for(short(loss_name(str(loss))) for loss in costs.index.unique("loss")),
+        max(3.4, 0.8 + 0.2 * max(costs.index.levshape)),
     )
     axes = figure.canvas.subplots(1, 2)
     kinds = (("model", "Models", model_name), ("loss", "Losses", loss_name))
@@ -121,16 +121,37 @@ def cost_and_accuracy(costs: pd.DataFrame) -> Figure:
             (dot,) = axis.plot(row["minutes"], row["test_dice"], "o", color=colour, ms=6)
             text = f"{name(str(label))}: Dice {row['test_dice']:.4f}, {row['minutes']:.1f} min, best epoch "
             figure.tip(dot, f"{text}{row['best_epoch']:.0f} of {row['epochs']:.0f}")
-        for n, (label, row) in enumerate(mean.sort_values("minutes").iterrows()):
-            # Neighbours lie close: names go above and below in turn.
-            offset = (4, 4) if n % 2 == 0 else (4, -10)
-            place = (row["minutes"], row["test_dice"])
-            axis.annotate(short(name(str(label))), place, xytext=offset, textcoords="offset points", fontsize=7)
         axis.set_xlabel("minutes of training per run")
         axis.set_ylabel("mean test Dice")
         axis.set_title(title)
-        axis.margins(x=0.2, y=0.12)
+        axis.margins(x=0.08, y=0.08)
+        names = [short(name(str(label))) for label in mean.index]
+        _name_beside(axis, list(zip(names, mean["minutes"], mean["test_dice"], strict=True)))
     return figure
+
+
+def _name_beside(axis: Axes, points: list[tuple[str, float, float]]) -> None:
+    """Names (with x and y) in a column at the axis' right, in the order of y, each with a line to its point."""
+    low, high = axis.get_ylim()
+    ordered = sorted(points, key=lambda point: point[2])
+    gap = min(0.075, 1 / max(len(ordered) - 1, 1))
+    heights = [(y - low) / (high - low) for _, _, y in ordered]
+    for n in range(1, len(heights)):
+        heights[n] = max(heights[n], heights[n - 1] + gap)
+    top = 1.0
+    for n in reversed(range(len(heights))):
+        heights[n] = min(heights[n], top)
+        top = heights[n] - gap
+    for (name, x, y), height in zip(ordered, heights, strict=True):
+        axis.annotate(
+            *(f"{name} ", (x, y)),
+            xytext=(1.06, height),
+            textcoords="axes fraction",
+            va="center",
+            fontsize=7.5,
+            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 1, "shrinkB": 3},
+            zorder=0,
+        )
 
 
 def _lines(figure: Figure, axis: Axes, table: pd.DataFrame, label: str, every: int = 1) -> None:

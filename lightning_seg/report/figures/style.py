@@ -3,7 +3,8 @@
 import html
 import io
 import re
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,6 +71,16 @@ class Figure:
 def new(name: str, title: str, caption: str, width: float = 7.2, height: float = 3.6) -> Figure:
     """An empty figure of the given size in inches."""
     return Figure(name, title, caption, Canvas(figsize=(width, height), layout="constrained"))
+
+
+def room_for(names: Iterable[str]) -> float:
+    """Inches that the longest of these names takes beyond a short one, at the usual size."""
+    return 0.075 * max(max(map(len, names), default=0) - 10, 0)
+
+
+def wrapped(name: str, width: int) -> str:
+    """A name on lines of at most ``width`` characters."""
+    return "\n".join(textwrap.wrap(name, width)) or name
 
 
 def colours(losses: Sequence[str]) -> dict[str, str]:

@@ -155,6 +155,7 @@
   const open = (button) => {
     current = button;
     box.querySelector("img").src = button.querySelector("img").src;
+    box.querySelector("img").style.background = getComputedStyle(button.querySelector("img")).background; // under outlines
     box.querySelector("img").alt = button.dataset.caption;
     box.querySelector("p").textContent = button.dataset.caption;
     if (!box.open) box.showModal();

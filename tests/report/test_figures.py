@@ -1,0 +1,76 @@
+"""Figures are legible: texts lie inside, apart from one another, whatever the names are."""
+
+import itertools
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+
+from lightning_seg.report.cases import Case, outlines
+from lightning_seg.report.figures import paper, reasons
+from lightning_seg.report.figures.style import Figure
+from lightning_seg.report.pictures import drawing
+from lightning_seg.report.ranking import rank
+from tests.report.make_study import LOSSES
+
+LONG = [f"monai_generalized_dice_focal_loss_with_alpha_0.{n}_of_2024" for n in range(4)]
+
+
+def boxes(figure: Figure, artists: list[Artist]) -> list[Bbox]:
+    """Where the artists are drawn; a complaint of the layout is an error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        FigureCanvasAgg(figure.canvas).draw()
+    return [artist.get_window_extent() for artist in artists]
+
+
+def overlaps(found: list[Bbox]) -> bool:
+    return any(a.overlaps(b) for a, b in itertools.combinations(found, 2))
+
+
+@pytest.mark.parametrize("rows", [LONG[:1], LONG])
+def test_headers_of_long_names_lie_inside(rows: list[str]) -> None:
+    means = pd.DataFrame(np.linspace(0.7, 0.8, 4 * len(rows)).reshape(-1, 4), index=rows, columns=LONG)
+    figure = paper.by_model_table(rank(means))
+    axis = figure.canvas.axes[0]
+    page = figure.canvas.bbox
+    for box in boxes(figure, [*axis.get_xticklabels(), *axis.get_yticklabels()]):
+        assert page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 and box.y1 <= page.y1
+
+
+def test_headers_of_cases_lie_apart() -> None:
+    case = Case("a_dataset_with_quite_a_long_name", "fcn", 0, "1", np.zeros((3, 8, 8), np.uint8), np.eye(8), {})
+    case.logits = {loss: np.eye(8) - 0.5 for loss in LONG}
+    figure = paper.case_grid([case], LONG, "sigmoid")
+    assert not overlaps(boxes(figure, [axis.title for axis in figure.canvas.axes]))
+
+
+def test_names_of_equal_losses_do_not_overprint() -> None:
+    index = pd.MultiIndex.from_product([["fcn"], LOSSES], names=["model", "loss"])
+    table = pd.DataFrame({"test_dice": 0.7, "minutes": 1.0, "epochs": 3.0, "best_epoch": 2.0}, index=index)
+    figure = reasons.cost_and_accuracy(table)
+    names = figure.canvas.axes[1].texts
+    assert [text.get_text().strip() for text in names].count("IoUFocal") == 1 and len(names) == len(LOSSES)
+    boxes(figure, [])
+    assert not overlaps([Text.get_window_extent(text) for text in names])  # without the lines to their points
+
+
+def test_the_legend_of_failures_lies_beside_the_bars() -> None:
+    table = pd.DataFrame({"failed": 0.9, "empty": 0.9}, index=LOSSES)
+    figure = reasons.failure_rates(table)
+    legend, bars = boxes(figure, [figure.canvas.legends[0], figure.canvas.axes[0].patch])
+    assert not legend.overlaps(bars) and figure.canvas.axes[0].get_legend() is None
+
+
+def test_outlines_keep_their_two_colours_and_are_clear_elsewhere() -> None:
+    mask, prediction = np.zeros((20, 20), np.uint8), np.zeros((20, 20), bool)
+    mask[2:12, 2:12], prediction[5:18, 5:18] = 1, True
+    lines = outlines(prediction, mask)
+    colours = {tuple(colour) for colour in lines.reshape(-1, 4).tolist()}
+    assert colours == {(0, 0, 0, 0), (255, 255, 255, 255), (213, 94, 0, 255)}
+    assert drawing(lines).startswith("data:image/png")
