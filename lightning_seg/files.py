@@ -33,7 +33,9 @@ def write_text(path: Path, text: str) -> None:
 
 def unwritable(error: BaseException | None) -> str | None:
     """In words, that a disk takes no more files, if an exception or what led to it says so; else ``None``."""
-    while error is not None:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:  # `raise cause from error` closes a circle
+        seen.add(id(error))
         number = error.errno if isinstance(error, OSError) else None
         if in_words := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors', which are no OSError
             number = int(in_words[1])

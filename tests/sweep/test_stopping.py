@@ -165,6 +165,9 @@ def test_what_says_that_a_disk_takes_nothing_more(tmp_path: Path) -> None:
         assert unwritable(caught(write)) == "file too large"
     assert not list(tmp_path.iterdir())
     assert unwritable(FileNotFoundError(2, "No such file")) is None and unwritable(None) is None
+    circle = [ValueError(), ValueError()]
+    circle[0].__cause__, circle[1].__cause__ = circle[1], circle[0]
+    assert unwritable(circle[0]) is None
 
 
 @pytest.mark.slow
