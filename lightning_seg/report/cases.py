@@ -7,6 +7,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
+from scipy.ndimage import binary_erosion
 
 from lightning_seg.report.records import Study
 
@@ -92,10 +93,12 @@ def outlines(prediction: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _outline(region: np.ndarray) -> np.ndarray:
-    """Pixels of a region that have a neighbour outside, or none at all (the image's border)."""
-    padded = np.pad(region, 1)
-    inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
-    return region & ~inner
+    """A region's edge, two pixels wide where a small picture of the image would lose a thinner one.
+
+    The image's border is an edge too.
+    """
+    width = max(1, round(min(region.shape) / 112))
+    return region & ~binary_erosion(region, iterations=width)
 
 
 def _join(directory: Path, rows: pd.DataFrame, problems: list[str]) -> list[Case]:

@@ -73,4 +73,7 @@ def test_outlines_keep_their_two_colours_and_are_clear_elsewhere() -> None:
     lines = outlines(prediction, mask)
     colours = {tuple(colour) for colour in lines.reshape(-1, 4).tolist()}
     assert colours == {(0, 0, 0, 0), (255, 255, 255, 255), (213, 94, 0, 255)}
+    assert (lines[2, 2:12, :3] == 255).all() and not lines[3, 3:11].any()  # one pixel wide
+    large = outlines(np.zeros((224, 224), bool), np.pad(np.ones((100, 100), np.uint8), 62))
+    assert large[100, 60:68, 3].tolist() == [0, 0, 255, 255, 0, 0, 0, 0]  # two
     assert drawing(lines).startswith("data:image/png")

@@ -162,6 +162,7 @@ def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, pages_only, ca
     assert "is better than each" not in text
 
 
+@pytest.mark.filterwarnings("error::UserWarning")
 def test_hostile_names_stay_text(tmp_path):
     losses = ["dice", HOSTILE, "$\\frac$"]
     study = make_study(tmp_path / "study", datasets=["isic"], models=[HOSTILE], losses=losses, repeats=2)
