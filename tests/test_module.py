@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,6 +97,16 @@ def test_any_scheduler(scheduler: Callable[..., Any] | None, rates: list[float])
     history = History(None)
     fit([history], epochs=3, module=make_module(scheduler=scheduler))
     assert losses(history, "learning_rate") == pytest.approx(rates)
+
+
+def test_a_table_that_cannot_be_written_does_not_stop_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "metrics.csv").mkdir()
+    history = History(tmp_path / "metrics.csv")
+    fit([history], epochs=3)
+    assert len(history.rows) == 3
+    assert [record.levelname for record in caplog.records if "training goes on" in record.message] == ["WARNING"]
 
 
 def test_best_weights_are_those_of_the_first_best_epoch() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,14 @@ from lightning import Callback, LightningModule, Trainer
 
 from lightning_seg.files import write_text
 
+log = logging.getLogger(__name__)
+
 
 class History(Callback):
     """One row an epoch in ``metrics.csv``: epoch, all logged metrics, learning rate, seconds.
 
     The rows travel inside the resume checkpoint and the file is rewritten whole, so that an interrupted run's table
-    has each epoch once.
+    has each epoch once. Where it cannot be written, a warning says so and training goes on.
 
     Args:
         path: of the table; ``None`` keeps it in memory only.
@@ -45,7 +48,11 @@ class History(Callback):
             table = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
             table.writeheader()
             table.writerows(self.rows)
-            write_text(self.path, text.getvalue())
+            try:
+                write_text(self.path, text.getvalue())
+            except OSError as error:
+                log.warning("%s cannot be written (%s); training goes on without it.", self.path, error)
+                self.path = None
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

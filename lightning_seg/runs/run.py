@@ -172,8 +172,7 @@ def _stopped(grid: bool) -> float:
 
 def _train(cfg: DictConfig, directory: Path, title: str) -> float:
     started, clock = datetime.now(UTC), time.perf_counter()
-    for name in (RESULT, ERROR):
-        (directory / name).unlink(missing_ok=True)
+    (directory / ERROR).unlink(missing_ok=True)
     _save_hydra(cfg, directory)
     with _log_file(directory / "train.log"):
         data = make_data(cfg)
@@ -199,6 +198,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
         with _wandb(cfg, directory) as wandb:
             trainer = make_trainer(cfg, directory, callbacks, wandb)
             resume = checkpoint if checkpoint.is_file() else None
+            (directory / RESULT).unlink(missing_ok=True)  # of a rerun, now that all parts could be built
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
             if resume_checkpoint.stopped:
                 raise StoppedError(

@@ -88,6 +88,8 @@ def test_what_a_run_leaves(train: Train) -> None:
     for part in ("optimizer.lr was 0.05 and is now 0.04", "trainer.max_epochs was 4 and is now 3", "study=", "rerun="):
         assert part in message
     assert (directory / "result.json").stat().st_mtime_ns == written
+    assert train.here("loss=bce", "rerun=true", "optimizer._target_=torch.optim.Nothing")[0] == 2
+    assert (directory / "result.json").stat().st_mtime_ns == written  # a rerun that cannot start costs nothing
     assert train.here("loss=bce", "optimizer.lr=0.04", "trainer.max_epochs=3", "rerun=true")[0] == 0
     assert read(directory)["epochs"] == 3
 
