@@ -1,14 +1,15 @@
 """Every command of README.md and of the site is run, page by page and in order, in a folder of its own.
 
-What trains is made small by overrides that are added to the page's own. What needs a cluster is composed; downloads are
-only parsed. A page's output counts as well: lines without figures must be printed, and a block whose output begins with
-``error:`` must fail with that sentence.
+What trains is made small by overrides that are added to the page's own. What needs a cluster is composed; downloads and
+what talks to W&B's server are only parsed. A page's output counts as well: lines without figures must be printed, and a
+block whose output begins with ``error:`` must fail with that sentence.
 """
 
 import os
 import re
 import runpy
 import shlex
+import shutil
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ PROGRAMS = ("lightning-seg", "python", "make", "pip", "wandb")
 # Needs a cluster, or more time and pretrained weights than there are here.
 COMPOSED = re.compile(r"experiment=paper|hydra/launcher=|fatnet")
 
+RUN = "multirun/default/synthetic/unet/iou_focal/repeat_0"  # what README.md says that RUN stands for
+
 SMALL = {
     "trainer": "cpu",
     "trainer.max_epochs": "1",
@@ -41,7 +44,7 @@ SMALL = {
     "hydra.sweeper.n_trials": "2",
 }
 SIZES = ("trainer.max_epochs", "data.image_size", "dataset.count", "model.width", "hydra.sweeper.n_trials")
-WITH_WIDTH = {"unet", "colonsegnet"}
+WITH_WIDTH = {"unet"}  # of any size
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        return shlex.split(self.line, comments=True)
+        return [RUN if word == "RUN" else word for word in shlex.split(self.line, comments=True)]
 
     @property
     def fails(self) -> bool:
@@ -87,7 +90,7 @@ def made_small(arguments: list[str], grid: bool) -> list[str]:
     small = dict(SMALL)
     if given.get("dataset", "synthetic") != "synthetic":
         del small["dataset.count"]
-    if not set(given.get("model", "unet").split(",")) <= WITH_WIDTH:
+    if "experiment" in given or not set(given.get("model", "unet").split(",")) <= WITH_WIDTH:
         del small["model.width"]
     if any(key.startswith("logger") for key in given):
         del small["logger"]
@@ -127,7 +130,7 @@ def run_lightning_seg(arguments: list[str]) -> int:
     if name == "advise":
         rest = made_small([*rest, "model=unet", "loss=bce,dice", "dataset=folder"], grid=True)
         rest.remove("dataset=folder")  # said by the folder itself
-    if name == "prepare" and "--from" not in rest:
+    if (name == "prepare" and "--from" not in rest) or name in ("dashboard", "sync") or "--wandb" in rest:
         return parse(arguments)
     if name == "report":
         rest = [*rest, "--draws", "200"]
@@ -230,6 +233,7 @@ def workplace(tmp_path: Path) -> Path:
         for folder, array in zip(("images", "masks"), data.read(index, 48), strict=True):
             picture = array if array.dtype == np.uint8 else array.astype(np.uint8) * 255
             Image.fromarray(picture).save(work / "my_lesions" / folder / f"{name}.png")
+    shutil.copytree(work / "my_lesions" / "images", work / "photos")
     rows = [f"{name},patient_{index // 2}" for index, name in enumerate(data.ids())]
     (work / "patients.csv").write_text("\n".join(["id,group", *rows]))
     make_layouts.wound(work / "data" / "wound")
@@ -265,7 +269,14 @@ def test_extras_named_in_the_text_exist() -> None:
 
 
 def test_commands_are_found() -> None:
+    from lightning_seg.cli import app
+
     assert len(WITH_COMMANDS) >= 10
     readme = [step.line for step in steps(ROOT / "README.md") if isinstance(step, Command)]
     assert "python train.py experiment=demo" in readme
     assert any(line.startswith("make demo") for line in readme)
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert f"`RUN` stands for a run's folder, such as `{RUN}`" in text
+    listed = {words[1] for line in readme if (words := line.split())[0] == "lightning-seg"}
+    commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert commands - {"train", "new"} <= listed  # these two are told elsewhere on the page
