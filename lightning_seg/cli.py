@@ -68,9 +68,9 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        from lightning_seg.train import _fail  # here: it loads Hydra
+        from lightning_seg.train import fail  # here: it loads Hydra
 
-        _fail(error)
+        fail(error)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ def app(cfg: DictConfig) -> float:
     try:
         return run(cfg)
     except Exception as error:
-        _fail(error)  # here: Hydra would print the traceback first
+        fail(error)  # here: Hydra would print the traceback first
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
     try:
         app()
     except Exception as error:
-        _fail(error)
+        fail(error)
     except KeyboardInterrupt:
         print(INTERRUPTION, file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -52,7 +52,7 @@ def _is_override(argument: str) -> bool:
     return not argument.startswith("-") and ("=" in argument or argument.startswith("~"))
 
 
-def _fail(error: Exception) -> NoReturn:
+def fail(error: Exception) -> NoReturn:
     """Print one sentence and exit with code 2; with LIGHTNING_SEG_DEBUG=1 let the traceback through."""
     if os.environ.get("LIGHTNING_SEG_DEBUG") == "1":
         raise error
