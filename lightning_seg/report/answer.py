@@ -329,8 +329,8 @@ def _dependence_sentences(verdict: Verdict) -> list[str]:
         if p < ALPHA:
             text.append(
                 f"The differences between losses depend on the {level} (p {_equals(p)}): blocks of one {level} "
-                "resemble each other, so tests, intervals and the stated power, which count every block as independent, "
-                f"hold for these {level}s alone, and the answer for a new {level} may be another."
+                "resemble each other, so tests, intervals and the stated power, which count every block as "
+                f"independent, hold for these {level}s alone, and the answer for a new {level} may be another."
             )
     for level, name, loss, difference, p in verdict.reversals:
         shown = dataset_name(name) if level == "dataset" else model_name(name)

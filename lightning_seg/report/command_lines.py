@@ -84,6 +84,8 @@ class _Recorded:
         self.common = tuple(argument for argument in first if all(argument in call[3]["others"] for call in calls))
 
     def settings(self, run: Run) -> _Settings | None:
+        if run.model not in self.names["model"] and any("experiment" in argument for argument in self.common):
+            return None  # an experiment may set what only the study's own networks know
         arguments: list[str] = []
         for key, name in zip(_CHOSEN, run[:3], strict=True):
             chosen = self.chosen.get((key, name), ())

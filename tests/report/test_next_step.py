@@ -138,6 +138,15 @@ def test_what_no_line_can_say_is_said_in_words(tmp_path):
     assert lines == [] and "run ISIC-2017 with U-Net, Dice and mine and repeats 0, 1, 2, 3 and 4." in text
 
 
+def test_an_experiments_settings_are_not_tried_on_other_networks(tmp_path):
+    study = make_study(tmp_path / "s", ["synthetic"], ["unet"], LOSSES[:3], repeats=3, cases=0)
+    for path in study.rglob("result.json"):
+        given = ["dataset=synthetic", "model=unet", f"loss={path.parts[-3]}", "experiment=demo"]
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"overrides": given}))
+    text, lines = advice(study)
+    assert "further models" in text and "The records do not tell" in text and lines == []
+
+
 def test_runs_that_count_for_nothing_are_run_again_before_anything_else(tmp_path):
     study = make_study(tmp_path / "s", ["isic"], ["fcn"], LOSSES[:3], repeats=3, cases=0)
     path = study / "isic/fcn/dice/repeat_1/result.json"
