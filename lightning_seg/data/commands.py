@@ -61,6 +61,8 @@ def prepare(
                     raise
                 console.print(f"[red]{source.name}[/]: {escape(str(error))}", highlight=False)
                 failed.append(source.name)
+    if data_dir != Path("data") and len(failed) < len(sources):
+        console.print(f"Train on what lies there with data_dir={data_dir} .", highlight=False)
     if failed:
         raise UserError(f"{len(failed)} of {len(sources)} could not be prepared: {', '.join(failed)}.")
 
