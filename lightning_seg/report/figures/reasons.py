@@ -149,7 +149,7 @@ def _name_beside(axis: Axes, points: list[tuple[str, float, float]]) -> None:
             textcoords="axes fraction",
             va="center",
             fontsize=7.5,
-            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 1, "shrinkB": 3},
+            arrowprops={"arrowstyle": "-", "color": FAINT, "lw": 0.5, "shrinkA": 1, "shrinkB": 3, "relpos": (0, 0.5)},
             zorder=0,
         )
 
