@@ -1,5 +1,6 @@
 """The report's tables, as CSV, as LaTeX (booktabs) and for the page."""
 
+import math
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -225,16 +226,20 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
 
 def _omnibus(certainty: Certainty, suffix: str) -> Table:
     test = certainty.verdict.omnibus
-    rows = [
-        ("Units", test.units, "rows of the tested table"),
+    rows: list[tuple[str, float, str]] = [
+        ("Rows", test.units, "of the tested table"),
         ("Losses", test.losses, ""),
-        ("Friedman chi-square", test.chi2, f"p = {test.p:.3g}"),
-        ("Iman-Davenport F", test.f, f"p = {test.p_f:.3g}"),
-        ("Nemenyi critical difference", critical_difference(test.units, test.losses), "mean ranks"),
-        ("Detectable difference", 100 * certainty.verdict.resolution.detectable, "Dice points, 80 % power, adjusted"),
     ]
+    if test.units > 1:
+        rows += [
+            ("Friedman chi-square", test.chi2, f"p = {test.p:.3g}"),
+            ("Iman-Davenport F", test.f, f"p = {test.p_f:.3g}"),
+            ("Nemenyi critical difference", critical_difference(test.units, test.losses), "mean ranks"),
+        ]
+    detectable = 100 * certainty.verdict.resolution.detectable
+    rows.append(("Detectable difference", detectable, "Dice points, 80 % power, adjusted"))
     data = pd.DataFrame(rows, columns=["Statistic", "Value", "Note"])
-    data["Value"] = data["Value"].map("{:.4g}".format)
+    data["Value"] = [f"{value:.4g}" if math.isfinite(value) else "none" for value in data["Value"]]
     return Table(f"tests{suffix}", "Overall tests", "Whether any loss differs from the others.", data, {})
 
 
