@@ -87,7 +87,7 @@ def test_before_anything_is_touched(train: Train, arguments: list[str], parts: l
     ("arguments", "parts"),
     [
         (["model.width=wide"], ["model cannot be built from tests.parts.Tiny", "TypeError"]),
-        (["model=colonsegnet", "model.width=33"], ["model.width=33", "a multiple of 32"]),
+        (["model=colonsegnet", "model.width=33"], ["model.width=33", "a multiple of 2"]),
         (["model=ducknet", "model.filters=0"], ["model.filters=0", "a whole number from 1"]),
         (["model=unet", "model.width=0"], ["model.width=0", "a whole number from 1"]),
         (["model=unetplusplus", "model.width=0.5"], ["model.width=0.5", "a whole number from 1"]),

@@ -54,19 +54,19 @@ class ColonSegNet(SegmentationModel):
     drop, is left out.
 
     Args:
-        width: channels of the first encoder, a multiple of 32; 64 in the paper, 32 for small runs.
+        width: channels of the first encoder, an even number; 64 in the paper, 8 for small runs.
         in_channels: channels of the input.
         classes: logit maps of the output.
 
     Raises:
-        UserError: a ``width`` that is no multiple of 32.
+        UserError: a ``width`` that is not even.
     """
 
     size_multiple = 8
 
     def __init__(self, width: int = 64, in_channels: int = 3, classes: int = 1) -> None:
         super().__init__()
-        check_multiple("width", width, of=32)
+        check_multiple("width", width, of=2)
         self.encoder1 = Encoder(in_channels, width)
         self.encoder2 = Encoder(width, 4 * width)
         # Decoder 1 joins the half-resolution features, decoder 2 the full-resolution ones.
