@@ -105,11 +105,13 @@ def differences(flat: dict[str, Any], record: dict[str, Any]) -> list[str]:
 
 
 def last_error(directory: Path) -> str:
-    """The last line of a failed run's traceback, or nothing."""
+    """The line of a failed run's traceback that names its error, or nothing."""
     try:
-        return (directory / ERROR).read_text(encoding="utf-8").strip().splitlines()[-1]
-    except (FileNotFoundError, IndexError):
+        lines = (directory / ERROR).read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
         return ""
+    deepest = max((number for number, line in enumerate(lines) if line.startswith("  File ")), default=-1)
+    return next((line for line in lines[deepest + 1 :] if line and not line.startswith(" ")), "")
 
 
 def started_at(directory: Path) -> float:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import platform
+import re
 import shutil
 import sys
 import time
@@ -25,7 +26,8 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Column, Table
+from rich.padding import Padding
+from rich.text import Text
 
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
@@ -292,12 +294,12 @@ def _print_summary(outcomes: dict[Path, Outcome], cells: int) -> None:
     console = Console()
     failed = [directory for directory, outcome in outcomes.items() if outcome is Outcome.FAILED]
     if failed:
-        # Folders are there to be copied, so reasons wrap first.
-        folders = Column("failed run", min_width=max(len(str(directory)) for directory in failed))
-        table = Table(folders, "reason", title="Failures")
+        console.print("\nFailures")
         for directory in failed:
-            table.add_row(str(directory), last_error(directory) or "ended without a word (killed?)")
-        console.print(table)
+            reason = re.sub(r"^lightning_seg\.[\w.]+: ", "", last_error(directory)) or "ended without a word (killed?)"
+            console.print(Text(str(directory)), soft_wrap=True)  # is there to be copied
+            console.print(Padding(Text(reason), (0, 0, 0, 2)))
+        console.print()
     counts = Counter(outcomes.values())
     parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]]
     if cells > len(outcomes):

@@ -48,7 +48,7 @@ def test_failures_stay_alone(train: Train) -> None:
         for repeat in (0, 1):
             error = (study / f"{loss}/repeat_{repeat}/error.txt").read_text()
             assert "Traceback" in error and reason in error
-            assert f" {STUDY}/{loss}/repeat_{repeat} " in first.stdout
+            assert f"\n{STUDY}/{loss}/repeat_{repeat}\n" in first.stdout
     assert "2 ran, 4 failed" in first.stdout and "Traceback" not in first.stderr
     assert not list(study.rglob("claim.json"))
 
