@@ -2,9 +2,10 @@
 
     python benchmarks/switches.py                                        # all models, 224 x 224, batches of 8
     python benchmarks/switches.py --models unet,fcn --size 64 --batch 2  # a quick look on a CPU
+    python benchmarks/switches.py --switches compile                     # takes minutes a model to compile
 
 A ratio below 1 is faster. Steps of the plain and the switched network alternate; figures are medians of the ratios over
-the rounds. Networks start at random. `torch.compile` takes minutes a model and is measured with --compile.
+the rounds. Networks start at random. What only a GPU has (TF32, CUDA graphs) is left out without one.
 """
 
 import argparse
@@ -29,8 +30,11 @@ SWITCHES = {
     "bf16 + channels_last": ["trainer.precision=bf16-mixed", "speed.channels_last=true"],
     "fused": ["optimizer.fused=true"],
     "TF32": ["speed.matmul_precision=high"],
+    "compile": ["speed.compile=default"],
+    "reduce-overhead": ["speed.compile=reduce-overhead"],
 }
-COMPILED = {"compile": ["speed.compile=default"], "reduce-overhead": ["speed.compile=reduce-overhead"]}
+COMPILING = ("compile", "reduce-overhead")
+ON_GPU = ("TF32", "reduce-overhead")
 
 
 def make_step(model: str, switches: list[str], size: int, batch: int, device: str) -> Callable[[], None]:
@@ -66,12 +70,11 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--switches", default=",".join(name for name in SWITCHES if name not in COMPILING))
     arguments = parser.parse_args()
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    switches = SWITCHES | (COMPILED if arguments.compile else {})
-    if device == "cpu":
-        switches.pop("TF32")
+    names = [name for name in arguments.switches.split(",") if device == "cuda" or name not in ON_GPU]
+    switches = {name: SWITCHES[name] for name in names}
     what = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     table = Table(title=f"Step time relative to the paper's numerics: {what}", box=box.SIMPLE_HEAD)
     for name in ("model", "plain, ms", *switches):
