@@ -1,7 +1,8 @@
 """A grid end to end against the same runs as processes of a plain PyTorch + smp script, and of MONAI's engines.
 
     python benchmarks/end_to_end.py path/to/wound                      # a small network: loading images dominates
-    python benchmarks/end_to_end.py path/to/wound --network resnet18   # smp's U-Net: training dominates
+    python benchmarks/end_to_end.py path/to/wound --network unet       # U-Net: training dominates
+    python benchmarks/end_to_end.py path/to/wound --network resnet18   # smp's U-Net: likewise
 
 All train the same network on the same real images at 224 x 224 for the same epochs, validate every epoch, and test.
 The grid starts without a cache. "with switches" is the grid in bfloat16 and channels last.
@@ -18,15 +19,15 @@ from measure import alternate, report
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("root", type=Path, help="folder of the foot-ulcer images, in their official layout")
-    parser.add_argument("--network", default="small", help="small, or an encoder of smp's U-Net")
+    parser.add_argument("--network", default="small", help="small, unet, or an encoder of smp's U-Net")
     parser.add_argument("--runs", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     root, losses = arguments.root.resolve(), LOSSES[: arguments.runs]
-    model = ["model=small"]
-    if arguments.network != "small":
+    model = [f"model={arguments.network}"]
+    if arguments.network not in ("small", "unet"):
         model = ["model=smp", f"model.encoder={arguments.network}", "model.pretrained=false"]
     overrides = [
         *(*model, "dataset=wound", f"dataset.root={root}", f"loss={','.join(losses)}", "repeat=0"),

@@ -15,6 +15,8 @@ from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from lightning_seg.models import UNet
+
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
 
@@ -53,10 +55,19 @@ class SmallNet(nn.Sequential):
         )
 
 
+class PlainUNet(UNet):
+    """This package's U-Net with one map out, in training too."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.outputs(images)[0]
+
+
 def make_network(name: str) -> nn.Module:
-    """``small``, or smp's U-Net on the encoder of that name."""
+    """``small``, ``unet`` (of this package), or smp's U-Net on the encoder of that name."""
     if name == "small":
         return SmallNet()
+    if name == "unet":
+        return PlainUNet()
     import segmentation_models_pytorch as smp
 
     return smp.Unet(name, encoder_weights=None)

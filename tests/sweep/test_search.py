@@ -25,7 +25,8 @@ SEARCH = (
 
 @pytest.mark.slow
 def test_the_best_validation_dice_is_found(train: Train) -> None:
-    training = train(*SEARCH, "loss=bce", "hydra/sweeper=optuna")
+    storage = f"hydra.sweeper.storage=sqlite:///{train.directory}/trials.db"
+    training = train(*SEARCH, "loss=bce", "hydra/sweeper=optuna", storage)
     records = [json.loads(path.read_text()) for path in train.directory.rglob("result.json")]
     assert len(records) == 3 and {record["repeat"] for record in records} == {0}
     best = yaml.safe_load((train.directory / "multirun/optimization_results.yaml").read_text())
@@ -33,6 +34,7 @@ def test_the_best_validation_dice_is_found(train: Train) -> None:
     lr = best["best_params"]["optimizer.lr"]
     assert (train.directory / f"multirun/lr_{lr}").is_dir()
     assert "Best parameters" in training.stderr
+    assert (train.directory / "trials.db").is_file()
 
 
 @pytest.mark.slow
