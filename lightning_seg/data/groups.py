@@ -41,7 +41,11 @@ def _read_groups(dataset: LesionDataset, path: Path) -> list[str]:
         raise UserError(f"data.groups: {path} cannot be read ({error}).") from error
     if not rows or not {"id", "group"} <= rows[0].keys():
         raise UserError(f"data.groups: {path} must be a CSV file with the columns 'id' and 'group'.")
-    group_of = {row["id"]: row["group"] for row in rows}
+    group_of: dict[str, str] = {}
+    for row in rows:
+        name, group = ((row[column] or "").strip() for column in ("id", "group"))
+        if group_of.setdefault(name, group) != group:
+            raise UserError(f"data.groups: {path} has {name!r} in two groups, {group_of[name]!r} and {group!r}.")
     missing = [name for name in dataset.ids() if not group_of.get(name)]
     if missing:
         raise UserError(

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import tifffile
@@ -76,17 +76,8 @@ def open_mask(path: Path) -> Picture:
 def _decode(path: Path, reduce_to: int | None = None) -> Picture:
     """Decode a file completely and turn it upright, in its own mode."""
     try:
-        # Of warnings Pillow has one that matters, on images of over 89 megapixels, and ISIC comes near it; over 178 is
-        # an error.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            try:
-                opened: Image.Image = Image.open(path)
-            except UnidentifiedImageError:
-                if path.suffix.lower() not in (".tif", ".tiff"):
-                    raise
-                opened = _open_tiff(path)
-        with opened as image:
+        # Given a name, Pillow 13 maps grey TIFFs into memory, and scrambles those that lie on their side.
+        with path.open("rb") as file, _open(file, path) as image:
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
                 raise UserError(f"{path}: holds {image.n_frames} pages; save one image a file")  # type: ignore[attr-defined]
             if image.mode not in _MODES:
@@ -94,12 +85,28 @@ def _decode(path: Path, reduce_to: int | None = None) -> Picture:
             size = image.size
             if reduce_to is not None:
                 image.draft(None, (_DRAFT_FACTOR * reduce_to, _DRAFT_FACTOR * reduce_to))  # does nothing but for JPEG
-            if image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
-                size = size[::-1]
+            reduced = image.size != size
             upright = ImageOps.exif_transpose(image)
+            if not reduced:
+                size = upright.size  # not by the orientation: a TIFF is opened upright, though the tag is still there
+            elif image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
+                size = size[::-1]
             return Picture(upright, size)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UserError(f"{path}: cannot be read as an image ({error})") from error
+
+
+def _open(file: BinaryIO, path: Path) -> Image.Image:
+    # Of warnings Pillow has one that matters, on images of over 89 megapixels, and ISIC comes near it; over 178 is an
+    # error.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            return Image.open(file)
+        except UnidentifiedImageError:
+            if path.suffix.lower() not in (".tif", ".tiff"):
+                raise ValueError("it is of no known kind") from None
+            return _open_tiff(path)
 
 
 def _open_tiff(path: Path) -> Image.Image:

@@ -1,5 +1,6 @@
 """Kinds of image files that are handled, and those that are refused by name."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +50,11 @@ def test_exif_orientation_is_applied_to_image_and_mask(orientation: int, tmp_pat
     }  # fmt: skip
     exif = Image.Exif()
     exif[0x0112] = orientation
-    for name, pixels, opener in (("x.png", RGB, open_image), ("m.png", WHITE, open_mask)):
+    kinds = ((RGB, open_image), (WHITE, open_mask))
+    for suffix, (pixels, opener) in itertools.product((".png", ".tif"), kinds):
         upright = Image.fromarray(pixels)
         stored = upright.transpose(turn[orientation]) if orientation in turn else upright
-        opened = opener(saved(tmp_path / name, stored, exif=exif))
+        opened = opener(saved(tmp_path / f"x{suffix}", stored, exif=exif))
         assert opened.size == (60, 40)
         assert np.array_equal(np.asarray(opened.image), pixels)
 

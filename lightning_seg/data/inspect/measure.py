@@ -50,8 +50,8 @@ class Inspection:
         contrasts: see :class:`Measured`, float ``(N,)``.
         values: mask pixels of each grey value before thresholding, int64 ``(256,)``.
         bad: one line for each image that cannot be read.
-        exact: pairs of images of equal pixels, as positions in ``dataset.ids()``.
-        near: the other pairs of near duplicates.
+        exact: pairs of images of equal pixels, by their ids.
+        near: the other pairs of near duplicates, by their ids, and how many of 256 bits of their hashes differ.
         groups: the group of each image, if all can be read.
         siblings: how many test images have a sibling in training: for each strategy, one count per repeat; or the
             reason why the strategy is not possible.
