@@ -38,9 +38,10 @@ def test_an_absent_study_is_told_with_those_that_there_are(command: str, tmp_pat
         (["inspect", "folder"], "dataset.root has no value; give one with dataset.root=... ."),
         (["inspect", "synthetic", "dataset.count=0"], "dataset.count=0 is not valid"),
         (["inspect", "synthetic", "dataset.count=3", "--output", "."], "--output . is a folder"),
+        (["inspect", "synthetic", "dataset.count=3", "--output", "file/page.html"], "file is a file"),
         (
-            ["inspect", "synthetic", "dataset.count=3", "--output", "file/page.html"],
-            "The page cannot be written to file/page.html (",
+            ["inspect", "synthetic", "dataset.count=3", "--output", "/proc/page.html"],
+            "The page cannot be written to /proc/page.html (",
         ),
         (["inspect", "synthetic", "dataset.count"], "The override 'dataset.count' cannot be read"),
         (["prepare", "kvasir", "--data-dir", "file/data"], "Not a directory"),

@@ -19,6 +19,7 @@ from lightning_seg.errors import UserError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from lightning_seg.advise.halving import Rule
     from lightning_seg.advise.proposal import Proposal
     from lightning_seg.data.inspect import Inspection
 
@@ -44,10 +45,12 @@ def advise(
 ) -> None:
     """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
     from lightning_seg.advise.execute import check_models, train
-    from lightning_seg.advise.halving import LOOKS
+    from lightning_seg.advise.halving import Rule, looks_within
     from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
     from lightning_seg.advise.words import halved_study_sentences, study_sentences
-    from lightning_seg.config import compose_config
+    from lightning_seg.config import check, compose_config
+    from lightning_seg.data.split import Fractions, count_repeats
+    from lightning_seg.overrides import override_value
     from lightning_seg.report.build import build_report
     from lightning_seg.runs.stop import INTERRUPTED
 
@@ -57,20 +60,26 @@ def advise(
         raise UserError("--halving decides itself how many repeats each loss gets: leave repeat= out.")
     single = [argument for argument in given if argument.split("=")[0] not in GRID_KEYS]
     cfg = compose_config(single)
-    found = look_at(single, console)
+    check(cfg)
+    found = look_at(cfg, console)
     if found.bad:
         raise UserError(f"{len(found.bad)} of {len(found.bad) + len(found.ids)} images cannot be used; they are above.")
     if cfg.study == "default":
         cfg.study = f"advise_{found.dataset.name}"
-        given.append(f"study={cfg.study}")
-    place = Path(cfg.output_dir) / cfg.study
+        given.append(f"study={override_value(cfg.study)}")
+    place = Path(cfg.output_dir) / str(cfg.study)
     inputs = {"data": data, "overrides": overrides or [], "halving": halving}
+    rule = None
+    if halving:
+        shares = Fractions(**cfg.data.fractions)
+        looks = looks_within(count_repeats(cfg.data.split, shares))
+        rule = Rule(looks, test_to_train=shares.test / shares.train)
     proposal = _earlier_proposal(place, inputs)
     if proposal is None:
-        proposal = _propose(found, cfg, given, hours, halving, console)
+        proposal = _propose(found, cfg, given, hours, rule, console)
     else:
         _say(console, "Proposal", [f"The one in {place / ADVICE}: the study goes on."])
-    line = proposal.line(repeats=range(LOOKS[0])) if halving else proposal.line()
+    line = proposal.line(repeats=range(rule.looks[0])) if rule else proposal.line()
     _show_line(console, line)
     if not yes and not (sys.stdin.isatty() and typer.confirm("Run it now?")):
         console.print("Nothing was run: --yes runs it, and so does this line.", highlight=False)
@@ -78,8 +87,8 @@ def advise(
     check_models(proposal)
     _keep(proposal, place, inputs)
     following = None
-    if halving:
-        code, answer, left = _run_halving(proposal, cfg, hours, line, console)
+    if rule:
+        code, answer, left = _run_halving(proposal, rule, hours, line, console)
         nothing_learned, troubles = halved_study_sentences(place)
         answer = [*(nothing_learned or answer), *troubles]
     else:
@@ -108,10 +117,9 @@ def advise(
 
 
 def _propose(
-    found: "Inspection", cfg: "DictConfig", given: list[str], hours: float, halving: bool, console: Console
+    found: "Inspection", cfg: "DictConfig", given: list[str], hours: float, rule: "Rule | None", console: Console
 ) -> "Proposal":
     from lightning_seg.advise.features import measure_features, rank_by_likeness
-    from lightning_seg.advise.halving import LOOKS
     from lightning_seg.advise.proposal import propose
     from lightning_seg.advise.words import likeness_sentences, promising_losses
     from lightning_seg.sweep.position import duration
@@ -128,10 +136,11 @@ def _propose(
         reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
     errors = Console(stderr=True)
     with errors.status("timing") as status:
-        proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), halving, status.update)
-    if halving:
+        proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)
+    if rule:
+        *looks, last = map(str, rule.looks)
         reasons.append(
-            f"After {', '.join(map(str, LOOKS[:-1]))} and {LOOKS[-1]} repeats, losses that are surely worse than "
+            f"After {' and '.join(filter(None, (', '.join(looks), last)))} repeats, losses that are surely worse than "
             f"another are dropped; it ends when the answer is settled, cannot be settled so, or {hours:g} h are over."
         )
     else:
@@ -147,14 +156,12 @@ def _leaks(found: "Inspection") -> bool:
 
 
 def _run_halving(
-    proposal: "Proposal", cfg: "DictConfig", hours: float, shown: list[str], console: Console
+    proposal: "Proposal", rule: "Rule", hours: float, shown: list[str], console: Console
 ) -> tuple[int, list[str], list[str]]:
     """Exit code, the answer in words, and the losses that are left."""
     from lightning_seg.advise.execute import halve
-    from lightning_seg.advise.halving import Rule
     from lightning_seg.advise.words import dropped_sentences, halving_sentences
 
-    rule = Rule(test_to_train=cfg.data.fractions.test / cfg.data.fractions.train)
     halved = halve(
         proposal,
         rule,
@@ -208,5 +215,5 @@ def _show_line(console: Console, arguments: Sequence[str]) -> None:
     from lightning_seg.report.command_lines import quoted
 
     console.print(
-        f"\npython train.py {' '.join(map(quoted, arguments))}", markup=False, highlight=False, soft_wrap=True
+        f"\nlightning-seg train {' '.join(map(quoted, arguments))}", markup=False, highlight=False, soft_wrap=True
     )

@@ -30,9 +30,24 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from lightning_seg.errors import UserError
+
 LOOKS = (3, 5, 8, 12)
 # A loss whose chance of being dropped at the last look, as things stand, is below this is not waited for.
 _HOPELESS = 0.1
+
+
+def looks_within(repeats: int | None) -> tuple[int, ...]:
+    """The looks of a study whose split has so many repeats; ``None`` for as many as one likes.
+
+    Raises:
+        UserError: these are too few to compare losses.
+    """
+    if repeats is None or repeats >= LOOKS[-1]:
+        return LOOKS
+    if repeats < 2:
+        raise UserError(f"--halving needs at least 2 repeats, and data.split has {repeats}: choose another split.")
+    return (*(look for look in LOOKS if look < repeats), repeats)
 
 
 class Stop(StrEnum):

@@ -10,6 +10,7 @@ from hydra.errors import OverrideParseException
 from omegaconf import DictConfig
 
 from lightning_seg.config import explain
+from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UserError
 from lightning_seg.report.names import loss_name, model_name
 from lightning_seg.report.published import load_published
@@ -91,7 +92,7 @@ def propose(
 
     First each run is to be as the paper's: its image size and epochs, if one model with all losses and three repeats
     fits so; else both are reduced. What time is left goes to repeats, up to five, then to more models, then to more
-    repeats. What the user has given stays.
+    repeats, as far as the split has them. What the user has given stays.
 
     Args:
         cfg: configuration with what is given.
@@ -109,10 +110,12 @@ def propose(
     kept = [argument for argument in given if argument.split("=")[0] not in fixed]
     models, losses = fixed["model"] or candidates(), fixed["loss"] or list(LOSSES)
     timer = timer or _timer(cfg, kept, losses[0], announce)
+    available = count_repeats(cfg.data.split, Fractions(**cfg.data.fractions))
+    most = min(USUAL_REPEATS if halving else MOST_REPEATS, available or MOST_REPEATS)
     limits = _Limits(
         seconds=hours * 3600,
-        fewest=len(fixed["repeat"] or range(FEWEST_REPEATS)),
-        most=len(fixed["repeat"] or range(USUAL_REPEATS if halving else MOST_REPEATS)),
+        fewest=len(fixed["repeat"] or range(min(FEWEST_REPEATS, most))),
+        most=len(fixed["repeat"] or range(most)),
         every_model=fixed["model"] is not None,
     )
     efforts = _efforts(cfg, kept)
@@ -131,8 +134,8 @@ def propose(
         timed.setdefault(effort, timer(models, effort))
         promising = [loss for loss in order if loss in losses] + [loss for loss in losses if loss not in order]
         while not (chosen := limits.fit(timed[effort], len(promising))):
-            if len(promising) == 2:
-                raise _nothing_fits(timed[effort], effort, limits, hours)
+            if len(promising) <= 2:
+                raise _nothing_fits(timed[effort], len(promising), effort, limits, hours)
             promising.pop()
         losses = [loss for loss in losses if loss in promising]
     names, count = chosen
@@ -141,8 +144,11 @@ def propose(
     seconds = sum(times[name] for name in names) * len(losses) * count
     reasons = _reasons(fixed, names, losses, effort, times)
     if fixed["repeat"] is None and not halving:
-        fewer = " (fewer than the usual five: more do not fit)" if count < USUAL_REPEATS else ""
-        reasons.append(f"Repeats: {count}, each with its own split that all models and losses share{fewer}.")
+        if count == available:
+            remark = f" (all that data.split={cfg.data.split} has)"
+        else:
+            remark = " (fewer than the usual five: more do not fit)" if count < USUAL_REPEATS else ""
+        reasons.append(f"Repeats: {count}, each with its own split that all models and losses share{remark}.")
     repeats = fixed["repeat"] or [str(number) for number in range(count)]
     return Proposal(overrides, losses, repeats, seconds, reasons)
 
@@ -272,10 +278,10 @@ def _reasons(
     return text
 
 
-def _nothing_fits(times: Mapping[str, float], effort: Effort, limits: _Limits, hours: float) -> UserError:
+def _nothing_fits(times: Mapping[str, float], losses: int, effort: Effort, limits: _Limits, hours: float) -> UserError:
     seconds = sum(times.values()) if limits.every_model else min(times.values())
     return UserError(
-        f"Not even two losses with {limits.fewest} repeats at {effort.image_size} pixels fit into {hours:g} h: they "
-        f"take about {duration(2 * limits.fewest * seconds)} on this device; give more --hours, or a smaller network "
-        "such as model=unet model.width=16."
+        f"{hours:g} h are too short even for {'one loss' if losses == 1 else 'two losses'} with {limits.fewest} "
+        f"repeats at {effort.image_size} pixels, about {duration(losses * limits.fewest * seconds)} on this device; "
+        "give more --hours, or a smaller network such as model=unet model.width=16."
     )

@@ -1,7 +1,6 @@
 """The commands that deal with data: ``prepare`` and ``inspect``."""
 
 import logging
-import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -19,6 +18,8 @@ from rich.progress import Progress
 from lightning_seg.errors import UserError
 
 if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
     from lightning_seg.data.inspect import Inspection
 
 
@@ -37,7 +38,7 @@ def prepare(
     ] = True,
     image_size: Annotated[int, typer.Option(min=16, help="Side in pixels to which they are resized for that.")] = 224,
 ) -> None:
-    """Download published datasets, or take them from where you have them, and verify every file."""
+    """Download published datasets, or take them from where you have them, and verify them."""
     from lightning_seg.data.cache import open_cache
     from lightning_seg.data.prepare import DATASETS, source_of
     from lightning_seg.data.prepare import prepare as prepare_source
@@ -103,14 +104,20 @@ def inspect(
     output: Annotated[Path | None, typer.Option(help="The page to write; by default inspect/<name>.html.")] = None,
 ) -> None:
     """Look at a dataset: sizes, lesions, masks, duplicates, siblings across splits; a table here and a page."""
+    from lightning_seg.config import check, compose_config
     from lightning_seg.data.inspect import write_page
+    from lightning_seg.output import check_output, mark_output
 
     console = Console()
-    if output is not None and output.is_dir():  # told before all images are read
-        raise UserError(f"--output {output} is a folder; name the page in it, such as {output / 'page.html'}.")
-    found = look_at([*dataset_overrides(data), *(overrides or [])], console)
-    path = output or Path("inspect") / f"{found.dataset.name}.html"
+    cfg = compose_config([*dataset_overrides(data), *(overrides or [])])
+    check(cfg)
+    path = output or Path("inspect") / f"{cfg.dataset.name}.html"
+    if path.is_dir():  # told before all images are read
+        raise UserError(f"--output {path} is a folder; name the page in it, such as {path / 'page.html'}.")
+    check_output(path.parent, [path.name])
+    found = look_at(cfg, console)
     try:
+        mark_output(path.parent, [path.name])
         write_page(found, path)
     except OSError as error:
         raise UserError(
@@ -123,25 +130,23 @@ def inspect(
 
 def dataset_overrides(data: str) -> list[str]:
     """The configuration that names a dataset, or a folder of one's own images and masks."""
+    from lightning_seg.overrides import override_value
+
     if not Path(data).expanduser().is_dir():
-        return [f"dataset={data}"]
-    root = data if re.fullmatch(r"[\w./~-]+", data) else "'" + data.replace("'", "\\'") + "'"
-    return ["dataset=folder", f"dataset.root={root}"]
+        return [f"dataset={override_value(data)}"]
+    return ["dataset=folder", f"dataset.root={override_value(data)}"]
 
 
-def look_at(overrides: list[str], console: Console) -> "Inspection":
+def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
     """Inspect the configured dataset and print what was found.
 
     Raises:
-        UserError: the configuration is wrong, or the dataset cannot be opened.
+        UserError: the dataset cannot be opened, or none of its images can be read.
     """
     from lightning_seg.build import build
-    from lightning_seg.config import check, compose_config
     from lightning_seg.data.inspect import inspect_dataset, summary_table
     from lightning_seg.data.split import Fractions
 
-    cfg = compose_config(overrides)
-    check(cfg)
     dataset = build(cfg.dataset, "dataset")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"Reading {dataset.name}", total=len(dataset.ids()))

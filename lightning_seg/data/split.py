@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import itertools
 import json
 import logging
 from collections import Counter
@@ -113,6 +114,21 @@ def make_split(
     return _from_ids(dataset, _read_subsets(path, repeat), str(path))
 
 
+def count_repeats(strategy: str, fractions: Fractions) -> int | None:
+    """How many repeats a way to divide has, see :func:`make_split`; ``None`` for as many as one likes.
+
+    Raises:
+        UserError: the strategy is a file that cannot be read.
+    """
+    if strategy == "kfold":
+        return _folds(fractions)
+    path = Path(strategy).expanduser()
+    if strategy in STRATEGIES or path.suffix.lower() == ".json":
+        return None
+    columns: dict[str, str] = next(iter(_read(path)), {})
+    return None if "subset" in columns else next(k for k in itertools.count() if f"repeat_{k}" not in columns)
+
+
 def split_digest(ids: list[str], split: Split) -> str:
     """The SHA-256 of a split's ids, by which two people can tell that theirs is the same."""
     subsets = {name: [ids[position] for position in part] for name, part in split._asdict().items()}
@@ -156,8 +172,12 @@ def _grouped(numbers: NDArray[np.int64], fractions: Fractions, rng: np.random.Ge
     return _by_groups(numbers, in_val, in_test)
 
 
+def _folds(fractions: Fractions) -> int:
+    return max(2, round(1 / fractions.test))
+
+
 def _fold(numbers: NDArray[np.int64], fractions: Fractions, seed: int, repeat: int, rng: np.random.Generator) -> Split:
-    folds = max(2, round(1 / fractions.test))
+    folds = _folds(fractions)
     if repeat >= folds:
         raise UserError(
             f"data.split=kfold with fractions.test={fractions.test:g} has {folds} parts, so repeat={repeat} does not "
@@ -212,15 +232,23 @@ def _official(dataset: LesionDataset, fractions: Fractions, rng: np.random.Gener
     return _from_ids(dataset, subsets, "the official split")
 
 
-def _read_subsets(path: Path, repeat: int) -> dict[str, list[str]]:
-    """The ids of each subset, from a JSON or CSV file."""
+def _read(path: Path) -> Any:
+    """What a file of ids holds: JSON's content, or the rows of a CSV file."""
     try:
         if path.suffix.lower() == ".json":
-            return _listed(json.loads(path.read_text(encoding="utf-8")), path)
+            return json.loads(path.read_text(encoding="utf-8"))
         with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = list(csv.DictReader(file))
+            return list(csv.DictReader(file))
     except (OSError, ValueError, csv.Error) as error:
         raise UserError(f"data.split: {path} cannot be read ({error}).") from error
+
+
+def _read_subsets(path: Path, repeat: int) -> dict[str, list[str]]:
+    """The ids of each subset, from a JSON or CSV file."""
+    content = _read(path)
+    if path.suffix.lower() == ".json":
+        return _listed(content, path)
+    rows: list[dict[str, str]] = content
     columns = rows[0].keys() if rows else ()
     column = next((name for name in (f"repeat_{repeat}", "subset") if name in columns), None)
     if column is None or "id" not in columns:

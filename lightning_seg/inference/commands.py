@@ -85,8 +85,8 @@ def evaluate(
     """
     from lightning_seg.inference import evaluate as evaluation
     from lightning_seg.inference.distances import load_monai
-    from lightning_seg.inference.output import check_output
     from lightning_seg.inference.trained import Predictor, choose_device, find_runs, version_remark
+    from lightning_seg.output import check_output
 
     check_output(output, evaluation.FILES)
     if distances:
@@ -96,6 +96,11 @@ def evaluate(
     _note(version_remark(predictor.runs))
     dataset = evaluation.choose_dataset(predictor.runs[0], overrides or [])
     positions = evaluation.fair_positions(predictor.runs, dataset)
+    if len(positions) < len(dataset.ids()):
+        _note(
+            f"{dataset.name} holds images of the training: only images of its own test set are scored "
+            f"({len(positions)} of {len(dataset.ids())})."
+        )
     scored = evaluation.evaluate(
         predictor, dataset, positions, native=native, distances=distances, batch_size=batch_size
     )
@@ -195,6 +200,7 @@ def gallery(
     from lightning_seg.build import build_nameless
     from lightning_seg.config import compose_config
     from lightning_seg.losses.gallery import gallery as draw
+    from lightning_seg.output import check_output, mark_output
     from lightning_seg.plugins import choices
     from lightning_seg.report.figures.style import save
     from lightning_seg.report.names import BASIC_LOSSES, is_compound
@@ -202,6 +208,10 @@ def gallery(
     every = sorted(choices("loss"), key=lambda name: (name not in BASIC_LOSSES, not is_compound(name)))
     names = losses or [name for name in every if name != "monai"]
     built = {name: build_nameless(compose_config([f"loss={name}"]).loss, "loss") for name in names}
-    for figure in draw(built):
+    figures = draw(built)
+    files = [f"{figure.name}.{ending}" for figure in figures for ending in ("svg", "pdf", "png")]
+    check_output(output, files)
+    mark_output(output, files)
+    for figure in figures:
         save(figure, output)
         typer.echo(f"{output / figure.name}.png: {figure.title}")

@@ -5,8 +5,10 @@ import io
 import itertools
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -21,11 +23,11 @@ from lightning_seg.data.images import MASK_THRESHOLD, open_mask
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
-from lightning_seg.inference.output import mark_output
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
 from lightning_seg.inference.statistics import interval
 from lightning_seg.inference.trained import Predictor, TrainedRun
 from lightning_seg.metrics import COUNTS, METRICS, image_scores
+from lightning_seg.output import mark_output
 from lightning_seg.runs.record import versions
 
 FILES = ("images.csv", "summary.json")
@@ -33,6 +35,8 @@ EMPTIES = (
     "Where truth and prediction are both empty, all scores are 1 and HD95 is 0; where one of them is, all scores are 0 "
     "and HD95 is the image's diagonal."
 )
+_COMPARED = 20  # test images by whose lesions a run's own data is recognised
+_ALIKE = 0.02  # a lesion's area differs by less where its mask has only been stored anew
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def _dataset_config(run: TrainedRun, overrides: Sequence[str]) -> DictConfig:
 def fair_positions(runs: Sequence[TrainedRun], dataset: LesionDataset) -> list[int]:
     """The positions of the images that no run has trained on or been chosen by.
 
-    Of another dataset these are all, of the runs' own those in the test set of every one.
+    Of other data these are all, of the runs' own those in the test set of every one. A run's own data is recognised
+    whatever it is called: by its folder, or by its lesions.
 
     Raises:
         UserError: there are none, or the dataset lacks images of the run's test.
@@ -79,20 +84,46 @@ def fair_positions(runs: Sequence[TrainedRun], dataset: LesionDataset) -> list[i
     ids = dataset.ids()
     allowed = set(ids)
     for run in runs:
-        if run.config.dataset.name == dataset.name:
-            tested = set(json.loads((run.directory / "split.json").read_text(encoding="utf-8"))["test"])
-            if absent := tested - set(ids):
+        areas = _tested_areas(run)
+        if _is_own(run, areas, dataset):
+            if absent := areas.keys() - set(ids):
                 raise UserError(
                     f"Dataset {dataset.name!r} lacks {len(absent)} of the images that {run.directory} was tested on, "
                     f"such as {min(absent)!r}; set dataset.root to the data of that run."
                 )
-            allowed &= tested
+            allowed &= set(areas)
     if not allowed:
         raise UserError(
             f"No image of {dataset.name!r} is in the test set of every run, so none can be scored fairly; "
             "evaluate the runs one by one."
         )
     return [index for index, name in enumerate(ids) if name in allowed]
+
+
+def _tested_areas(run: TrainedRun) -> dict[str, int]:
+    """The lesion's pixels, at the run's size, in each image that a run was tested on, by ids."""
+    with (run.directory / "test_images.csv").open(newline="", encoding="utf-8") as file:
+        return {row["id"]: int(row["tp"]) + int(row["fn"]) for row in csv.DictReader(file)}
+
+
+def _is_own(run: TrainedRun, areas: dict[str, int], dataset: LesionDataset) -> bool:
+    """Whether a dataset holds images that a run was tested on, and so others that it was trained on.
+
+    They have the ids of those, and lie in the run's own folder, or most of their lesions are as large. Names do not
+    tell: two folders may be called alike, and one may be called otherwise. Nor do ids alone: many are mere numbers.
+    """
+    shared = {name: index for index, name in enumerate(dataset.ids()) if name in areas}
+    if not shared:
+        return False
+    root = run.config.dataset.get("root")
+    if isinstance(dataset, FileDataset) and root and Path(root).expanduser().resolve() == dataset.root.resolve():
+        return True
+    differences = []
+    for name in itertools.islice((name for name in shared if areas[name]), _COMPARED):
+        with suppress(UserError):  # evaluating names the files that cannot be read
+            area = int(dataset.read(shared[name], run.preparation.size)[1].sum())
+            differences.append(abs(area - areas[name]) / areas[name])
+    return not differences or median(differences) < _ALIKE
 
 
 def evaluate(

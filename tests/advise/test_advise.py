@@ -1,17 +1,22 @@
 """The command as a user gives it, with real training."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from omegaconf import DictConfig
 from PIL import Image
 from typer.testing import CliRunner, Result
 
 from lightning_seg.advise import commands
+from lightning_seg.advise.halving import Rule
+from lightning_seg.advise.proposal import Proposal
 from lightning_seg.cli import app
 from lightning_seg.data.synthetic import Synthetic
 from lightning_seg.errors import UserError
+from lightning_seg.sweep.plan import grid_cells
 
 SMALL = ("model=unet", "model.width=4", "data.image_size=32", "trainer.max_epochs=4", "trainer=cpu", "logger=csv")
 GRID = ("loss=dice,bce", "repeat=0,1,2")
@@ -44,8 +49,8 @@ def test_from_a_folder_to_an_answer_and_again(lesions: Path):
     assert shown.exit_code == 0, shown.output
     assert "six published datasets" in shown.output and "Nothing was run" in shown.output
     assert "26 images are few" in shown.output and "data.split=grouped" in shown.output
-    line = next(line for line in shown.output.splitlines() if line.startswith("python train.py -m"))
-    assert "\"dataset.root='my lesions'\"" in line and line.endswith("loss=dice,bce repeat=0,1,2")
+    line = next(line for line in shown.output.splitlines() if line.startswith("lightning-seg train -m"))
+    assert '"dataset.root=my lesions"' in line and line.endswith("loss=dice,bce repeat=0,1,2")
     assert not (lesions.parent / "multirun").exists()
 
     ran = advise(name, *SMALL, *GRID, "--hours", "0.5", "--yes")
@@ -73,6 +78,48 @@ def test_halving_trains_and_answers_with_its_error_rate(tmp_path: Path, monkeypa
     study = tmp_path / "multirun" / "advise_synthetic"
     assert len(list(study.glob("*/unet/*/repeat_*/result.json"))) >= 9
     assert json.loads((study / commands.ADVICE).read_text())["inputs"]["halving"] is True
+
+
+def shown_arguments(result: Result) -> list[str]:
+    """What `train` is to be given, from the line that is shown."""
+    line = next(line for line in result.output.splitlines() if " -m " in line)
+    return shlex.split(line.partition(" -m ")[2])
+
+
+def propose_what_is_given(cfg: DictConfig, given: list[str], *rest: object) -> Proposal:
+    return Proposal([*given, "model=unet"], ["dice", "bce"], ["0"], 0.0, [])
+
+
+def test_a_folder_of_any_name_gives_arguments_that_can_be_read(lesions: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = lesions.rename(lesions.with_name("läsionen=b 2024"))
+    monkeypatch.setattr("lightning_seg.advise.proposal.propose", propose_what_is_given)
+    shown = advise(folder.name)
+    assert shown.exit_code == 0, shown.output
+    for cell in grid_cells(shown_arguments(shown)):
+        assert (cell.config["dataset.root"], cell.config["study"]) == (folder.name, "advise_läsionen=b_2024")
+
+
+@pytest.mark.parametrize(
+    ("shares", "looks", "said"),
+    [((0.6, 0.2, 0.2), (3, 5), "After 3 and 5 repeats"), ((0.3, 0.2, 0.5), (2,), "After 2 repeats")],
+)
+def test_halving_looks_at_no_more_repeats_than_the_split_has(
+    shares: tuple[float, ...], looks: tuple[int, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rules = []
+
+    def halve(proposal: Proposal, rule: Rule, *rest: object, **told: object) -> None:
+        rules.append(rule)
+        raise UserError("enough")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lightning_seg.advise.proposal.propose", propose_what_is_given)
+    monkeypatch.setattr("lightning_seg.advise.execute.halve", halve)
+    fractions = [f"data.fractions.{name}={share}" for name, share in zip(("train", "val", "test"), shares, strict=True)]
+    result = advise("synthetic", "dataset.count=30", "data.split=kfold", *fractions, *SMALL[1:3], "--halving", "--yes")
+    assert str(result.exception) == "enough" and said in result.output
+    assert rules == [Rule(looks, test_to_train=shares[2] / shares[0])]
+    assert shown_arguments(result)[-1] == f"repeat={','.join(map(str, range(looks[0])))}"
 
 
 def test_repeats_and_halving_exclude_each_other():

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from lightning_seg.advise.halving import LOOKS, Rule, Stop, follow
+from lightning_seg.advise.halving import LOOKS, Rule, Stop, follow, looks_within
+from lightning_seg.errors import UserError
 from tests.advise.simulation import (
     EQUAL,
     PUBLISHED,
@@ -82,6 +83,14 @@ def test_equal_runs_are_no_reason_to_drop_any():
 
 def test_one_loss_needs_one_look():
     assert follow(study({"a": 0.5}, 3), ["a"], [0, 1]).stop is Stop.WINNER
+
+
+def test_looks_end_where_the_splits_repeats_do():
+    assert looks_within(None) == looks_within(12) == looks_within(20) == LOOKS
+    found = {repeats: looks_within(repeats) for repeats in (10, 5, 4, 3, 2)}
+    assert found == {10: (3, 5, 8, 10), 5: (3, 5), 4: (3, 4), 3: (3,), 2: (2,)}
+    with pytest.raises(UserError, match="needs at least 2 repeats"):
+        looks_within(1)
 
 
 def test_the_single_test_is_the_corrected_resampled_t_test():

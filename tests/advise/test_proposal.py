@@ -1,6 +1,7 @@
 """What fits into the time: pure choices, with made-up times in place of measured ones."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -61,8 +62,25 @@ def test_less_time_makes_the_runs_smaller_before_losses_go():
 
 
 def test_nothing_fits_is_one_sentence_that_tells_what_would():
-    with pytest.raises(UserError, match=r"Not even two losses with 3 repeats at 64 pixels fit into 0.001 h: they take"):
+    with pytest.raises(UserError, match=r"^0\.001 h .* even for two losses with 3 repeats at 64 pixels, about \d"):
         make(0.001)
+
+
+def test_a_single_loss_that_does_not_fit_is_told():
+    with pytest.raises(UserError, match="even for one loss with 3 repeats"):
+        make(0.001, "loss=dice")
+
+
+def test_no_more_repeats_than_the_split_has(tmp_path: Path):
+    folds = make(1000.0, "data.split=kfold")
+    assert folds.repeats == list("01234")
+    assert any("all that data.split=kfold has" in reason for reason in folds.reasons)
+    halves = [f"data.fractions.{subset}={share}" for subset, share in (("train", 0.3), ("val", 0.2), ("test", 0.5))]
+    for halving in (False, True):
+        assert make(1000.0, "data.split=kfold", *halves, halving=halving).repeats == ["0", "1"]
+    table = tmp_path / "split.csv"
+    table.write_text("id,repeat_0,repeat_1,repeat_2,repeat_3\na,train,val,test,test\n")
+    assert make(1000.0, f"data.split={table}").repeats == list("0123")
 
 
 def test_what_is_given_stays():
@@ -79,7 +97,7 @@ def test_what_is_given_stays():
 
 
 def test_all_given_models_must_fit():
-    with pytest.raises(UserError, match="Not even two losses with 5 repeats"):
+    with pytest.raises(UserError, match="even for two losses with 5 repeats"):
         make(0.2, "model=unet,fcn", "repeat=0,1,2,3,4", slow="fcn")
 
 

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
+from lightning_seg.build import build
 from lightning_seg.config import check, compose_config
 from lightning_seg.data import commands
 from lightning_seg.data.datamodule import LesionDataModule
@@ -153,20 +154,26 @@ def test_command_on_a_dataset_and_on_a_folder(tmp_path: Path, monkeypatch: pytes
     assert "Kvasir-SEG" in (tmp_path / "inspect" / "kvasir.html").read_text()
     result = run_cli("data/kvasir/Kvasir-SEG", "--output", tmp_path / "mine.html")
     assert result.exit_code == 0 and "Lesion area" in result.output and (tmp_path / "mine.html").is_file()
-    assert "choose one of" in str(run_cli("kvasr").exception)
+    for absent in ("kvasr", "läsionen"):
+        assert "choose one of" in str(run_cli(absent).exception)
 
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [("my data", "my_data"), ("a+b=c", "a+b=c"), ("it's (1)", "it_s_1_"), (".hidden", "hidden"), ("2024", "2024")],
+    [
+        *(("my data", "my_data"), ("a+b=c", "a+b=c"), ("it's (1)", "it_s_1_"), (".hidden", "hidden"), ("a~b", "a_b")),
+        *(("2024", "2024"), ("1e3", "1e3"), ("null", "null"), ("läsionen", "läsionen"), ("back\\slash", "back_slash")),
+    ],
 )
 def test_folders_of_any_name(folder: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / folder).mkdir()
+    image, mask = layouts.lesion(1, 20, 20)
+    layouts.save(image, tmp_path / folder / "x.png")
+    layouts.save(mask, tmp_path / folder / "x_mask.png")
     monkeypatch.chdir(tmp_path)
-    overrides = commands.dataset_overrides(folder)
-    cfg = compose_config(overrides)
-    check(compose_config([*overrides, "model=unet", "loss=bce"]))
-    assert cfg.dataset.name == name and str(cfg.dataset.root) == folder
+    cfg = compose_config([*commands.dataset_overrides(folder), "model=unet", "loss=bce"])
+    check(cfg)
+    dataset = build(cfg.dataset, "dataset")
+    assert (dataset.name, dataset.root, dataset.ids()) == (name, Path(folder), ["x"])
 
 
 def test_datasets_without_files(tmp_path: Path) -> None:

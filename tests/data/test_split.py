@@ -21,6 +21,7 @@ from lightning_seg.data.split import (
     SUBSETS,
     Fractions,
     Split,
+    count_repeats,
     make_split,
     random_split,
     siblings_in_training,
@@ -151,6 +152,14 @@ class TestGrouped:
         with pytest.raises(UserError, match="cannot be read"):
             make_split("grouped", dataset, SHARES, 42, 0, groups=tmp_path / "absent.csv")
 
+    def test_an_image_has_one_group_whatever_the_spaces(self, tmp_path: Path) -> None:
+        path, dataset = tmp_path / "groups.csv", of_sizes([1] * 3)
+        path.write_text("id,group\n0000 , a\n0001,a \n0001,a\n0002,b\n")
+        assert image_groups(dataset, path) == ["a", "a", "b"]
+        path.write_text("id,group\n0000,a\n0001,a\n0002,b\n0001,b\n")
+        with pytest.raises(UserError, match="has '0001' in two groups, 'a' and 'b'"):
+            image_groups(dataset, path)
+
 
 class TestKfold:
     def test_every_image_is_tested_once(self) -> None:
@@ -249,6 +258,33 @@ class TestFile:
     def test_neither_strategy_nor_file(self) -> None:
         with pytest.raises(UserError, match="one of random, grouped, official, kfold nor a file"):
             make_split("randm", Named(5), SHARES, 42, 0)
+
+
+class TestCountRepeats:
+    @pytest.mark.parametrize(
+        ("strategy", "header", "expected"),
+        [
+            *(("random", "", None), ("official", "", None), ("kfold", "", 5)),
+            *(("a.csv", "id,repeat_0,repeat_1,repeat_2", 3), ("a.csv", "id,subset", None), ("a.json", "", None)),
+        ],
+    )
+    def test_is_how_many_can_be_split(
+        self, strategy: str, header: str, expected: int | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        dataset = Named(30, official={"train": [f"{i:04d}" for i in range(20)], "test": ["0020", "0021"]})
+        subsets = [SUBSETS[index % 3] for index in range(30)]
+        rows = zip(dataset.ids(), subsets, strict=True)
+        lines = [",".join([name, *[subset] * header.count(",")]) for name, subset in rows]
+        (tmp_path / "a.csv").write_text("\n".join([header, *lines]))
+        few = {subset: [name] for subset, name in zip(SUBSETS, dataset.ids(), strict=False)}
+        (tmp_path / "a.json").write_text(json.dumps(few))
+        count = count_repeats(strategy, SHARES)
+        assert count == expected
+        make_split(strategy, dataset, SHARES, 42, 11 if count is None else count - 1)
+        if count is not None:
+            with pytest.raises(UserError):
+                make_split(strategy, dataset, SHARES, 42, count)
 
 
 class TestDuplicates:

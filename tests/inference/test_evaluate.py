@@ -31,10 +31,21 @@ def predictor(cell: Path) -> Predictor:
     return Predictor(find_runs([cell / "repeat_0"]), CPU)
 
 
+def write_files(source: Synthetic, root: Path) -> None:
+    """A folder of a dataset's images and masks."""
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for index, name in enumerate(source.ids()):
+        image, mask = source.read(index, 64)
+        Image.fromarray(image).save(root / "images" / f"{name}.png")
+        Image.fromarray(mask).save(root / "masks" / f"{name}.png")
+
+
 def test_the_runs_own_test_is_repeated_to_the_last_digit(cell: Path, tmp_path: Path) -> None:
     run = cell / "repeat_0"
     code, output = call(run, "--no-distances", "--output", tmp_path, "--device", "cpu")
     assert code == 0, output
+    assert "only images of its own test set are scored (4 of 20)" in output
     scored, recorded = read_csv(tmp_path / "images.csv"), read_csv(run / "test_images.csv")
     keys = [key for key in recorded[0] if key != "contrast"]  # of the image, not of its prediction
     assert [[row[key] for key in keys] for row in scored] == [[row[key] for key in keys] for row in recorded]
@@ -49,12 +60,8 @@ def test_the_runs_own_test_is_repeated_to_the_last_digit(cell: Path, tmp_path: P
 def test_another_dataset_is_scored_whole_and_its_bad_files_are_named(cell: Path, tmp_path: Path) -> None:
     pytest.importorskip("monai", reason="the extra monai is not installed")
     source, root = Synthetic(name="other", count=5, seed=9), tmp_path / "other"
-    for folder in ("images", "masks"):
-        (root / folder).mkdir(parents=True)
-    for index, name in enumerate(source.ids()):
-        image, mask = source.read(index, 64)
-        Image.fromarray(image).save(root / "images" / f"{name}.png")
-        Image.fromarray(mask & (index > 0)).save(root / "masks" / f"{name}.png")
+    write_files(source, root)
+    Image.new("1", (64, 64)).save(root / "masks" / f"{source.ids()[0]}.png")
     broken = root / "images" / f"{source.ids()[2]}.png"
     broken.write_bytes(broken.read_bytes()[:200])
     code, output = call(
@@ -62,7 +69,7 @@ def test_another_dataset_is_scored_whole_and_its_bad_files_are_named(cell: Path,
     )
     assert code == 1
     assert f"skipped: {broken}" in output
-    assert "4 of 5 images scored" in output
+    assert "4 of 5 images scored" in output and "own test set" not in output
     rows = read_csv(tmp_path / "out" / "images.csv")
     assert [row["id"] for row in rows] == [name for name in source.ids() if name != broken.stem]
     assert json.loads((tmp_path / "out" / "summary.json").read_text())["empty"]["truth"] == 1
@@ -125,19 +132,36 @@ def test_native_needs_files(predictor: Predictor) -> None:
         next(iter(evaluate(predictor, Synthetic(name="synthetic", count=3, seed=0), [0], native=True)))
 
 
-def test_images_of_training_are_never_scored(cell: Path, photos: Path) -> None:
+def test_images_of_training_are_never_scored(cell: Path, photos: Path, tmp_path: Path) -> None:
     both = Predictor(find_runs([cell]), CPU).runs
     dataset = choose_dataset(both[0], [])
     ids = np.array(dataset.ids())
     tested = [set(json.loads((run.directory / "split.json").read_text())["test"]) for run in both]
-    assert set(ids[fair_positions(both[:1], dataset)]) == tested[0]
     shared = tested[0] & tested[1]
-    if shared:
-        assert set(ids[fair_positions(both, dataset)]) == shared
-    else:
-        with pytest.raises(UserError, match="evaluate the runs one by one"):
-            fair_positions(both, dataset)
-    assert len(fair_positions(both, Folder(photos, "elsewhere"))) == 20
+    shutil.copytree(photos, tmp_path / "copied")
+    for own in (dataset, Folder(photos, "elsewhere"), Folder(tmp_path / "copied", "elsewhere")):
+        assert set(ids[fair_positions(both[:1], own)]) == tested[0]
+        if shared:
+            assert set(ids[fair_positions(both, own)]) == shared
+        else:
+            with pytest.raises(UserError, match="evaluate the runs one by one"):
+                fair_positions(both, own)
+
+
+def test_masks_put_right_in_the_runs_own_folder_do_not_make_it_another(predictor: Predictor, tmp_path: Path) -> None:
+    run = predictor.runs[0]
+    run.config.dataset.root = str(tmp_path / "own")
+    write_files(Synthetic(count=20, seed=9), tmp_path / "own")
+    write_files(Synthetic(count=20, seed=9), tmp_path / "other")
+    assert len(fair_positions([run], Folder(tmp_path / "own", "photos"))) == 4
+    assert len(fair_positions([run], Folder(tmp_path / "other", "photos"))) == 20
+
+
+def test_other_images_of_the_same_name_and_ids_are_all_scored(predictor: Predictor, tmp_path: Path) -> None:
+    other = Synthetic(name="photos", count=30, seed=9)
+    write_files(other, tmp_path / "photos")
+    for dataset in (other, Folder(tmp_path / "photos", "photos")):
+        assert len(fair_positions(predictor.runs, dataset)) == 30
 
 
 @pytest.mark.parametrize(
@@ -154,11 +178,13 @@ def test_wrong_datasets_are_refused(predictor: Predictor, overrides: list[str], 
         choose_dataset(predictor.runs[0], overrides)
 
 
-def test_a_dataset_without_the_tested_images_is_refused(predictor: Predictor, tmp_path: Path) -> None:
-    Image.new("RGB", (20, 20)).save(tmp_path / "x.png")
-    Image.new("L", (20, 20)).save(tmp_path / "x_mask.png")
-    with pytest.raises(UserError, match="lacks 4 of the images"):
-        fair_positions(predictor.runs, Folder(tmp_path, "photos"))
+def test_a_dataset_without_the_tested_images_is_refused(predictor: Predictor, photos: Path, tmp_path: Path) -> None:
+    shutil.copytree(photos, tmp_path / "part")
+    tested = json.loads((predictor.runs[0].directory / "split.json").read_text())["test"]
+    for path in (tmp_path / "part").rglob(f"{tested[0]}*"):
+        path.unlink()
+    with pytest.raises(UserError, match=f"lacks 1 of the images .* such as '{tested[0]}'"):
+        fair_positions(predictor.runs, Folder(tmp_path / "part", "part"))
 
 
 def brute_force(a: NDArray[np.bool_], b: NDArray[np.bool_], tolerance: float) -> tuple[float, float]:

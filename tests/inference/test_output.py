@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from lightning_seg.data.commands import inspect
 from lightning_seg.errors import UserError
 from lightning_seg.inference import commands
+from lightning_seg.report.figures.style import Figure
 from tests.inference.calls import invoke, read_csv
 
 
@@ -58,6 +60,39 @@ def test_evaluate_and_export_leave_the_users_files_alone(
     with pytest.raises(UserError, match=f"{name} would be replaced"):
         invoke(command, cell / "repeat_0", "--output", tmp_path, *arguments)
     assert content(tmp_path) == {name: b"mine"}
+
+
+@pytest.mark.parametrize("output", [None, "mine/page.html"])
+def test_inspect_leaves_the_users_files_alone(
+    output: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = Path(output or "inspect/synthetic.html")
+    arguments = ["synthetic", "dataset.count=3", *(["--output", output] if output else [])]
+    page.parent.mkdir()
+    page.write_text("mine")
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_seg.data.inspect.inspect_dataset", lambda *_, **__: pytest.fail("images are read"))
+        with pytest.raises(UserError, match=f"{page.name} would be replaced"):
+            invoke(inspect, *arguments)
+    assert content(page.parent) == {page.name: b"mine"}
+    page.unlink()
+    for _ in range(2):
+        assert invoke(inspect, *arguments)[0] == 0
+    assert page.stat().st_size > 1000
+
+
+def test_gallery_leaves_the_users_files_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def save(figure: Figure, directory: Path) -> None:
+        (directory / f"{figure.name}.svg").write_text("drawn")
+
+    monkeypatch.setattr("lightning_seg.report.figures.style.save", save)
+    (tmp_path / "losses_by_logit.svg").write_text("mine")
+    with pytest.raises(UserError, match=r"losses_by_logit\.svg would be replaced"):
+        invoke(commands.gallery, "dice", "--output", tmp_path)
+    assert content(tmp_path) == {"losses_by_logit.svg": b"mine"}
+    for _ in range(2):
+        assert invoke(commands.gallery, "dice", "--output", tmp_path / "own")[0] == 0
 
 
 def test_all_commands_may_share_a_folder_and_be_given_again(cell: Path, own: Path, tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def check_output(folder: Path, names: Iterable[str], inputs: Sequence[Path] = ()
         more = f" and {len(foreign) - 1} more files" if len(foreign) > 1 else ""
         raise UserError(
             f"{folder / foreign[0]}{more} would be replaced, and no command such as this has written it; name another "
-            "folder with --output, or move it away."
+            "place with --output, or move it away."
         )
 
 
