@@ -1,6 +1,7 @@
 """A model card in Markdown, from nothing but a run's record."""
 
 import csv
+import json
 import statistics
 from typing import Any
 
@@ -95,9 +96,11 @@ def _licences(record: dict[str, Any]) -> str:
 
 
 def _split(config: Any) -> str:
-    fractions = config.data.fractions
-    shares = " / ".join(f"{100 * fractions[name]:g}" for name in ("train", "val", "test"))
-    return f"{config.data.get('split', 'random')}, {shares} %"
+    strategy = config.data.get("split", "random")
+    if strategy not in ("random", "grouped"):  # the others do not follow the fractions; the images are counted above
+        return strategy
+    shares = " / ".join(f"{100 * config.data.fractions[name]:g}" for name in ("train", "val", "test"))
+    return f"{strategy}, {shares} %"
 
 
 def _results(run: TrainedRun) -> str:
@@ -120,14 +123,18 @@ def _results(run: TrainedRun) -> str:
 
 def _siblings(run: TrainedRun) -> list[str]:
     """One line on the run's repeats, if their records lie beside it."""
-    records = [read_result(path) for path in sorted(run.directory.parent.glob("repeat_*"))]
-    scores = [record["test"]["dice"] for record in records if record is not None]
+    folders = sorted(run.directory.parent.glob("repeat_*"))
+    records = {folder: record for folder in folders if (record := read_result(folder)) is not None}
+    scores = [record["test"]["dice"] for record in records.values()]
     if len(scores) < 2:
         return []
+    tested = [json.loads((folder / "split.json").read_text(encoding="utf-8"))["test"] for folder in records]
+    shared = all(ids == tested[0] for ids in tested)
+    each = "all on the same test images, each with its own start" if shared else "each with its own split and start"
     return [
         "",
-        f"Over the {len(scores)} repeats of this setting, each with its own split and start, test Dice is "
-        f"{statistics.fmean(scores):.4f} on average, with a standard deviation of {statistics.stdev(scores):.4f}.",
+        f"Over the {len(scores)} repeats of this setting, {each}, test Dice is {statistics.fmean(scores):.4f} on "
+        f"average, with a standard deviation of {statistics.stdev(scores):.4f}.",
     ]
 
 
@@ -140,10 +147,12 @@ def _limits(run: TrainedRun) -> str:
         "pixels at that size are lost, and outlines are no finer.",
         "Probabilities are not calibrated.",
     ]
-    if run.config.data.get("split", "random") == "random":
+    data = run.config.data
+    strategy = data.get("split", "random")
+    if strategy != "grouped" and not (strategy == "kfold" and data.get("groups")):
         limits.append(
-            "The split is by image: where a patient, a video or a lesion has several images, the test images are not "
-            "independent of the training images, and the scores may be too high."
+            "The split is not known to keep the images of a patient, a video or a lesion together: where it divides "
+            "them, the test images are not independent of the training images, and the scores may be too high."
         )
     if run.record["status"] == "diverged":
         limits.append("The training loss became infinite or not a number at some epoch.")

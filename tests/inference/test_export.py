@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -148,3 +149,35 @@ def test_the_card_names_the_licences(cell: Path, dataset: str, encoder: str, sai
     card = export.model_card(run)
     for words in said:
         assert words in card
+
+
+@pytest.mark.parametrize(
+    ("split", "groups", "said", "known"),
+    [
+        ("random", None, "random, 60 / 20 / 20 % (ids", False),
+        ("grouped", None, "grouped, 60 / 20 / 20 % (ids", True),
+        ("official", None, "official (ids", False),
+        ("kfold", None, "kfold (ids", False),
+        ("kfold", "patients.csv", "kfold (ids", True),
+        ("mine.csv", None, "mine.csv (ids", False),
+    ],
+)
+def test_the_card_says_of_a_split_what_is_known(
+    cell: Path, split: str, groups: str | None, said: str, known: bool
+) -> None:
+    run = load_run(find_runs([cell / "repeat_0"])[0])
+    run.config.data.update(split=split, groups=groups)
+    card = export.model_card(run)
+    assert f"**Split**: {said}" in card
+    assert ("The split is not known to keep the images of a patient" in card) != known
+
+
+def test_the_card_tells_repeats_on_the_same_test_images_from_others(cell: Path, tmp_path: Path) -> None:
+    for repeat in (0, 1):
+        shutil.copytree(cell / f"repeat_{repeat}", tmp_path / f"repeat_{repeat}")
+    run = load_run(find_runs([tmp_path / "repeat_0"])[0])
+    assert "each with its own split and start" in export.model_card(run)
+    split = json.loads((tmp_path / "repeat_0" / "split.json").read_text())
+    split["train"], split["val"] = split["val"], split["train"]
+    (tmp_path / "repeat_1" / "split.json").write_text(json.dumps(split))
+    assert "all on the same test images, each with its own start" in export.model_card(run)
