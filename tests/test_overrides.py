@@ -1,9 +1,15 @@
 """Values of arguments, read back by Hydra itself."""
 
+import shlex
+from pathlib import Path
+
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from lightning_seg.overrides import override_value
+from lightning_seg.report.command_lines import Run, train_lines
+from lightning_seg.report.records import load_study
+from tests.report.make_study import make_study
 
 
 @pytest.mark.parametrize(
@@ -24,3 +30,12 @@ def test_hydra_reads_the_very_text(text: str) -> None:
 @pytest.mark.parametrize("text", ["advise_lesions", "/disk/my-lesions", "../a.b", "a:b"])
 def test_quotes_are_only_where_they_are_needed(text: str) -> None:
     assert override_value(text) == text
+
+
+def test_the_reports_lines_name_a_study_of_any_name(tmp_path: Path) -> None:
+    directory = make_study(tmp_path / "läsionen=b" / "2024", ["isic"], ["fcn"], ["dice", "bce"], repeats=2, cases=0)
+    lines = train_lines(load_study(directory), [Run("isic", "fcn", "dice", 2)])
+    assert lines is not None
+    arguments = shlex.split(lines.partition(" -m ")[2])
+    values = {value.get_key_element(): value.value() for value in OverridesParser.create().parse_overrides(arguments)}
+    assert (values["study"], values["output_dir"]) == ("2024", str(directory.parent))

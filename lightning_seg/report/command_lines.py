@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightning_seg.config import CONFIG_DIR
+from lightning_seg.overrides import override_value
 from lightning_seg.report.records import Study
 
 _CHOSEN = ("dataset", "model", "loss")
@@ -41,9 +42,9 @@ def train_lines(study: Study, runs: Iterable[Run], *more: str) -> str | None:
     wanted = [cell for cell in cells if cell is not None]
     if len(wanted) < len(cells) or not cells:
         return None
-    place = [f"study={_value(study.name)}"]
+    place = [f"study={override_value(study.name)}"]
     if not _is_usual(study.directory.parent):
-        place.append(f"output_dir={_value(str(study.directory.parent))}")
+        place.append(f"output_dir={override_value(str(study.directory.parent))}")
     lines = [["python", "train.py", "-m", *place, *_arguments(grid), *more] for grid in _grids(wanted)]
     return "\n".join(" ".join(map(quoted, line)) for line in lines)
 
@@ -136,13 +137,6 @@ def _arguments(grid: dict[str, list[str | None]]) -> list[str]:
         key if values == [None] else f"{key}={','.join(value or '' for value in values)}"
         for key, values in grid.items()
     ]
-
-
-def _value(text: str) -> str:
-    """A value as Hydra reads it."""
-    if re.fullmatch(r"[\w./:+-]+", text):
-        return text
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _is_usual(parent: Path) -> bool:
