@@ -45,7 +45,7 @@ def train_lines(study: Study, runs: Iterable[Run], *more: str) -> str | None:
     place = [f"study={override_value(study.name)}"]
     if not _is_usual(study.directory.parent):
         place.append(f"output_dir={override_value(str(study.directory.parent))}")
-    lines = [["python", "train.py", "-m", *place, *_arguments(grid), *more] for grid in _grids(wanted)]
+    lines = [["lightning-seg", "train", "-m", *place, *_arguments(grid), *more] for grid in _grids(wanted)]
     return "\n".join(" ".join(map(quoted, line)) for line in lines)
 
 

@@ -1,12 +1,15 @@
 """What to run next to settle the question: a sentence, and the command lines for it where there are any."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 from math import ceil, inf
 
 import pandas as pd
 
+from lightning_seg.data.split import Fractions, count_repeats
+from lightning_seg.errors import UserError
 from lightning_seg.report.answer import ROPE, Verdict, join
 from lightning_seg.report.command_lines import Run, report_line, train_lines
 from lightning_seg.report.comparison import BLOCK, Comparison, compare, spoiled
@@ -116,9 +119,16 @@ def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: 
     """More repeats, or more models; no runs where neither helps."""
     losses, cells, repeats = own.losses, _cells(study), study.runs["repeat"].nunique()
     if unit == "none":
+        numbers = _numbers(study, _USUAL_REPEATS)
+        if len(numbers) < 2:
+            return (
+                "The split of these runs has no further repeats, and without them nobody can tell how much of a "
+                "difference is luck: choose another (data.split).",
+                [],
+            )
         return (
-            "Repeat the runs: five repeats show how much of a difference is luck.",
-            _runs(cells, losses, _numbers(study, _USUAL_REPEATS)),
+            f"Repeat the runs: {len(numbers)} repeats show how much of a difference is luck.",
+            _runs(cells, losses, numbers),
         )
     if found.detectable <= 0:
         return "Most pairs of losses have the very same Dice everywhere: what more runs would bring is not known.", []
@@ -128,7 +138,8 @@ def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: 
             f"{_names(losses)} is smaller, and more runs would hardly change a decision.",
             [],
         )
-    wanted = found.repeats_for(rope, most=_MOST_REPEATS)
+    most = min(_MOST_REPEATS, len(_numbers(study, _MOST_REPEATS)))
+    wanted = found.repeats_for(rope, most)
     if wanted is not None and wanted > repeats:
         return (
             f"{wanted} repeats find a difference of {100 * rope:g} Dice points with 80 % power; losses that are known "
@@ -139,7 +150,7 @@ def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: 
     datasets = sorted(study.runs["dataset"].unique())
     models = ceil((blocks - found.units) / len(datasets)) if blocks else inf
     new = [model for model in MODELS if model not in set(study.runs["model"])]
-    reason = _why_repeats_do_not_do(own, found)
+    reason = f"the split has only {most}" if most < _MOST_REPEATS else _why_repeats_do_not_do(own, found)
     opening = f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}"
     if models > len(new):
         would = f"; about {blocks} dataset x model blocks would (now {found.units})" if blocks else ""
@@ -147,7 +158,8 @@ def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: 
     what = "that many would"
     if found.fixed_blocks:
         best = replace(found, fixed_blocks=False).at(blocks or 0, found.repeats)  # if losses differ alike in all blocks
-        what = f"blocks count as units then, and differences from {100 * best:.2f} points on, at best, are found"
+        units = f"blocks{' (of this dataset alone)' if len(datasets) == 1 else ''} count as units then"
+        what = f"{units}, and differences from {100 * best:.2f} points on, at best, are found"
     return (
         f"{opening}; run further models, up to {blocks} dataset x model blocks (now {found.units}): {what}.",
         _runs(list(product(datasets, new[: int(models)])), losses, sorted(study.runs["repeat"].unique())),
@@ -200,7 +212,18 @@ def _runs(cells: Sequence[tuple[str, str]], losses: Sequence[str], repeats: Sequ
 
 
 def _numbers(study: Study, count: int) -> list[int]:
-    """The repeats of the study, and the first unused numbers up to a count of them."""
+    """The repeats of the study, and the first unused numbers up to a count of them, as far as its splits have them."""
     known = [int(number) for number in sorted(study.runs["repeat"].unique())]
-    unused = (number for number in range(count + len(known)) if number not in known)
-    return sorted([*known, *(next(unused) for _ in range(count - len(known)))])
+    splits = study.runs[["split", "fractions"]].dropna().drop_duplicates()
+    end = min([count + len(known), *(_repeats_of(*split) for split in splits.itertuples(index=False, name=None))])
+    unused = (number for number in range(int(end)) if number not in known)
+    return sorted([*known, *islice(unused, max(0, count - len(known)))])
+
+
+def _repeats_of(split: str, fractions: str) -> float:
+    """How many repeats a split has; inf for as many as one likes, or where that is not known."""
+    try:
+        count = count_repeats(split, Fractions(**json.loads(fractions)))
+    except (UserError, TypeError):  # its file has gone, or the record is an older one
+        return inf
+    return inf if count is None else count

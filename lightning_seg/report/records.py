@@ -40,8 +40,8 @@ class Study:
         runs: one row a run: dataset, model, loss, repeat, status (finished, diverged, failed, running, missing or
             unreadable), collapse ("", "background" or "lesion"), test_dice, ..., seconds_fit, ..., settings (hash of
             what a fair comparison holds fixed), siblings (test images that have a sibling in training), split (how
-            images were divided), test_to_train (test images over training images), overrides (the command-line
-            arguments that chose and set it, as a shell would read them), path.
+            images were divided), fractions (and into what shares, as JSON), test_to_train (test images over training
+            images), overrides (the command-line arguments that chose and set it, as a shell would read them), path.
         images: one row a test image of a run: the keys, id, tp, fp, fn, tn (pixels), dice, iou, precision, recall.
         problems: sentences on records that could not be read or do not agree with themselves.
         differences: sentences on settings that differ within a dataset x model cell.
@@ -225,7 +225,9 @@ def _fill_row(row: dict[str, Any], result: dict[str, Any]) -> None:
     for name in ("parameters", "epochs", "best_epoch", "best_val_dice", "seed"):
         row[name] = _number(result.get(name))
     row["siblings"] = _number(result.get("siblings_in_training"))
-    row["split"] = str(((result.get("config") or {}).get("data") or {}).get("split", ""))
+    data = (result.get("config") or {}).get("data") or {}
+    row["split"] = str(data.get("split", ""))
+    row["fractions"] = json.dumps(data.get("fractions") or {}, sort_keys=True)
     images = result.get("images") or {}
     row["images"] = _number(sum(images.values()) or None)
     row["test_to_train"] = images["test"] / images["train"] if images.get("test") and images.get("train") else math.nan
@@ -318,6 +320,7 @@ def _run_columns(records: list[_Record]) -> list[str]:
         "test_to_train",
         "siblings",
         "split",
+        "fractions",
         "parameters",
         "seconds_data",
         "seconds_fit",

@@ -1,4 +1,4 @@
-"""What to run next: lines that train.py can read, that add something, and that end."""
+"""What to run next: lines that a grid can be started by, that add something, and that end."""
 
 import json
 import shlex
@@ -29,9 +29,9 @@ def advice(directory: Path, losses: Sequence[str] = (), rope: float = 0.005) -> 
 
 
 def cells_of(line: str) -> list[Cell]:
-    """Composed as train.py would compose them."""
-    program, script, flag, *arguments = shlex.split(line)
-    assert (program, script, flag) == ("python", "train.py", "-m")
+    """Composed as training would compose them; the line needs no checkout."""
+    program, command, flag, *arguments = shlex.split(line)
+    assert (program, command, flag) == ("lightning-seg", "train", "-m")
     return grid_cells(arguments)
 
 
@@ -82,7 +82,7 @@ def test_the_proposed_runs_count_and_the_next_proposal_is_another(tmp_path):
     assert not found.fixed_blocks and found.detectable < before.resolution.detectable
     text, lines = advice(study, losses_of(line), rope=0.0005)
     for line in lines:
-        if line.startswith("python"):
+        if line.startswith("lightning-seg train"):
             assert places(cells_of(line)).isdisjoint(
                 proposed | {("isic", m, k, r) for m in MODELS[:2] for k in LOSSES for r in range(5)}
             )
@@ -95,6 +95,35 @@ def test_runs_that_doubtful_losses_lack_come_first(tmp_path):
     text, (line,) = advice(study)
     assert "8 runs are lacking" in text
     assert places(cells_of(line)) == {("isic", m, k, r) for m in ("fcn", "unet") for k in LOSSES[:3] for r in range(3)}
+
+
+@pytest.fixture(params=["kfold", "a file"])
+def three_repeats(request, tmp_path) -> dict:
+    """Settings of a split that has three repeats and no more."""
+    split = request.param
+    if split == "a file":
+        split = str(tmp_path / "split.csv")
+        Path(split).write_text("id,repeat_0,repeat_1,repeat_2\na,train,val,test\n")
+    return {"data": {"split": split, "fractions": {"train": 0.4, "val": 0.27, "test": 0.33}}}
+
+
+def test_no_repeat_is_proposed_that_the_split_does_not_have(tmp_path, three_repeats):
+    study = make_study(tmp_path / "s", ["isic"], ["fcn"], LOSSES[:3], repeats=1, cases=0, config=three_repeats)
+    text, (line,) = advice(study)
+    assert "3 repeats show" in text
+    assert {repeat for *_, repeat in places(cells_of(line))} == {0, 1, 2}
+
+    make_study(study, ["isic"], ["fcn"], LOSSES[:3], repeats=3, cases=0, config=three_repeats)
+    text, (line,) = advice(study)
+    assert "since the split has only 3; run further models" in text
+    assert {repeat for *_, repeat in places(cells_of(line))} == {0, 1, 2}
+
+
+def test_a_split_of_a_file_that_has_gone_limits_nothing(tmp_path):
+    gone = {"data": {"split": str(tmp_path / "gone.csv"), "fractions": {"train": 0.6, "val": 0.2, "test": 0.2}}}
+    study = make_study(tmp_path / "s", ["isic"], ["fcn"], LOSSES[:3], repeats=1, cases=0, config=gone)
+    text, (line,) = advice(study)
+    assert "5 repeats show" in text and {repeat for *_, repeat in places(cells_of(line))} == set(range(5))
 
 
 SMP = ["model=smp", "model.encoder=resnet18", "model.pretrained=false"]
