@@ -16,7 +16,7 @@ from lightning_seg.report.answer import (
 )
 from lightning_seg.report.bootstrap import DRAWS, Bootstrap, bootstrap, bootstrap_rows
 from lightning_seg.report.cases import Case, load_cases
-from lightning_seg.report.comparison import Comparison, compare, coverage, splits, trouble
+from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, splits, trouble
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
@@ -111,6 +111,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
     comparison = compare(study)
     losses, pairs = comparison.losses, comparison.pairs["dice"]
     comparable = len(losses) > 0 and len(pairs) > 0
+    runs = compared_rows(study.runs, pairs)
     images = reasons.compared_images(study.images, pairs)
     matrices, unpaired = reasons.image_matrices(images, losses)
     notes = [*study.problems, *study.differences]
@@ -146,8 +147,8 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
         failures=reasons.failures(images),
         ranking=reasons.image_ranking(images),
-        curves=reasons.mean_curves(load_curves(study, study.runs[study.runs["loss"].isin(losses)])),
-        costs=reasons.costs(study.runs, losses),
+        curves=reasons.mean_curves(load_curves(study, runs)),
+        costs=reasons.costs(runs),
         cases=cases,
         calibration=reasons.calibration(cases),
         beside_published=_beside(by_dataset, by_model),
@@ -178,10 +179,11 @@ def _certainty(comparison: Comparison, matrices: dict, draws: int, rope: float, 
     blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean()
     units = pairs if verdict.unit == "repeat" else blocks
     several = len(pairs.columns) > 1 and len(pairs) > 1
+    varying = None if comparison.same_images else matrices  # else the images do not vary from repeat to repeat
     return Certainty(
         units=units,
         verdict=verdict,
-        drawn=bootstrap(pairs, matrices, draws, seed, ratio) if several else None,
+        drawn=bootstrap(pairs, varying, draws, seed, ratio) if several else None,
         equivalence=equivalence(blocks, verdict.losses[0], rope, seed) if several and verdict.unit == "block" else None,
         answer=sentences(verdict, scope_of(pairs), rope),
     )

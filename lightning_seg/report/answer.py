@@ -1,7 +1,7 @@
 """The answer in words: generated from the tests, and never stronger than they are."""
 
 from dataclasses import dataclass, field
-from math import inf
+from math import inf, isnan
 
 import numpy as np
 import pandas as pd
@@ -41,7 +41,8 @@ class Verdict:
         worse: loss -> (mean difference to the best, adjusted p) of those that are worse.
         unit: "block", "repeat" or "none" (nothing can be tested).
         omnibus, pairs, resolution: the tests behind it.
-        depends: level ("dataset", "model") -> p-value that loss differences depend on it.
+        depends: level ("dataset", "model") -> (how many of them there are, p-value that loss differences depend on it;
+            NaN where that cannot be tested), where the unit is the block and blocks have a dataset (model) in common.
         reversals: (level, name, loss, difference, adjusted p): there, the loss beats the overall best.
         nothing_learned: a sentence where the networks have learned nothing that losses could be compared by, else "".
         held_back: a sentence where collapsed runs keep the loss of the best mean rank from the best mean, else "".
@@ -56,11 +57,16 @@ class Verdict:
     omnibus: Omnibus
     pairs: pd.DataFrame
     resolution: Resolution
-    depends: dict[str, float] = field(default_factory=dict)
+    depends: dict[str, tuple[int, float]] = field(default_factory=dict)
     reversals: list[tuple[str, str, str, float, float]] = field(default_factory=list)
     nothing_learned: str = ""
     held_back: str = ""
     same_images: bool = False
+
+    @property
+    def limits(self) -> list[str]:
+        """The levels beyond which nothing is said: the differences depend on them, or may do so."""
+        return [level for level, (_, p) in self.depends.items() if p < ALPHA or isnan(p)]
 
 
 def judge(
@@ -96,26 +102,34 @@ def judge_comparison(comparison: Comparison) -> Verdict:
 def _tested(pairs: pd.DataFrame, test_to_train: float) -> Verdict:
     blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean()
     if len(blocks) >= fewest_blocks(pairs.shape[1]):
-        verdict = _conclude(blocks, blocks, pairwise(blocks), "block", resolution(pairs))
-        verdict.depends = {level: interaction(blocks, level) for level in ("dataset", "model")}
+        verdict = _conclude(blocks, pairwise(blocks), "block", resolution(pairs))
+        verdict.depends = _depends(blocks)
         if verdict.losses:
             verdict.reversals = _reversals(blocks, verdict.losses[0])
         return verdict
     repeated = len(pairs) > len(blocks)
-    units = pairs if repeated else blocks
     tested = pairwise_repeats(pairs, test_to_train) if len(pairs) else pairwise(pairs)
-    return _conclude(units, blocks, tested, "repeat" if repeated else "none", resolution(pairs, test_to_train))
+    return _conclude(blocks, tested, "repeat" if repeated else "none", resolution(pairs, test_to_train))
+
+
+def _depends(blocks: pd.DataFrame) -> dict[str, tuple[int, float]]:
+    names = {level: blocks.index.get_level_values(level) for level in ("dataset", "model")}
+    return {
+        level: (found.nunique(), interaction(blocks, level))
+        for level, found in names.items()
+        if found.has_duplicates  # else every block is a witness of its own
+    }
 
 
 def judge_rows(rows: pd.DataFrame) -> Verdict:
     """Test a table of which no repeats are known (rows x losses), such as a published one."""
     index = pd.MultiIndex.from_arrays([rows.index, ["all"] * len(rows)], names=["dataset", "model"])
-    return _conclude(rows, rows, pairwise(rows), "block", resolution(rows.set_axis(index)))
+    return _conclude(rows, pairwise(rows), "block", resolution(rows.set_axis(index)))
 
 
-def _conclude(units: pd.DataFrame, blocks: pd.DataFrame, pairs: pd.DataFrame, unit: str, found: Resolution) -> Verdict:
-    means = units.mean()
-    losses = sorted(units.columns, key=lambda loss: (-means[loss], loss))
+def _conclude(blocks: pd.DataFrame, pairs: pd.DataFrame, unit: str, found: Resolution) -> Verdict:
+    means = blocks.mean()
+    losses = sorted(blocks.columns, key=lambda loss: (-means[loss], loss))
     # A pair of losses counts only where blocks say that the losses differ at all. Repeats are no independent units of
     # Friedman's test: it is of the few blocks then, and the adjusted pairs stand alone.
     overall = omnibus(blocks)
@@ -220,8 +234,8 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE) -> list[str]:
 
 def _group_sentence(verdict: Verdict, scope: str) -> str:
     best = loss_name(verdict.losses[0])
-    own = [f"{level}s" for level, p in verdict.depends.items() if p < ALPHA]
-    over = f"on these {' and '.join(own)} ({scope})" if own else f"over {scope}"
+    own = [_these(level, verdict.depends[level][0]) for level in verdict.limits]
+    over = f"on {join(own)} ({scope})" if own else f"over {scope}"
     at_first = over[0].upper() + over[1:]
     if verdict.winner:
         largest = max(p for _, p in verdict.worse.values())
@@ -325,13 +339,17 @@ def _resolution_sentence(found: Resolution, rope: float) -> str:
 
 def _dependence_sentences(verdict: Verdict) -> list[str]:
     text = []
-    for level, p in verdict.depends.items():
-        if p < ALPHA:
-            text.append(
-                f"The differences between losses depend on the {level} (p {_equals(p)}): blocks of one {level} "
-                "resemble each other, so tests, intervals and the stated power, which count every block as "
-                f"independent, hold for these {level}s alone, and the answer for a new {level} may be another."
-            )
+    for level in verdict.limits:
+        count, p = verdict.depends[level]
+        known = f"The differences between losses depend on the {level} (p {_equals(p)})"
+        if isnan(p):
+            why = f", since all blocks are of one {level}" if count == 1 else " on these blocks"
+            known = f"Whether the differences between losses depend on the {level} cannot be tested{why}"
+        text.append(
+            f"{known}: blocks of one {level} may resemble each other, so tests, intervals and the stated power, which "
+            f"count every block as independent, hold for {_these(level, count)} alone, and the answer for a new "
+            f"{level} may be another."
+        )
     for level, name, loss, difference, p in verdict.reversals:
         shown = dataset_name(name) if level == "dataset" else model_name(name)
         text.append(
@@ -339,6 +357,10 @@ def _dependence_sentences(verdict: Verdict) -> list[str]:
             f"Dice points (p {_equals(p)})."
         )
     return text
+
+
+def _these(level: str, count: int) -> str:
+    return f"this {level}" if count == 1 else f"these {level}s"
 
 
 def _p(value: float) -> str:

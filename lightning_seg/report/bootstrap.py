@@ -4,7 +4,8 @@ What losses share (the difficulty of a block, a split, an image) is no part of a
 *contrasts* of every loss to the mean of the compared losses. Plain resampling at every level would count the lower
 levels' noise twice, since block means carry it already; deviations of a level are therefore shrunk by the share of
 their variance that comes from below (Davison & Hinkley, Bootstrap Methods, 1997, section 3.8), so that the variance of
-a drawn mean is that of the estimate. With too few blocks (``statistics.fewest_blocks``) these are held fixed.
+a drawn mean is that of the estimate. With too few blocks (``statistics.fewest_blocks``) these are held fixed, and all
+that varies in a run is widened as Nadeau and Bengio's test widens it (``statistics.pairwise_repeats``).
 
 The absolute mean of a loss also depends on which datasets and models were taken. Its interval resamples the two, each
 with replacement (Owen's pigeonhole bootstrap), where there are ``FEWEST_LEVELS`` of each; with fewer these datasets and
@@ -91,7 +92,8 @@ def bootstrap(
 
     Args:
         pairs: (dataset, model, repeat) x losses, mean Dice of runs.
-        images: Dice of the test images of a pair, (images, losses); pairs without are taken as they are.
+        images: Dice of the test images of a pair, (images, losses); pairs without are taken as they are. None where
+            all repeats are tested on the same images, which then are no part of what varies from repeat to repeat.
         draws: number of draws.
         seed: of the generator.
         test_to_train: test images over training images, mean over blocks; 0 where the repeats are no re-splits.
@@ -129,7 +131,7 @@ def bootstrap_rows(rows: pd.DataFrame, draws: int = DRAWS, seed: int = 0) -> Boo
 
 
 class _Design:
-    """Contrasts of a study, taken apart into grand mean, block, repeat and image deviations, each already scaled."""
+    """Contrasts of a study, taken apart into grand mean, block, repeat and image deviations, each already shrunk."""
 
     def __init__(
         self,
@@ -153,16 +155,17 @@ class _Design:
         deviation = (contrast - groups.transform("mean")).to_numpy()
         within = (deviation**2).sum(axis=0) / max(within_df, 1)
         self.pool, noise = _image_pool(pairs, images, rng)
+        # Drawn for the runs of every block, also of one that has a single repeat and so no deviation of its own; their
+        # mean square is made that of ``within``.
+        self.repeat_part = deviation * sqrt(len(pairs) / max(within_df, 1)) * _kept(within, noise)
         # Fixed blocks: the repeats re-split the same images and vary less than fresh data would.
-        inflation = 1.0 if self.resample_blocks else 1 + test_to_train * self.repeats.mean()
-        unbiased = np.sqrt(self.repeats / np.maximum(self.repeats - 1, 1)).repeat(self.repeats)[:, None]
-        self.repeat_part = deviation * unbiased * _kept(within, noise) * sqrt(inflation)
+        self.widening = np.sqrt(1 + (0.0 if self.resample_blocks else test_to_train) * self.repeats)
 
         grand = blocks.to_numpy().mean(axis=0)
         if self.resample_blocks:
             between = blocks.to_numpy().var(axis=0, ddof=1)
             n = len(blocks)
-            scale = _kept(between, within * np.mean(1 / self.repeats)) * sqrt(n / (n - 1))
+            scale = _kept(between, np.maximum(within, noise) * np.mean(1 / self.repeats)) * sqrt(n / (n - 1))
             self.block_part = grand + (blocks.to_numpy() - grand) * scale
         else:
             self.block_part = blocks.to_numpy()
@@ -179,10 +182,10 @@ class _Design:
             values = self.block_part[chosen]
             counts = self.repeats[chosen]
             for slot in range(most):
-                weight = (slot < counts) / counts
-                run = self.first[chosen] + (rng.random(counts.shape) * counts).astype(np.intp)
-                part = self.repeat_part[run]
+                weight = (slot < counts) / counts * self.widening[chosen]
+                part = self.repeat_part[rng.integers(0, len(self.repeat_part), counts.shape)]
                 if self.pool is not None:
+                    run = self.first[chosen] + (rng.random(counts.shape) * counts).astype(np.intp)
                     part = part + self.pool[run, rng.integers(0, _IMAGE_POOL, run.shape)]
                 values += weight[..., None] * part
             yield chosen, values

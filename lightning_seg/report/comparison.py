@@ -80,6 +80,17 @@ def compare(study: Study) -> Comparison:
     return Comparison(losses, pairs, left_out, collapsed, ratio, same_images)
 
 
+def compared_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
+    """The rows, of runs or of their images, that belong to the compared runs.
+
+    Args:
+        pairs: the comparison's (dataset, model, repeat) x losses.
+    """
+    chosen = table[table["loss"].isin(pairs.columns)]
+    keys = pd.MultiIndex.from_frame(chosen[PAIR].astype({"dataset": str, "model": str}))
+    return chosen[keys.isin(pairs.index)] if len(chosen) else chosen
+
+
 def spoiled(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that have ended and are of no use: without a finite Dice, or made with other settings than the rest."""
     empty = runs[(runs["status"] == "finished") & ~np.isfinite(runs["test_dice"].astype(float))]

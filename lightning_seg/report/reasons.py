@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lightning_seg.report.cases import Case
-from lightning_seg.report.comparison import PAIR
+from lightning_seg.report.comparison import PAIR, compared_rows
 
 FAILED_DICE = 0.1
 
@@ -17,9 +17,7 @@ def compared_images(images: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     Args:
         pairs: the comparison's (dataset, model, repeat) x losses.
     """
-    chosen = images[images["loss"].isin(pairs.columns)]
-    keys = pd.MultiIndex.from_frame(chosen[PAIR].astype({"dataset": str, "model": str}))
-    chosen = chosen[keys.isin(pairs.index)] if len(chosen) else chosen
+    chosen = compared_rows(images, pairs)
     lesion = (chosen["tp"] + chosen["fn"]).to_numpy(dtype=float)
     pixels = lesion + (chosen["fp"] + chosen["tn"]).to_numpy(dtype=float)
     chosen = chosen.assign(size=lesion / np.maximum(pixels, 1))
@@ -36,19 +34,18 @@ def image_matrices(images: pd.DataFrame, losses: Sequence[str]) -> tuple[dict[tu
     """
     if images.empty:
         return {}, 0
-    ordered = images.sort_values([*PAIR, "loss", "id"], kind="stable")
+    by_column = pd.Categorical(images["loss"], categories=losses)  # of records, the order is that of appearance
+    ordered = images.assign(loss=by_column).sort_values([*PAIR, "loss", "id"], kind="stable")
     ids = ordered["id"].cat.codes.to_numpy() if hasattr(ordered["id"], "cat") else pd.factorize(ordered["id"])[0]
     dice = ordered["dice"].to_numpy(dtype=np.float64)
     sizes = ordered.groupby(PAIR, observed=True, sort=True).size()
     matrices, unpaired, start = {}, 0, 0
-    names = sorted(losses)
-    back = [names.index(loss) for loss in losses]
     for key, size in sizes.items():
         stop = start + int(size)
         count, rest = divmod(int(size), len(losses))
         block = ids[start : start + count * len(losses)].reshape(len(losses), count) if rest == 0 else None
         if block is not None and (block == block[0]).all():
-            matrix = dice[start:stop].reshape(len(losses), count).T[:, back]
+            matrix = dice[start:stop].reshape(len(losses), count).T
             if np.isfinite(matrix).all():
                 matrices[key] = matrix
         else:
@@ -161,14 +158,16 @@ def mean_curves(curves: pd.DataFrame, value: str = "val_dice") -> pd.DataFrame:
     return table.set_axis(table.index + 1, axis=0).rename_axis("epoch")
 
 
-def costs(runs: pd.DataFrame, losses: Sequence[str]) -> pd.DataFrame:
-    """Mean cost per model and loss of usable runs: test_dice, minutes to fit, epochs, best_epoch, parameters.
+def costs(runs: pd.DataFrame) -> pd.DataFrame:
+    """Mean cost per model and loss: test_dice, minutes to fit, epochs, best_epoch, parameters.
 
     The best epoch is counted from 1, so that it is the number of epochs that it took (records count from 0).
+
+    Args:
+        runs: the compared ones.
     """
-    usable = runs[runs["status"].isin(["finished", "diverged"]) & runs["loss"].isin(losses)]
     columns = ["test_dice", "seconds_fit", "epochs", "best_epoch", "parameters"]
-    table = usable.groupby(["model", "loss"])[columns].mean().astype(float)
+    table = runs.groupby(["model", "loss"])[columns].mean().astype(float)
     table["best_epoch"] += 1
     table.insert(1, "minutes", table.pop("seconds_fit") / 60)
     return table

@@ -9,7 +9,7 @@ the result holds for these datasets and models only.
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import combinations
-from math import ceil, inf, isfinite, log2, sqrt
+from math import ceil, factorial, inf, isfinite, log2, nan, prod, sqrt
 
 import baycomp
 import numpy as np
@@ -26,6 +26,8 @@ TEST_TO_TRAIN = 1 / 3
 _WILCOXON_EFFICIENCY = 3 / np.pi
 # Up to this many units the test and its power are worked out from its exact distribution.
 _EXACT_UNITS = 50
+# Digits of a difference in Dice; what is beyond them is rounding error, which would part ties.
+_DIGITS = 9
 
 
 def fewest_blocks(losses: int) -> int:
@@ -49,7 +51,8 @@ class Omnibus:
         units: number of rows.
         losses: number of columns.
         chi2, p: Friedman's statistic and p-value.
-        f, p_f: Iman and Davenport's statistic and p-value.
+        f, p_f: Iman and Davenport's statistic and p-value. Where all units rank the losses alike, F is infinite and
+            the p-value that of such agreement: every other unit has the first one's order by chance.
         mean_ranks: mean rank of every loss, 1 is best.
     """
 
@@ -78,8 +81,14 @@ def omnibus(units: pd.DataFrame) -> Omnibus:
     p = float(stats.chi2.sf(chi2, k - 1))
     rest = n * (k - 1) - chi2
     f = (n - 1) * chi2 / rest if rest > 1e-9 else inf
-    p_f = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))) if isfinite(f) else 0.0
+    p_f = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))) if isfinite(f) else _orders(ranks[0]) ** (1.0 - n)
     return Omnibus(n, k, chi2, p, f, p_f, mean_ranks)
+
+
+def _orders(ranks: np.ndarray) -> float:
+    """In how many orders these ranks, some of them tied, can stand."""
+    ties = np.unique(ranks, return_counts=True)[1]
+    return float(factorial(len(ranks)) // prod(factorial(int(size)) for size in ties))
 
 
 def critical_difference(units: int, losses: int, alpha: float = ALPHA) -> float:
@@ -115,7 +124,7 @@ def pairwise(units: pd.DataFrame) -> pd.DataFrame:
 
 
 def signed_rank(delta: np.ndarray) -> tuple[float, float]:
-    """Wilcoxon's signed-rank test of paired differences, (units,); zeros are set aside.
+    """Wilcoxon's signed-rank test of paired differences in Dice, (units,); zeros are set aside.
 
     Up to ``_EXACT_UNITS`` differences the p-value is exact, ties or not: it is that of all assignments of signs to
     these ranks, whose rank sums are counted rank by rank instead of one by one.
@@ -123,6 +132,7 @@ def signed_rank(delta: np.ndarray) -> tuple[float, float]:
     Returns:
         the two-sided p-value, and the matched rank-biserial correlation (-1 to 1).
     """
+    delta = delta.round(_DIGITS)
     delta = delta[delta != 0]
     if len(delta) == 0:
         return 1.0, 0.0
@@ -353,24 +363,26 @@ def variance_shares(pairs: pd.DataFrame) -> pd.DataFrame:
 def interaction(blocks: pd.DataFrame, level: str) -> float:
     """p-value of "the differences between losses depend on the dataset (model)".
 
-    The loss x level mean square is tested against that of loss x dataset x model, in a fully crossed block table;
-    1 where there is nothing to test.
+    The mean square of loss x level, beyond what loss x the other level explains, is tested against that of loss x
+    dataset x model. Blocks need not be fully crossed.
+
+    Returns:
+        the p-value; NaN where this cannot be tested: of one loss or one dataset (model), where every dataset has models
+        of its own, or where the two levels leave no differences over.
     """
-    rows = len(blocks.index.unique(level))
-    other = len(blocks) // max(rows, 1)
-    if rows < 2 or other < 2 or rows * other != len(blocks) or blocks.shape[1] < 2:
-        return 1.0
-    contrast = blocks.sub(blocks.mean(axis=1), axis=0)
-    contrast = contrast - contrast.mean()
-    by_level = contrast.groupby(level=level, observed=True).transform("mean")
-    other_level = next(name for name in blocks.index.names if name != level)
-    by_other = contrast.groupby(level=other_level, observed=True).transform("mean")
+    contrast = blocks.sub(blocks.mean(axis=1), axis=0).to_numpy()
+    labels = blocks.index.to_frame()
+    basis = np.full((len(blocks), 1), 1 / sqrt(max(len(blocks), 1)))
+    other = _dummies(labels["model" if level == "dataset" else "dataset"])
+    basis = np.column_stack([basis, _beyond(basis, other)])
+    added = _beyond(basis, _dummies(labels[level]))
+    explained = added.T @ contrast
+    rest = contrast - basis @ (basis.T @ contrast) - added @ explained
     k = blocks.shape[1] - 1
-    df, df_rest = k * (rows - 1), k * (rows - 1) * (other - 1)
-    rest = float(((contrast - by_level - by_other) ** 2).to_numpy().sum()) / df_rest
-    if rest <= 0:
-        return 1.0
-    return float(stats.f.sf(float((by_level**2).to_numpy().sum()) / df / rest, df, df_rest))
+    df, df_rest = k * added.shape[1], k * (len(blocks) - basis.shape[1] - added.shape[1])
+    if df < 1 or df_rest < 1 or not rest.round(_DIGITS).any():
+        return nan
+    return float(stats.f.sf((explained**2).sum() / df / ((rest**2).sum() / df_rest), df, df_rest))
 
 
 def _pairs(units: pd.DataFrame) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from lightning_seg.report.statistics import critical_difference
 
 _P_VALUES = ("p", "p (Holm)")  # columns whose smallest values no digits show
 _SMALLEST_P = 0.0001
+_TESTED = [*_P_VALUES, "Effect size"]  # columns of a pair that come from its test
 
 _TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -157,11 +158,13 @@ def certainty_tables(certainty: Certainty, rope: float, suffix: str = "") -> lis
         pairs["a"], pairs["b"] = ([loss_name(loss) for loss in pairs[column]] for column in ("a", "b"))
         pairs["difference"] *= 100
         pairs["median"] *= 100
-        names = ["Better", "Worse", "Mean difference", "Median", "p", "p (Holm)", "Effect size", "P(improvement)"]
-        pairs.columns = names
+        pairs.columns = ["Better", "Worse", "Mean difference", "Median", *_TESTED, "P(improvement)"]
         digits = {"Mean difference": 3, "Median": 3, "Effect size": 3, "P(improvement)": 3}
         test = "Corrected resampled t-test" if verdict.unit == "repeat" else "Wilcoxon's signed-rank test"
         caption = f"{test}, Holm-adjusted over all pairs; differences in Dice points."
+        if verdict.unit == "none":
+            pairs = pairs.drop(columns=_TESTED)
+            caption = "Not tested, since there are no repeats; differences in Dice points."
         tables.append(Table(f"pairs{suffix}", "Every pair", caption, pairs, digits))
     tables.append(_omnibus(certainty, suffix))
     if certainty.equivalence is not None:
@@ -226,21 +229,29 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
 
 def _omnibus(certainty: Certainty, suffix: str) -> Table:
     test = certainty.verdict.omnibus
-    rows: list[tuple[str, float, str]] = [
-        ("Rows", test.units, "of the tested table"),
-        ("Losses", test.losses, ""),
+    rows = [
+        ("Rows", str(test.units), "of the tested table"),
+        ("Losses", str(test.losses), ""),
     ]
     if test.units > 1:
+        f = f"{test.f:.4g}" if math.isfinite(test.f) else "infinite"
         rows += [
-            ("Friedman chi-square", test.chi2, f"p = {test.p:.3g}"),
-            ("Iman-Davenport F", test.f, f"p = {test.p_f:.3g}"),
-            ("Nemenyi critical difference", critical_difference(test.units, test.losses), "mean ranks"),
+            ("Friedman chi-square", f"{test.chi2:.4g}", _p(test.p)),
+            ("Iman-Davenport F", f, _p(test.p_f) + (", since all rows agree" if f == "infinite" else "")),
+            ("Nemenyi critical difference", _or_none(critical_difference(test.units, test.losses)), "mean ranks"),
         ]
-    detectable = 100 * certainty.verdict.resolution.detectable
+    detectable = _or_none(100 * certainty.verdict.resolution.detectable)
     rows.append(("Detectable difference", detectable, "Dice points, 80 % power, adjusted"))
     data = pd.DataFrame(rows, columns=["Statistic", "Value", "Note"])
-    data["Value"] = [f"{value:.4g}" if math.isfinite(value) else "none" for value in data["Value"]]
     return Table(f"tests{suffix}", "Overall tests", "Whether any loss differs from the others.", data, {})
+
+
+def _or_none(value: float) -> str:
+    return f"{value:.4g}" if math.isfinite(value) else "none"
+
+
+def _p(value: float) -> str:
+    return f"p = {value:.3g}" if value > 0 else "p < 1e-300"  # which is as small as numbers get
 
 
 def overall_table(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ()) -> Table:
@@ -321,7 +332,7 @@ def _costs(costs: pd.DataFrame, level: str, name: str, row_name: Callable[[str],
     data["parameters"] /= 1e6
     data.columns = [level.capitalize(), "Mean Dice", "Minutes", "Epochs", "Best epoch", "Parameters (M)"]
     other = "model" if level == "loss" else "loss"
-    caption = f"Means over the runs of a {level}, each {other} weighing the same. Epochs are counted from 1."
+    caption = f"Means over the compared runs of a {level}, each {other} weighing the same. Epochs are counted from 1."
     if level == "loss":  # a loss has no parameters of its own
         data = data.drop(columns="Parameters (M)")
     digits = {"Minutes": 1, "Epochs": 1, "Best epoch": 1, "Parameters (M)": 1}

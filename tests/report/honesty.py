@@ -7,7 +7,6 @@ import pandas as pd
 
 from lightning_seg.report.answer import judge
 from lightning_seg.report.bootstrap import FEWEST_LEVELS, bootstrap, interval
-from lightning_seg.report.statistics import ALPHA
 from tests.report.make_study import LOSSES, Truth, simulate
 
 
@@ -20,6 +19,7 @@ class Design:
     losses: int = 10
     repeats: int = 5
     images: int = 60
+    lost: int = 0  # blocks of the grid that are not there, its last
 
     def study(
         self, seed: int, truth: Truth
@@ -29,11 +29,13 @@ class Design:
         losses = LOSSES[: self.losses]
         dice, cell = simulate(np.random.default_rng(seed), *names, losses, self.repeats, self.images, truth)
         index = pd.MultiIndex.from_product([*names, range(self.repeats)], names=["dataset", "model", "repeat"])
+        blocks = pd.MultiIndex.from_product(names, names=["dataset", "model"])
+        kept = len(blocks) - self.lost
         pairs = pd.DataFrame(dice.mean(-1).reshape(-1, self.losses), index=index, columns=losses)
+        cells = pd.DataFrame(cell.reshape(-1, self.losses), index=blocks, columns=losses)
         flat = dice.reshape(-1, self.losses, self.images)
-        images = {key: flat[n].T for n, key in enumerate(index)}
-        blocks = pairs.groupby(level=["dataset", "model"]).mean().index
-        return pairs, images, pd.DataFrame(cell.reshape(-1, self.losses), index=blocks, columns=losses)
+        images = {key: flat[n].T for n, key in enumerate(index[: kept * self.repeats])}
+        return pairs[: kept * self.repeats], images, cells[:kept]
 
 
 def false_winners(design: Design, studies: int, truth: Truth) -> tuple[float, float, float]:
@@ -42,7 +44,7 @@ def false_winners(design: Design, studies: int, truth: Truth) -> tuple[float, fl
     The third: that do so without saying that it holds on these datasets or models, since the losses depend on them.
     """
     verdicts = [judge(design.study(seed, truth)[0]) for seed in range(studies)]
-    unlimited = [bool(verdict.worse) and min(verdict.depends.values(), default=1.0) >= ALPHA for verdict in verdicts]
+    unlimited = [bool(verdict.worse) and not verdict.limits for verdict in verdicts]
     return (
         float(np.mean([verdict.winner is not None for verdict in verdicts])),
         float(np.mean([bool(verdict.worse) for verdict in verdicts])),
@@ -62,7 +64,7 @@ def interval_coverage(design: Design, studies: int, truth: Truth, draws: int = 1
         pairs, images, cells = design.study(seed, truth)
         drawn = bootstrap(pairs, images, draws, seed)
         table = drawn.intervals()
-        true = effects if drawn.units == design.datasets * design.models else cells.mean().to_numpy()
+        true = effects if drawn.units == len(cells) else cells.mean().to_numpy()
         contrast = true - true.mean()
         hits["contrast"].append(np.mean((table["contrast_low"] <= contrast) & (contrast <= table["contrast_high"])))
         mean = 0.8 + effects if min(design.datasets, design.models) >= FEWEST_LEVELS else cells.mean().to_numpy()

@@ -31,6 +31,7 @@ class Truth:
     image_sd: float = 0.12  # one image, shared by all losses
     image_loss_sd: float = 0.05  # one image under one run
     loss_dataset_sd: float = 0.0  # loss x dataset
+    resplit_sd: float = 0.0  # loss x block, of the images that all its repeats re-split: no part of the true means
 
 
 def simulate(
@@ -50,6 +51,8 @@ def simulate(
     if truth.loss_dataset_sd:
         cell = cell + rng.normal(0, truth.loss_dataset_sd, (n_d, 1, n_l))
     run = cell[:, :, None, :] + rng.normal(0, truth.run_sd, (n_d, n_m, repeats, n_l))
+    if truth.resplit_sd:
+        run = run + rng.normal(0, truth.resplit_sd, (n_d, n_m, 1, n_l))
     run = run + rng.normal(0, truth.split_sd, (n_d, 1, repeats, 1))
     dice = run[..., None] + rng.normal(0, truth.image_sd, (n_d, 1, repeats, 1, images))
     dice = dice + rng.normal(0, truth.image_loss_sd, dice.shape)

@@ -33,6 +33,26 @@ def test_the_first_sentence_is_limited_where_differences_depend_on_the_dataset()
     assert "these datasets" not in words(plain)[0]
 
 
+def test_the_first_sentence_is_limited_where_dependence_cannot_be_tested():
+    effects = Truth(effects={"iou": 0.03})
+    of_one_dataset = Design(1, 12, losses=3).study(0, effects)[0]
+    assert judge(of_one_dataset).unit == "block" and judge(of_one_dataset).limits == ["dataset"]
+    text = words(of_one_dataset)
+    assert "n this dataset (1 dataset x 12 models, 5 repeats)" in text[0]
+    assert "cannot be tested, since all blocks are of one dataset" in " ".join(text)
+    of_one_model = Design(12, 1, losses=3).study(0, effects)[0]
+    assert "n this model (12 datasets x 1 model, 5 repeats)" in words(of_one_model)[0]
+
+
+def test_the_highest_mean_is_that_of_the_tables_where_blocks_have_unequal_repeats():
+    index = [("isic", "fcn", n) for n in range(5)] + [("isic", "unet", n) for n in range(2)]
+    means = {"dice": [0.8] * 5 + [0.6] * 2, "bce": [0.79] * 5 + [0.615] * 2}
+    pairs = pd.DataFrame(means, pd.MultiIndex.from_tuples(index, names=["dataset", "model", "repeat"]))
+    verdict = judge(pairs + np.random.default_rng(0).normal(0, 1e-4, pairs.shape))
+    assert verdict.unit == "repeat" and verdict.losses == ["bce", "dice"]  # .7025 and .7000 over blocks
+    assert verdict.pairs.loc[0, ["a", "b"]].tolist() == verdict.losses
+
+
 def test_repeats_are_called_the_unit_and_no_omnibus_test_is_made_of_them():
     pairs = Design(1, 1, losses=4).study(0, Truth())[0]
     verdict = judge(pairs)

@@ -5,6 +5,7 @@ import re
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import typer
@@ -12,10 +13,12 @@ from typer.testing import CliRunner
 
 from lightning_seg.errors import UserError
 from lightning_seg.report import build
+from lightning_seg.report.analysis import Certainty
+from lightning_seg.report.answer import judge
 from lightning_seg.report.build import build_published_report, build_report
 from lightning_seg.report.command import report
 from lightning_seg.report.names import dataset_label, loss_label, model_label
-from lightning_seg.report.tables import Table, escape_tex, latex
+from lightning_seg.report.tables import Table, certainty_tables, escape_tex, latex
 from tests.report.make_study import LOSSES, Truth, collapse_run, make_study, write_run
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -160,6 +163,26 @@ def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, pages_only, ca
     text = text_of(build_report(study, draws=100))
     assert sentence in text
     assert "is better than each" not in text
+
+
+def test_pairs_that_are_not_tested_show_no_p(tmp_path, pages_only):
+    index = build_report(make_study(tmp_path / "s", losses=LOSSES[:3], repeats=1, cases=0), draws=100)
+    shown = pd.read_csv(index.parent / "tables" / "pairs.csv")
+    assert list(shown) == ["Better", "Worse", "Mean difference", "Median", "P(improvement)"]
+    text = text_of(index)
+    assert text.count("Not tested, since there are no repeats") == 2  # of the table and of the figure
+    assert "signed-rank test, Holm-adjusted over all pairs; differences" not in text
+
+
+@pytest.mark.parametrize(("models", "note"), [(2, "p = 0.167"), (12, "p = 2.76e-09"), (500, "p < 1e-300")])
+def test_blocks_that_all_agree_have_no_p_of_zero(models, note):
+    index = pd.MultiIndex.from_product([["isic"], range(models), range(2)], names=["dataset", "model", "repeat"])
+    means = pd.DataFrame({"bce": 0.7, "dice": 0.8, "iou": 0.9}, index)
+    means += np.random.default_rng(0).normal(0, 0.01, means.shape)
+    verdict = judge(means)
+    tables = {table.name: table for table in certainty_tables(Certainty(means, verdict, None, None, []), 0.005)}
+    row = tables["tests"].data.set_index("Statistic").loc["Iman-Davenport F"]
+    assert row["Value"] == "infinite" and row["Note"] == f"{note}, since all rows agree"
 
 
 @pytest.mark.filterwarnings("error::UserWarning")

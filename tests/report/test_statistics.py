@@ -1,6 +1,6 @@
 """The tests against second implementations and against the figures known for the published tables."""
 
-from itertools import product
+from itertools import combinations, permutations, product
 from math import inf
 
 import autorank
@@ -61,6 +61,16 @@ def test_friedman_is_scipys_and_iman_davenport_its_f(published, round_to):
     np.testing.assert_allclose(found.mean_ranks, table.rank(axis=1, ascending=False).mean())
 
 
+@pytest.mark.parametrize("first", [[0.9, 0.8, 0.7], [0.9, 0.9, 0.7]])
+def test_units_that_all_agree_are_as_surprising_as_that_is_by_chance(first):
+    table = pd.DataFrame([first, [value - 0.3 for value in first]])
+    found = statistics.omnibus(table)
+    chances = [statistics.omnibus(pd.DataFrame([first, order])).chi2 for order in permutations(first)]
+    assert found.f == inf
+    assert found.p_f == pytest.approx(np.mean(np.array(chances) >= found.chi2 - 1e-9))
+    assert statistics.omnibus(pd.DataFrame([first] * 12)).p_f < 1e-4
+
+
 def test_critical_difference_is_autoranks(published):
     result = autorank.autorank(published.by_model, alpha=0.05, force_mode="nonparametric")
     assert result.cd == pytest.approx(statistics.critical_difference(12, 10), rel=1e-3)
@@ -94,6 +104,15 @@ def test_the_exact_signed_rank_test_is_that_of_all_sign_assignments(units, digit
         sums = np.abs(signs @ ranks)
         assert p == pytest.approx(np.mean(sums >= np.abs(np.sign(delta[delta != 0]) @ ranks) - 1e-9))
         assert effect == pytest.approx(np.sign(delta[delta != 0]) @ ranks / ranks.sum())
+
+
+def test_differences_of_printed_digits_tie_as_printed(published):
+    assert 0.7590 - 0.7564 != 0.7854 - 0.7828  # in doubles
+    for table in (published.by_dataset, published.by_model):
+        last_digits = (table * 10_000).round().astype(int)
+        for a, b in combinations(table.columns, 2):
+            exact = (last_digits[a] - last_digits[b]).to_numpy()
+            assert statistics.signed_rank((table[a] - table[b]).to_numpy()) == statistics.signed_rank(exact)
 
 
 @pytest.mark.parametrize("units", [24, 50, 72])
@@ -178,6 +197,28 @@ def test_interaction_is_that_of_anova():
     table = anova_lm(fit, typ=1)
     assert statistics.interaction(blocks, "dataset") == pytest.approx(table.loc["C(loss):C(dataset)", "PR(>F)"])
     assert statistics.interaction(blocks, "model") == pytest.approx(table.loc["C(loss):C(model)", "PR(>F)"])
+
+
+@pytest.mark.filterwarnings("ignore:The design matrix is rank-deficient")
+def test_interaction_of_an_incomplete_grid_is_that_of_nested_models():
+    blocks = blocks_of(made_up(loss_dataset_sd=0.004)).drop(index=[(DATASETS[0], MODELS[0]), (DATASETS[2], MODELS[3])])
+    long = blocks.stack().rename("dice").reset_index()
+    long.columns = ["dataset", "model", "loss", "dice"]
+    long["block"] = long["dataset"] + " " + long["model"]
+    parts = {"dataset": "C(loss)*C(dataset)", "model": "C(loss)*C(model)"}
+    whole = ols(f"dice ~ C(block) + {' + '.join(parts.values())}", long).fit()
+    for level, part in (("dataset", parts["model"]), ("model", parts["dataset"])):
+        p = whole.compare_f_test(ols(f"dice ~ C(block) + {part}", long).fit())[1]
+        assert statistics.interaction(blocks, level) == pytest.approx(p, rel=1e-5)
+
+
+def test_what_cannot_be_tested_has_no_p():
+    of_one = blocks_of(made_up(datasets=1))
+    assert np.isnan([statistics.interaction(of_one, level) for level in ("dataset", "model")]).all()
+    own_models = blocks_of(made_up(datasets=2, models=4))
+    first, second = (own_models.index.get_level_values("dataset") == name for name in DATASETS[:2])
+    early = own_models.index.get_level_values("model").isin(MODELS[:2])
+    assert np.isnan(statistics.interaction(own_models[(first & early) | (second & ~early)], "dataset"))
 
 
 def test_detectable_difference_is_that_of_statsmodels():

@@ -87,11 +87,13 @@ def pair_map(certainty: Certainty) -> Figure:
     place = {loss: n for n, loss in enumerate(losses)}
     names = [loss_label(loss) for loss in losses]
     values = np.zeros((len(losses), len(losses)))
+    tested = verdict.unit != "none"
+    stars = "Bold with a star: the pair is told apart at 5 % after Holm's adjustment over all pairs."
     figure = new(
         "pairs",
         "Every pair",
-        "Mean difference in Dice points, row minus column. Bold with a star: the pair is told apart at 5 % after "
-        "Holm's adjustment over all pairs.",
+        "Mean difference in Dice points, row minus column. "
+        f"{stars if tested else 'Not tested, since there are no repeats.'}",
         1.4 + 0.55 * len(losses) + room_for(names),
         1.2 + 0.36 * len(losses) + 0.7 * room_for(names),
     )
@@ -114,9 +116,8 @@ def pair_map(certainty: Certainty) -> Figure:
                 fontweight="bold" if told else "normal",
                 color="white" if abs(value) > 0.6 * limit else "#1b1f25",
             )
-            figure.tip(
-                text, f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points, p {row.p_holm:.3g}"
-            )
+            tip = f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points"
+            figure.tip(text, f"{tip}, p {row.p_holm:.3g}" if tested else tip)
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), names)
     axis.grid(visible=False)

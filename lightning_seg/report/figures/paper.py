@@ -57,9 +57,9 @@ def overall_bars(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ())
     figure = new(
         "fig2a_overall",
         "Overall means",
-        "Mean over all blocks, which weighs datasets and models equally. Compound losses are dark, single losses "
-        "light; the first three of each metric carry their place, where all means are known. The axis does not start "
-        f"at zero.{' A hatched bar is derived from the other tables.' if derived else ''}",
+        "Mean over all blocks (dataset x model), each of which weighs the same. Compound losses are dark, single "
+        "losses light; the first three of each metric carry their place, where all means are known. The axis does not "
+        f"start at zero.{' A hatched bar is derived from the other tables.' if derived else ''}",
         7.6,
         4.8 + 1.4 * room_for(map(loss_label, means.columns)),
     )

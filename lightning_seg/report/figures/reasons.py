@@ -89,7 +89,7 @@ def curves(table: pd.DataFrame) -> Figure:
     figure = new(
         "curves",
         "Training curves",
-        "Mean validation Dice over the runs of a loss; a run that stopped early keeps its last value.",
+        "Mean validation Dice over the compared runs of a loss; a run that stopped early keeps its last value.",
         7.2,
         3.4,
     )
@@ -105,8 +105,8 @@ def cost_and_accuracy(costs: pd.DataFrame) -> Figure:
     figure = new(
         "pareto",
         "Accuracy against cost",
-        "Mean test Dice against minutes of training, of models (left) and losses (right). The line joins those that no "
-        "other beats in both.",
+        "Mean test Dice of the compared runs against their minutes of training, of models (left) and losses (right). "
+        "The line joins those that no other beats in both.",
         8.4 + room_for(short(loss_name(str(loss))) for loss in costs.index.unique("loss")),
         max(3.4, 0.8 + 0.2 * max(costs.index.levshape)),
     )
