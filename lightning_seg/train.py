@@ -22,8 +22,8 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing i
 
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
-def app(cfg: DictConfig) -> float:
-    """Train one run and return its best validation Dice; in a grid a failure is recorded and the grid goes on."""
+def app(cfg: DictConfig) -> float | None:
+    """Train one run and return its best validation Dice; see :func:`lightning_seg.runs.run.run_isolated` for grids."""
     from lightning_seg.runs.run import run, run_isolated  # here, so that `--help` and a finished grid need no torch
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:

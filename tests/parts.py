@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_seg.metrics import confusion_counts
+
 
 class Tiny(nn.Sequential):
     """A network with batch normalisation and dropout, whose state and randomness must survive a restart."""
@@ -91,6 +93,18 @@ class Pausing(nn.BCEWithLogitsLoss):
         while len(list(meeting.glob("*.here"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         return super().forward(logits, targets)
+
+
+def terminating_counts(logits: Tensor, masks: Tensor) -> Tensor:
+    """Confusion counts whose seventh call asks the process to end: of 24 images, 5 are validated before the test."""
+    global _calls
+    _calls += 1
+    if _calls == 7:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return confusion_counts(logits, masks)
+
+
+_calls = 0
 
 
 class Diverging(nn.BCEWithLogitsLoss):

@@ -17,6 +17,7 @@ from rich.progress import track
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, raise_problems
 from lightning_seg.errors import UserError
+from lightning_seg.files import sync
 
 FORMAT = 2  # raise it when the arrays' layout or the reading of pixels changes
 
@@ -99,6 +100,8 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
         raise_problems(dataset, problems)
         np.save(partial / "contrasts.npy", contrasts)
         (partial / "ids.json").write_text(json.dumps(ids))
+        for file in partial.iterdir():
+            sync(file)
         partial.rename(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

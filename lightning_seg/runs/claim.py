@@ -17,7 +17,7 @@ from filelock import FileLock
 from lightning_seg.errors import UserError
 from lightning_seg.files import write_text
 from lightning_seg.runs import stop
-from lightning_seg.runs.record import leftovers
+from lightning_seg.runs.record import leftovers, read_result
 
 CLAIM = "claim.json"
 HEARTBEAT_SECONDS = 10.0
@@ -90,9 +90,20 @@ def await_heartbeats(directories: Iterable[Path]) -> None:
         time.sleep(1)
 
 
+def refuse_lost(directory: Path) -> None:
+    """Look whether this process still holds the run in ``directory``, which it has claimed.
+
+    Raises:
+        ClaimedError: it was asleep or cut off for longer than its lease, and another one has taken the run over.
+    """
+    path = directory / CLAIM
+    if not _is_own(path) and (path.exists() or read_result(directory) is not None):
+        raise ClaimedError(f"{directory} was taken over by another process, as this one was not heard of for too long.")
+
+
 def tidy(directory: Path) -> None:
     """Remove what is left where a process was killed between a run's record and its end."""
-    if not is_claimed(directory):
+    if read_result(directory) is not None and not is_claimed(directory):
         for leftover in (*leftovers(directory), directory / CLAIM):
             leftover.unlink(missing_ok=True)
 
@@ -112,6 +123,10 @@ def _mtime(path: Path) -> float:
 
 
 def _age(path: Path) -> float:
+    """Seconds since the claim in ``path`` was renewed, by the clock of its file system, which all hosts share."""
+    with suppress(OSError):  # where this user may only read
+        os.utime(path.parent)
+        return path.parent.stat().st_mtime - _mtime(path)
     return time.time() - _mtime(path)
 
 
@@ -122,9 +137,9 @@ def _this_process() -> dict[str, Any]:
 
 @cache
 def _space() -> str:
-    """What process numbers count in: containers may share their host's name, but not its processes."""
+    """What process numbers count in: neither hosts nor containers of one name need to be the same."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink())
+        return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
 

@@ -18,7 +18,8 @@ class History(Callback):
     """One row an epoch in ``metrics.csv``: epoch, all logged metrics, learning rate, seconds.
 
     The rows travel inside the resume checkpoint and the file is rewritten whole, so that an interrupted run's table
-    has each epoch once. Where it cannot be written, a warning says so and training goes on.
+    has each epoch once. Where it cannot be written, a warning says so and the next
+    epoch tries again.
 
     Args:
         path: of the table; ``None`` keeps it in memory only.
@@ -51,8 +52,7 @@ class History(Callback):
             try:
                 write_text(self.path, text.getvalue())
             except OSError as error:
-                log.warning("%s cannot be written (%s); training goes on without it.", self.path, error)
-                self.path = None
+                log.warning("%s cannot be written (%s); the next epoch tries again.", self.path, error)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lightning_seg.files import write_atomic
 from lightning_seg.runs import stop
+from lightning_seg.runs.claim import refuse_lost
 from lightning_seg.seed import derive_seed
 
 
@@ -82,6 +83,9 @@ class ResumeCheckpoint(Callback):
 
     Attributes:
         stopped: whether training ended here because a stop was requested.
+
+    Raises:
+        ClaimedError: at an epoch's end, if another process has taken the run over.
     """
 
     def __init__(self, path: Path, every_minutes: float) -> None:
@@ -96,7 +100,11 @@ class ResumeCheckpoint(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stop.listen()  # Lightning's own handler would break the epoch off
 
+    def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        stop.listen()  # or the test
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        refuse_lost(self.path.parent)
         if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return
         self.stopped = stop.requested()

@@ -26,14 +26,13 @@ from torch import Tensor
 
 from lightning_seg import memory
 from lightning_seg.config import check
-from lightning_seg.data.datamodule import LesionDataModule, normalise
 from lightning_seg.errors import UserError
 from lightning_seg.files import unwritable, write_atomic, write_text
 from lightning_seg.metrics import COUNTS, METRICS, image_scores
-from lightning_seg.module import SegmentationModule
 from lightning_seg.progress import EpochProgress
 from lightning_seg.runs import stop
-from lightning_seg.runs.claim import ClaimedError, claim, tidy
+from lightning_seg.runs.cases import Cases, predictions, save_cases
+from lightning_seg.runs.claim import ClaimedError, claim, refuse_lost, tidy
 from lightning_seg.runs.failure import FailedElsewhereError, FailedRunError, UnwritableError, refuse_failed
 from lightning_seg.runs.history import History
 from lightning_seg.runs.parts import make_data, make_module, make_trainer
@@ -70,7 +69,7 @@ def run(cfg: DictConfig) -> float:
     Raises:
         UserError: the configuration, the data or the environment is wrong, or the finished run in this place had
             another configuration.
-        ClaimedError: a live process works on it.
+        ClaimedError: a live process works on it, or has taken it over.
         FailedElsewhereError: another process has tried it since this one's sweep began, and failed.
         StoppedError: a stop was requested.
     """
@@ -90,7 +89,7 @@ def run(cfg: DictConfig) -> float:
         try:
             with memory.explained(cfg):
                 return _train(cfg, directory, title)
-        except StoppedError:
+        except (StoppedError, ClaimedError):
             raise
         except Exception:
             write_text(directory / ERROR, traceback.format_exc())
@@ -112,14 +111,14 @@ def _finished(cfg: DictConfig, directory: Path, title: str) -> float | None:
     return record["best_val_dice"]
 
 
-def run_isolated(cfg: DictConfig) -> float:
+def run_isolated(cfg: DictConfig) -> float | None:
     """:func:`run` for a grid or a search: a failure is logged, beside ``error.txt``, and nothing is kept of it.
 
     Hydra would keep the exception until the sweep ends, and with it the model and its tensors.
 
     Returns:
-        The best validation Dice, or for this package's grid NaN where a run failed, was stopped or is another
-        process's.
+        The best validation Dice, or for this package's grid NaN where a run failed or was stopped, and ``None`` where
+        it is another process's.
 
     Raises:
         UnwritableError: a grid's run failed because a disk takes no more files.
@@ -136,12 +135,14 @@ def run_isolated(cfg: DictConfig) -> float:
     os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
     try:
         if "Joblib" in hydra.launcher._target_:
-            take_gpu(cfg.runs_per_gpu)
+            take_gpu()
             with ending_with_parent():
                 return run(cfg)
         return run(cfg)
     except (ClaimedError, FailedElsewhereError) as error:
         log.info("%s", error)
+        if grid:
+            return None
     except StoppedError as error:
         log.info("%s", error)
         return _stopped(grid)
@@ -186,6 +187,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
         best, history = BestWeights(), History(directory / "metrics.csv" if cfg.logger.csv else None)
         checkpoint = directory / f"resume-{fingerprint(cfg)}.ckpt"
         resume_checkpoint = ResumeCheckpoint(checkpoint, cfg.checkpoint.every_minutes)
+        cases = Cases(data, cfg.cases)
         callbacks = [
             EpochSeed(cfg.seed, cfg.repeat),
             EarlyStopping("val_dice", mode="max", check_on_train_epoch_end=False, **cfg.early_stopping),
@@ -193,6 +195,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
             best,
             history,
             EpochProgress(title),
+            cases,
             resume_checkpoint,
         ]
         with _wandb(cfg, directory) as wandb:
@@ -208,14 +211,14 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
 
             module.model.load_state_dict(best.weights)
             trainer.test(module, datamodule=data, verbose=False)
+            refuse_lost(directory)
             scores = image_scores(module.test_counts)
-            cases = _cases(module, data, cfg.cases)
             contrasts = data.cache.contrasts[data.split.test]
             _write_test_images(directory / "test_images.csv", data.ids()["test"], module.test_counts, scores, contrasts)
-            write_atomic(directory / "cases.npz", lambda path: _save_arrays(path, cases))
+            write_atomic(directory / "cases.npz", lambda path: save_cases(path, cases.arrays))
             means = {name: scores[name].mean().item() for name in METRICS}
             if wandb is not None:
-                wandb.log_test(means, _predictions(cases))
+                wandb.log_test(means, predictions(cases.arrays))
         if _keeps_weights(cfg):
             marked = {"fingerprint": fingerprint(cfg)}  # so that weights are not taken for another run's
             write_atomic(directory / WEIGHTS, lambda path: save_file(best.weights, path, metadata=marked))
@@ -279,30 +282,6 @@ def _keeps_weights(cfg: DictConfig) -> bool:
     if cfg.keep_weights is not None:
         return cfg.keep_weights
     return not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN
-
-
-def _cases(module: SegmentationModule, data: LesionDataModule, count: int) -> dict[str, np.ndarray]:
-    """The logits of a few test images, evenly spread in id order, so that every model and loss shows the same ones."""
-    test = data.split.test
-    positions = test[np.linspace(0, len(test) - 1, min(count, len(test)), dtype=int)]
-    images = np.ascontiguousarray(data.cache.images[positions])
-    with torch.inference_mode():
-        batch = normalise(torch.from_numpy(images).to(module.device), data.mean, data.std)
-        logits = module.eval()(batch).float().cpu().numpy()[:, 0]
-    ids = np.array([data.cache.ids[i] for i in positions])
-    return {"ids": ids, "images": images, "masks": data.cache.masks[positions][:, 0], "logits": logits}
-
-
-def _predictions(cases: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    return [
-        (str(name), image.transpose(1, 2, 0), mask, logits > 0)
-        for name, image, mask, logits in zip(*(cases[k] for k in ("ids", "images", "masks", "logits")), strict=True)
-    ]
-
-
-def _save_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 def _write_test_images(

@@ -1,6 +1,7 @@
 """Stopping on request: the first signal lets the epoch end and be saved, the second ends the process at once."""
 
 import os
+import platform
 import signal
 import sys
 import threading
@@ -52,6 +53,11 @@ def requested() -> bool:
     return _requested.is_set() or ((file := _shared_file()) is not None and file.exists())
 
 
+def signalled() -> bool:
+    """Whether it was this process's user or system who asked."""
+    return _requested.is_set()
+
+
 def request() -> None:
     """Ask this process to stop."""
     _requested.set()
@@ -65,14 +71,15 @@ def ask_others() -> None:
 
 
 @contextmanager
-def shared(file: Path) -> Iterator[str]:
-    """Pass requests on to worker processes, wherever they are, by a file that exists once there is one.
+def shared(folder: Path) -> Iterator[str]:
+    """Pass requests on to worker processes, wherever they are, by a file in ``folder`` that exists once there is one.
 
     Yields:
         The argument that tells a job of Hydra's about it.
     """
     global _file
-    _file = file.resolve()
+    _file = folder.resolve() / f".stop-{platform.node()}-{os.getpid()}"
+    _file.unlink(missing_ok=True)  # of a process of this number that was killed, such as the first of a container
     try:
         yield f"+hydra.job.env_set.{_FILE}={_quoted(str(_file))}"
     finally:

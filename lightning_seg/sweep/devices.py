@@ -1,6 +1,6 @@
 """Which GPU a worker process uses, and how many runs fit side by side."""
 
-import getpass
+import itertools
 import os
 import tempfile
 from pathlib import Path
@@ -13,7 +13,7 @@ _slot: FileLock | None = None
 def visible_gpus() -> list[str]:
     """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
     if (named := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        return [name for name in named.split(",") if name]
+        return [name for name in named.split(",") if name not in ("", "-1")]
     import torch
 
     return [str(index) for index in range(torch.cuda.device_count())]
@@ -31,20 +31,20 @@ def gpus_of_a_run(accelerator: str, runs_per_gpu: int) -> float:
     return 1 / runs_per_gpu
 
 
-def take_gpu(runs_per_gpu: int, folder: str | Path | None = None) -> None:
-    """Restrict this process to one GPU that fewer than ``runs_per_gpu`` processes of the user hold.
+def take_gpu(folder: str | Path | None = None) -> None:
+    """Restrict this process to the GPU that the fewest processes of the user hold; without a GPU nothing changes.
 
-    The GPU is held as long as the process lives, by a lock in ``folder`` (the system's
-    temporary one); the least loaded comes first. Must be called
-    before CUDA is first used. With every GPU fully held, or none at all, nothing changes.
+    It is held as long as the process lives, by a lock in ``folder`` (the system's temporary one). Must be called before
+    CUDA is first used.
     """
     global _slot
-    if _slot is not None:
+    gpus = visible_gpus()
+    if _slot is not None or not gpus:
         return
-    for place in range(runs_per_gpu):
-        for gpu in visible_gpus():
+    for place in itertools.count():
+        for gpu in gpus:
             slot = FileLock(
-                Path(folder or tempfile.gettempdir()) / f"lightning-seg-{getpass.getuser()}-gpu-{gpu}-{place}.lock"
+                Path(folder or tempfile.gettempdir()) / f"lightning-seg-{os.getuid()}-gpu-{gpu}-{place}.lock"
             )
             try:
                 slot.acquire(timeout=0)

@@ -3,14 +3,13 @@
 import itertools
 import json
 import logging
-import math
-import os
-import platform
 import re
+import shlex
 import shutil
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -35,7 +34,7 @@ from lightning_seg.runs import stop
 from lightning_seg.runs.claim import CLAIM, await_heartbeats, is_claimed, study_lock, tidy
 from lightning_seg.runs.failure import UnwritableError, count_failures_since, failed_at
 from lightning_seg.runs.record import CELLS, ERROR, differences, last_error, read_result, started_at
-from lightning_seg.sweep.cells import Cell, expand, longest_first, refuse_shared_folders
+from lightning_seg.sweep.cells import Cell, expand, longest_first, nested, refuse_shared_folders
 from lightning_seg.sweep.position import announce_position
 
 log = logging.getLogger(__name__)
@@ -116,7 +115,7 @@ class GridSweeper(Sweeper):
         check_datasets(waiting)
         since = started
         for attempt in range(self.retry + 1):
-            if attempt and waiting:
+            if attempt and waiting and not self._ends(outcomes):
                 log.info("%d failed cells are tried again", len(waiting))
                 since = max(failed_at(cell.directory) for cell in waiting)
             self._pass(waiting, outcomes, since)
@@ -128,6 +127,10 @@ class GridSweeper(Sweeper):
         for cell in elsewhere:
             tidy(cell.directory)
 
+    def _ends(self, outcomes: dict[Path, Outcome]) -> bool:
+        """Whether nothing more is to be started."""
+        return stop.requested() or (self.fail_fast and Outcome.FAILED in outcomes.values())
+
     def _pass(self, cells: list[Cell], outcomes: dict[Path, Outcome], since: float) -> None:
         """Run each cell once, but none that has failed in another process ``since``; outcomes replace earlier ones."""
         # By name: Hydra loads its plugins' modules anew when it looks for plugins, which makes another class of it.
@@ -135,7 +138,7 @@ class GridSweeper(Sweeper):
         batches = [[cell] for cell in cells] if serial else [longest_first(cells)]
         started = time.time()
         for number, batch in enumerate(batches):
-            if stop.requested() or (self.fail_fast and Outcome.FAILED in outcomes.values()):
+            if self._ends(outcomes):
                 return
             check_study(batch)
             if serial:
@@ -148,8 +151,8 @@ class GridSweeper(Sweeper):
                     f"The sweep stops: nothing more can be written ({error}); "
                     "put that right and give the same command again."
                 ) from error
+            check_study(batch)
             failed = [cell for cell in batch if outcomes.get(cell.directory) is Outcome.FAILED]
-            check_study(failed)
             check_disk(failed)
             check_datasets(failed)
 
@@ -167,7 +170,7 @@ class GridSweeper(Sweeper):
             (cell.directory / ERROR).unlink(missing_ok=True)
         waiting, fruitless = launched, 0
         left_to_others: set[Cell] = set()
-        with stop.shared(Path(self.config.hydra.sweep.dir, f".stop-{platform.node()}-{os.getpid()}")) as argument:
+        with stop.shared(Path(self.config.hydra.sweep.dir)) as argument:
             arguments = [argument, count_failures_since(since)]
             try:
                 while waiting and not stop.requested() and fruitless < FRUITLESS_LAUNCHES:
@@ -175,12 +178,12 @@ class GridSweeper(Sweeper):
                         jobs = self.launcher.launch(
                             [[*cell.overrides, *arguments] for cell in waiting], initial_job_idx=number
                         )
-                        left_to_others = {c for c, job in zip(waiting, jobs, strict=True) if math.isnan(_returned(job))}
+                        left_to_others = {c for c, job in zip(waiting, jobs, strict=True) if _returned(job) is None}
                         break
                     except UnwritableError:
                         raise
                     except Exception as error:
-                        reason = f"{type(error).__name__}: {error}"
+                        reason = f"{type(error).__name__}: {error}".splitlines()[0]
                         log.error("the launcher gave up (%s)", reason)
                         before = len(waiting)
                         waiting = [cell for cell in waiting if not (self._record(cell) or last_error(cell.directory))]
@@ -192,8 +195,9 @@ class GridSweeper(Sweeper):
             finally:  # a second Ctrl-C comes through here, too
                 own = set(launched) - left_to_others
                 for cell in batch:
-                    if (outcome := self._outcome(cell, cell in own, since)) is not None:
-                        outcomes[cell.directory] = outcome
+                    with suppress(OSError):  # of a lost file system, which the next look at the study tells of
+                        if (outcome := self._outcome(cell, cell in own, since)) is not None:
+                            outcomes[cell.directory] = outcome
 
     def _is_due(self, cell: Cell, since: float) -> bool:
         if is_claimed(cell.directory) or self._record(cell):
@@ -217,12 +221,16 @@ class GridSweeper(Sweeper):
             return (Outcome.DIVERGED if diverged else Outcome.RAN) if launched else Outcome.ELSEWHERE
         if is_claimed(cell.directory) and not (launched and stop.requested()):
             return Outcome.ELSEWHERE
-        if not stop.requested() or last_error(cell.directory):
+        if last_error(cell.directory):
+            return Outcome.FAILED
+        if not launched:  # another process had it, and has dropped it since
+            return Outcome.ELSEWHERE
+        if not stop.requested():
             return Outcome.FAILED
         return Outcome.STOPPED if started_at(cell.directory) >= since else None
 
 
-def _returned(job: JobReturn) -> float:
+def _returned(job: JobReturn) -> float | None:
     """What a job returned, or what it raised, raised here; its own property prints all overrides first."""
     if job.status is JobStatus.FAILED:
         raise job._return_value
@@ -255,7 +263,7 @@ def check_datasets(cells: list[Cell]) -> None:
     prefix = "dataset."
     for options in {repr(o): o for cell in cells if (o := cell.group(prefix))}.values():
         try:
-            instantiate(options)
+            instantiate(nested(options))
         except InstantiationException as error:
             raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from error
 
@@ -267,11 +275,13 @@ def check_study(cells: list[Cell]) -> None:
         UserError: a folder was removed, or the disk that it is on is no longer mounted.
     """
     for study in {cell.directory.parents[3] for cell in cells}:
-        if not (study / CELLS).is_file():
+        try:
+            (study / CELLS).stat()
+        except OSError as error:
             raise UserError(
-                f"The sweep stops: the study's folder {study} has vanished (was it removed, or its disk unmounted?); "
-                "once it is back, give the same command again."
-            )
+                f"The sweep stops: the study's folder {study} has vanished (was it removed, or its disk unmounted? "
+                f"{error.strerror}); once it is back, give the same command again."
+            ) from error
 
 
 def check_disk(cells: list[Cell]) -> None:
@@ -305,8 +315,9 @@ def _print_summary(outcomes: dict[Path, Outcome], cells: int) -> None:
     if cells > len(outcomes):
         parts.append(f"{cells - len(outcomes)} not started")
     console.print(", ".join(parts), highlight=False)
-    for study in sorted({directory.parents[3].name for directory in outcomes}):
-        console.print(f"lightning-seg status {study}", highlight=False)
+    for study in sorted({directory.parents[3] for directory in outcomes}):
+        place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
+        console.print(f"lightning-seg status {shlex.quote(study.name)}{place}", highlight=False, soft_wrap=True)
 
 
 def _may_pass(cell: Cell) -> bool:

@@ -53,13 +53,19 @@ class Run:
 
     def seconds(self, epochs: float | None = None) -> float:
         """How long it lasts, for a number of epochs or the expected one."""
-        data, timing = self.cell.group("data."), self.timing
-        steps = ceil(self.sizes.train / data["batch_size"])
-        val_batches = ceil(self.sizes.val / data["eval_batch_size"])
+        data, trainer, timing = self.cell.group("data."), self.cell.group("trainer."), self.timing
+        steps = _limited(ceil(self.sizes.train / data["batch_size"]), trainer.get("limit_train_batches"))
+        val_batches = _limited(ceil(self.sizes.val / data["eval_batch_size"]), trainer.get("limit_val_batches"))
         test_batches = ceil(self.sizes.test / data["eval_batch_size"])
         epoch = steps * timing.train_step + val_batches * timing.eval_batch + timing.epoch_end
         once = BETWEEN_RUNS_SECONDS + timing.setup + test_batches * timing.eval_batch
         return once + (self.epochs.expected if epochs is None else epochs) * epoch
+
+    def peak_bytes(self) -> int:
+        """The most memory that it takes, its dataset included where that stays on the device."""
+        data = self.cell.group("data.")
+        images = self.sizes.images if data["resident"] else 0
+        return self.timing.peak_bytes + 4 * data["image_size"] ** 2 * images
 
     def checkpoint_bytes(self) -> int:
         """What it needs while it trains: an old checkpoint and a new one, with Adam's state and two sets of weights."""
@@ -192,6 +198,13 @@ def _time_cell(flat: dict[str, Any]) -> Timing:
     except Exception as error:  # whatever a network may raise; not every error could leave this process
         reason = " ".join(str(error).split())
         raise UserError(f"{flat['model.name']} cannot be trained: {type(error).__name__}: {reason}") from error
+
+
+def _limited(batches: int, limit: int | float | None) -> int:
+    """How many of an epoch's batches Lightning's trainer takes: a share of them, or at most a number."""
+    if limit is None:
+        return batches
+    return int(batches * limit) if isinstance(limit, float) else min(batches, limit)
 
 
 class EpochsKnown:

@@ -11,7 +11,7 @@ from lightning_seg.data.cache import cache_folder
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.split import Fractions, make_split
 from lightning_seg.errors import UserError
-from lightning_seg.sweep.cells import Cell
+from lightning_seg.sweep.cells import Cell, nested
 
 BY_FRACTIONS = ("random", "grouped")  # strategies whose subsets have, or come near to, the sizes of data.fractions
 
@@ -24,6 +24,10 @@ class Sizes:
     val: int
     test: int
     assumed: bool = False
+
+    @property
+    def images(self) -> int:
+        return self.train + self.val + self.test
 
 
 def sizes_key(cell: Cell) -> str:
@@ -81,7 +85,7 @@ def cache_bytes(cell: Cell) -> int:
 def _dataset(cell: Cell) -> tuple[LesionDataset | None, int]:
     """A cell's dataset, if it is here, and the number of its images."""
     try:
-        dataset = instantiate(cell.group("dataset."))
+        dataset = instantiate(nested(cell.group("dataset.")))
         return dataset, len(dataset.ids())
     except InstantiationException as error:
         table = files("lightning_seg.data") / "published" / f"{cell.config['dataset.name']}.csv"

@@ -10,7 +10,6 @@ from rich.table import Table
 from lightning_seg.sweep.plan import CUDA_CONTEXT_BYTES, Plan, Run
 from lightning_seg.sweep.position import duration
 from lightning_seg.sweep.schedule import LAUNCHERS, scaling
-from lightning_seg.sweep.timing import Timing
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -62,16 +61,17 @@ def _models(plan: Plan, price: float | None) -> Table:
         table.add_column("two at once", justify="right")
     for name, runs in _grouped(plan.left, lambda run: run.cell.config["model.name"]):
         timing = runs[0].timing
+        memory = max(run.peak_bytes() for run in runs)
         cells = [
             name,
             str(len(runs)),
             f"{timing.train_step * 1e3:.1f} ms",
             f"{timing.eval_batch * 1e3:.1f} ms",
             *_times(runs, price),
-            _bytes(timing.peak_bytes),
+            _bytes(memory),
         ]
         if on_gpu:
-            cells.append(str(side_by_side(timing)))
+            cells.append(str(side_by_side(memory, timing.device_bytes)))
         if plan.gains:
             cells.append(f"{plan.gains[name]:.2f} x" if name in plan.gains else "")
         table.add_row(*cells)
@@ -81,8 +81,7 @@ def _models(plan: Plan, price: float | None) -> Table:
 def _datasets(runs: list[Run], price: float | None) -> Table:
     table = _table("By dataset", "dataset", "images", "runs", "a run", "hours", price=price)
     for name, members in _grouped(runs, lambda run: run.cell.config["dataset.name"]):
-        sizes = members[0].sizes
-        table.add_row(name, str(sizes.train + sizes.val + sizes.test), str(len(members)), *_times(members, price))
+        table.add_row(name, str(members[0].sizes.images), str(len(members)), *_times(members, price))
     return table
 
 
@@ -104,9 +103,9 @@ def _workers(runs: list[Run]) -> Table:
     return table
 
 
-def side_by_side(timing: Timing) -> int:
-    """How many runs of a network fit into the GPU's memory at once; at least 1, since one was timed."""
-    return max(1, int(0.95 * timing.device_bytes // (timing.peak_bytes + CUDA_CONTEXT_BYTES)))
+def side_by_side(peak_bytes: int, device_bytes: int) -> int:
+    """How many runs that take so much fit into a GPU's memory at once; at least 1, since one was timed."""
+    return max(1, int(0.95 * device_bytes // (peak_bytes + CUDA_CONTEXT_BYTES)))
 
 
 def _table(title: str, first: str, *columns: str, price: float | None) -> Table:

@@ -2,21 +2,25 @@
 
 import heapq
 import itertools
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
+
+from lightning_seg.sweep.slurm import ARRAY_TASKS
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """What a launcher adds to the runs themselves, in seconds."""
+    """What a launcher adds to the runs themselves, in seconds, and how many it takes before all of them have ended."""
 
     name: str
     start: float = 0.0  # once for each worker
     each: float = 0.0  # for each run
+    at_once: int = sys.maxsize
 
 
 # Importing torch and Lightning takes 5 to 15 s. A Slurm job is a process of its own; other workers serve many runs.
-LAUNCHERS = (Launcher("gpus, ray", start=15.0), Launcher("slurm", each=15.0))
+LAUNCHERS = (Launcher("gpus, ray", start=15.0), Launcher("slurm", each=15.0, at_once=ARRAY_TASKS))
 
 
 @dataclass(frozen=True)
@@ -46,10 +50,14 @@ def makespan(durations: Sequence[float], workers: int, launcher: Launcher = Laun
         workers: how many work side by side, at least 1.
         launcher: what is added.
     """
-    free_at = [launcher.start] * min(workers, len(durations))
-    for duration in durations:
-        heapq.heapreplace(free_at, free_at[0] + duration + launcher.each)
-    return max(free_at, default=0.0)
+    ended = launcher.start if durations else 0.0
+    for first in range(0, len(durations), launcher.at_once):
+        batch = durations[first : first + launcher.at_once]
+        free_at = [ended] * min(workers, len(batch))
+        for duration in batch:
+            heapq.heapreplace(free_at, free_at[0] + duration + launcher.each)
+        ended = max(free_at)
+    return ended
 
 
 def scaling(batches: Sequence[Sequence[float]], workers: int, launcher: Launcher = Launcher("")) -> Scaling:

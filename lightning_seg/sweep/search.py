@@ -1,8 +1,6 @@
 """Hydra's multirun as a search: Optuna chooses the settings of each run."""
 
 import logging
-import os
-import platform
 import sys
 from pathlib import Path
 from typing import Any
@@ -42,8 +40,11 @@ class SearchSweeper(Sweeper):
         """Search.
 
         Raises:
-            UserError: the lowest validation Dice is looked for, trials would share a folder, or every trial failed.
+            UserError: the lowest validation Dice is looked for, trials would share a folder, every trial failed, or
+                one of them stopped the search.
         """
+        if self.config.retry:
+            raise UserError("retry is for grids; in a search, a trial that fails does not count.")
         options = self.config.hydra.sweeper
         if "minimize" in str(options.direction):
             raise UserError(
@@ -55,10 +56,14 @@ class SearchSweeper(Sweeper):
         axes = grid_axes(parser.parse_overrides(ends))
         refuse_shared_folders(list(compose_cells(axes, composer(self.loader, self.config))))
         stop.listen()
-        with stop.shared(Path(self.config.hydra.sweep.dir, f".stop-{platform.node()}-{os.getpid()}")) as argument:
+        with stop.shared(Path(self.config.hydra.sweep.dir)) as argument:
             try:
                 self.optuna.sweep([*arguments, argument])
             except KeyboardInterrupt:
+                if not stop.signalled():  # but a trial: its disk is full, or fail_fast is on
+                    raise UserError(
+                        "The search stops after the failure above; put its cause right and give the same command again."
+                    ) from None
                 # The sampler's seed is fixed, so that the same line asks for the same trials.
                 again = "chooses further trials" if options.storage else stop.GOES_ON
                 print(f"interrupted; the same command {again}", file=sys.stderr)

@@ -12,7 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lightning_seg.runs.claim import LEASE_SECONDS, ClaimedError, claim, is_claimed
+from lightning_seg.runs.claim import LEASE_SECONDS, ClaimedError, claim, is_claimed, refuse_lost, tidy
+from lightning_seg.runs.record import write_result
 from tests.conftest import PATIENCE_SECONDS, Train
 from tests.parts import Pausing
 
@@ -76,6 +77,61 @@ def test_claims_of_the_dead_are_taken_over(directory: Path, dead_pid: int) -> No
     (directory / "claim.json").write_text('{"host"')  # of a writer without atomic writes
     with claim(directory):
         pass
+
+
+def test_hosts_need_not_agree_on_the_time(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = time.time()
+    write_claim(directory, 1, "elsewhere")
+    for ahead in (-10 * LEASE_SECONDS, 10 * LEASE_SECONDS):
+        monkeypatch.setattr(time, "time", lambda ahead=ahead: now + ahead)
+        assert is_claimed(directory)
+
+
+def test_hosts_may_share_a_name(directory: Path, dead_pid: int) -> None:
+    for age, holds in ((0.0, True), (2 * LEASE_SECONDS, False)):
+        write_claim(directory, dead_pid, age=age)
+        path = directory / "claim.json"
+        times = (path.stat().st_atime, path.stat().st_mtime)
+        path.write_text(json.dumps({**json.loads(path.read_text()), "space": "of another start of Linux"}))
+        os.utime(path, times)
+        assert is_claimed(directory) is holds
+
+
+def test_a_run_that_was_taken_over_is_given_up(directory: Path) -> None:
+    with claim(directory):
+        refuse_lost(directory)
+        (directory / "claim.json").unlink()
+        refuse_lost(directory)  # somebody tidied up
+        write_result(directory, {"status": "finished"})
+        with pytest.raises(ClaimedError, match="taken over"):
+            refuse_lost(directory)
+        (directory / "result.json").unlink()
+        write_claim(directory, 1, "elsewhere")
+        with pytest.raises(ClaimedError, match="taken over"):
+            refuse_lost(directory)
+    assert (directory / "claim.json").exists(), "the other one's stays"
+
+
+@pytest.mark.slow
+def test_training_ends_with_the_epoch_in_which_it_was_taken_over(train: Train, directory: Path) -> None:
+    training = train.start("loss=bce", "trainer.max_epochs=200")
+    assert training.wait_until((directory / "metrics.csv").exists), training.stderr
+    write_claim(directory, 1, "elsewhere")
+    assert training.wait() == 2
+    assert "was taken over by another process" in training.stderr and "Traceback" not in training.stderr
+    assert not (directory / "result.json").exists() and not (directory / "error.txt").exists()
+    assert json.loads((directory / "claim.json").read_text())["host"] == "elsewhere"
+
+
+def test_only_what_a_finished_run_has_left_is_tidied_up(directory: Path) -> None:
+    directory.mkdir(parents=True)
+    checkpoint = directory / "resume-0.ckpt"
+    checkpoint.touch()
+    tidy(directory)
+    assert checkpoint.exists(), "a run that was stopped goes on from it"
+    write_result(directory, {"status": "finished"})
+    tidy(directory)
+    assert not checkpoint.exists()
 
 
 def test_the_heartbeat_renews_a_claim(directory: Path) -> None:

@@ -1,5 +1,6 @@
 """One run: what it leaves, the same whenever and wherever it is computed."""
 
+import csv
 import json
 import subprocess
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
 from safetensors.torch import load_file
 
@@ -92,6 +94,21 @@ def test_what_a_run_leaves(train: Train) -> None:
     assert (directory / "result.json").stat().st_mtime_ns == written  # a rerun that cannot start costs nothing
     assert train.here("loss=bce", "optimizer.lr=0.04", "trainer.max_epochs=3", "rerun=true")[0] == 0
     assert read(directory)["epochs"] == 3
+
+
+@pytest.mark.slow
+def test_kept_logits_are_those_that_were_tested(train: Train) -> None:
+    """In the precision of the test: in another one, pixels near the threshold fall on its other side."""
+    train("loss=bce", "trainer.precision=bf16-mixed", "cases=5")
+    directory = train.directory / "multirun/default/synthetic/tiny/bce/repeat_0"
+    cases = np.load(directory / "cases.npz")
+    with (directory / "test_images.csv").open() as file:
+        rows = {row["id"]: row for row in csv.DictReader(file)}
+    assert sorted(cases["ids"]) == sorted(rows)
+    for name, mask, logits in zip(cases["ids"], cases["masks"], cases["logits"], strict=True):
+        predicted = logits > 0
+        counts = ((predicted & mask).sum(), (predicted & ~mask).sum())
+        assert counts == (int(rows[name]["tp"]), int(rows[name]["fp"]))
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Grids: what is run, what is not, and that no run harms another."""
 
 import json
+import math
 import os
 import random
 import time
@@ -11,15 +12,17 @@ import pytest
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
-from omegaconf import open_dict
+from omegaconf import OmegaConf, open_dict
 
 from lightning_seg.config import CONFIG_DIR
+from lightning_seg.errors import UserError
 from lightning_seg.runs.failure import FailedElsewhereError, refuse_failed
 from lightning_seg.runs.record import flatten
-from lightning_seg.sweep.cells import compose_cells, composer, grid_axes, longest_first
+from lightning_seg.sweep.cells import Cell, compose_cells, composer, grid_axes, longest_first
 from lightning_seg.sweep.cost import GMACS
-from lightning_seg.sweep.grid import GridSweeper
+from lightning_seg.sweep.grid import GridSweeper, Outcome, check_datasets
 from tests.conftest import Train
 from tests.parts import Tiny
 
@@ -93,6 +96,37 @@ def test_a_run_that_has_failed_since_its_sweep_was_launched(tmp_path: Path, monk
     monkeypatch.setenv("LIGHTNING_SEG_FAILED_SINCE", "100.25")
     with pytest.raises(FailedElsewhereError, match="over there"):
         refuse_failed(tmp_path)
+
+
+@pytest.mark.parametrize(("returned", "outcome"), [(None, Outcome.ELSEWHERE), (math.nan, Outcome.FAILED)])
+def test_what_another_process_had_and_dropped_is_not_a_failure(
+    tmp_path: Path, returned: float | None, outcome: Outcome
+) -> None:
+    """A parallel launcher's runs are judged when all of them have ended."""
+
+    class Parallel:
+        def launch(self, job_overrides: list[list[str]], initial_job_idx: int) -> list[JobReturn]:
+            return [JobReturn(status=JobStatus.COMPLETED, _return_value=returned) for _ in job_overrides]
+
+    config = {"output_dir": tmp_path, "study": "s", "dataset.name": "d", "model.name": "m", "loss.name": "l"}
+    cell = Cell((), {**config, "repeat": 0, "rerun": False})
+    sweeper: Any = GridSweeper(OmegaConf.create(), 0, False)
+    sweeper.config, sweeper.launcher = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}), Parallel()
+    outcomes: dict[Path, Outcome] = {}
+    sweeper._launch([cell], 0, 0.0, outcomes)
+    assert outcomes == {cell.directory: outcome}
+
+
+def dataset_of_parts(sources: dict[str, int]) -> None:
+    if sources != {"left": 1, "right": 2}:
+        raise UserError("not as it was configured")
+
+
+def test_datasets_with_nested_options_are_opened() -> None:
+    config = {"dataset._target_": f"{__name__}.dataset_of_parts", "dataset.sources.left": 1}
+    check_datasets([Cell((), {**config, "dataset.sources.right": 2})])
+    with pytest.raises(UserError, match="not as it was configured"):
+        check_datasets([Cell((), config)])
 
 
 @pytest.mark.slow

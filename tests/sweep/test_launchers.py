@@ -209,15 +209,15 @@ def test_processes_take_different_gpus(tmp_path: Path) -> None:
         """
         import os, sys
         from lightning_seg.sweep.devices import take_gpu
-        take_gpu(int(sys.argv[1]), sys.argv[2])
+        take_gpu(sys.argv[1])
         print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
         sys.stdin.read()
         """
     )
 
-    def start(runs_per_gpu: int) -> tuple[subprocess.Popen[str], str]:
+    def start() -> tuple[subprocess.Popen[str], str]:
         process = subprocess.Popen(
-            [sys.executable, "-c", script, str(runs_per_gpu), str(tmp_path)],
+            [sys.executable, "-c", script, str(tmp_path)],
             env={"CUDA_VISIBLE_DEVICES": "4,GPU-5f", "PYTHONPATH": str(CHECKOUT)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -226,13 +226,13 @@ def test_processes_take_different_gpus(tmp_path: Path) -> None:
         assert process.stdout is not None
         return process, process.stdout.readline().strip()
 
-    held = [start(2) for _ in range(4)]
+    held = [start() for _ in range(4)]
     assert sorted(gpu for _, gpu in held) == ["4", "4", "GPU-5f", "GPU-5f"]
     assert [gpu for _, gpu in held[:2]] == ["4", "GPU-5f"], "an idle GPU comes first"
     killed, gpu = held[1]
     killed.kill()
     killed.wait()
-    later, its = start(2)
+    later, its = start()
     assert its == gpu, "the place of a killed process is free"
     for process, _ in (*held, (later, its)):
         process.kill()
@@ -243,8 +243,9 @@ def test_how_many_runs_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,3")
     assert devices.side_by_side(3) == 6
     assert devices.gpus_of_a_run("auto", 4) == 0.25 and devices.gpus_of_a_run("cpu", 4) == 0
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert devices.side_by_side(3) == 3 and devices.gpus_of_a_run("auto", 1) == 0
+    for none in ("", "-1"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", none)
+        assert devices.side_by_side(3) == 3 and devices.gpus_of_a_run("auto", 1) == 0
 
 
 # --- submitit ---
@@ -265,18 +266,33 @@ def test_submitit_on_this_machine_with_a_preempted_job(
 
 
 SBATCH = r"""#!/bin/bash
-# As Slurm's, but the array's tasks run here, one after the other, when nobody looks.
-cp "$1" "$FAKE_SLURM/submission"
-lines=$(grep -E '^#SBATCH --array' "$1")
-last=$(sed -E 's/.*array=0-([0-9]+).*/\1/' <<< "$lines")
+# As Slurm's, but the tasks run here, one after the other, when nobody looks; the first one of all dies with its node.
+array=$((70 + $(ls "$FAKE_SLURM" | grep -c submission)))
+cp "$1" "$FAKE_SLURM/submission$array"
+last=$(sed -nE 's/^#SBATCH --array=0-([0-9]+).*/\1/p' "$1")
+for task in $(seq 0 "${last:-0}"); do echo PENDING > "$FAKE_SLURM/${array}${last:+_$task}"; done
 (
-  for task in $(seq 0 "$last"); do
-    export SLURM_JOB_ID=$((70 + task)) SLURM_ARRAY_JOB_ID=70 SLURM_ARRAY_TASK_ID=$task SLURM_JOB_NUM_NODES=1
-    export SLURM_NTASKS=1 SLURM_NODEID=0 SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=localhost
-    bash "$1"
+  for task in $(seq 0 "${last:-0}"); do
+    state="$FAKE_SLURM/${array}${last:+_$task}"
+    if [[ -e $FAKE_SLURM/cancelled ]]; then
+      echo CANCELLED > "$state"
+    elif [[ $FIRST_DIES && $array$task == 700 ]]; then
+      echo NODE_FAIL > "$state"
+    else
+      echo RUNNING > "$state"
+      export SLURM_JOB_ID=$((1000 * array + task)) SLURM_JOB_NUM_NODES=1 SLURM_NTASKS=1 SLURM_NODEID=0
+      export SLURM_PROCID=0 SLURM_LOCALID=0 SLURM_JOB_NODELIST=localhost
+      if [[ $last ]]; then
+        export SLURM_ARRAY_JOB_ID=$array SLURM_ARRAY_TASK_ID=$task
+      else
+        export SLURM_JOB_ID=$array
+      fi
+      bash "$1"
+      echo COMPLETED > "$state"
+    fi
   done
 ) > "$FAKE_SLURM/log" 2>&1 &
-echo "Submitted batch job 70"
+echo "Submitted batch job $array"
 """
 SRUN = r"""#!/bin/bash
 while [[ $1 == -* ]]; do
@@ -286,33 +302,43 @@ exec "$@"
 """
 SACCT = r"""#!/bin/bash
 echo "JobID|State|NodeList"
-for task in 0 1 2 3; do echo "70_$task|RUNNING|localhost"; done
+cd "$FAKE_SLURM"
+for job in [0-9]*; do echo "$job|$(< "$job")|localhost"; done
 """
+SCANCEL = r"""#!/bin/bash
+echo "$@" >> "$FAKE_SLURM/cancelled"
+"""
+SLURM = (
+    "hydra/launcher=slurm",
+    "hydra.launcher.partition=gpu",
+    "hydra.launcher.account=lesions",
+    "hydra.launcher.array_parallelism=3",
+)
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> dict[str, Any]:
+    """Where a stand-in for Slurm is found, as options of a training; arrays hold two tasks."""
+    fake = tmp_path / "slurm"
+    fake.mkdir()
+    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT), ("scancel", SCANCEL)):
+        (fake / name).write_text(text)
+        (fake / name).chmod(stat.S_IRWXU)
+    environment = {"PATH": f"{fake}:{os.environ['PATH']}", "FAKE_SLURM": str(fake), "PYTHONPATH": str(CHECKOUT)}
+    constants = {"lightning_seg.sweep.slurm.ARRAY_TASKS": 2, "lightning_seg.sweep.slurm.POLL_SECONDS": 0.1}
+    return {"environment": environment, "constants": constants}
 
 
 @needs("hydra_submitit_launcher", "slurm")
 @pytest.mark.slow
-def test_slurm_preset_with_a_stand_in_for_slurm(
-    script: Callable[..., Script], in_process: dict[str, Any], tmp_path: Path
-) -> None:
-    fake = tmp_path / "slurm"
-    fake.mkdir()
-    for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("sacct", SACCT)):
-        (fake / name).write_text(text)
-        (fake / name).chmod(stat.S_IRWXU)
-    environment = {"PATH": f"{fake}:{os.environ['PATH']}", "FAKE_SLURM": str(fake)}
-    options = (
-        "hydra/launcher=slurm",
-        "hydra.launcher.partition=gpu",
-        "hydra.launcher.account=lesions",
-        "hydra.launcher.array_parallelism=3",
-    )
-    sweep = script(*SAVED, *options, environment=environment)
-    assert "4 ran" in sweep.wait()
-    same(sweep.study, in_process)
-    submission = (fake / "submission").read_text()
+def test_slurm_arrays_one_of_whose_tasks_dies(train: Train, in_process: dict[str, Any], slurm: dict[str, Any]) -> None:
+    slurm["environment"]["FIRST_DIES"] = "1"
+    sweep = train(*SAVED, *SLURM, **slurm)
+    assert "4 ran" in sweep.stdout and sweep.stderr.count("the launcher gave up") == 1
+    same(train.directory / "multirun/default", in_process)
+    submissions = [path.read_text() for path in sorted((train.directory / "slurm").glob("submission*"))]
+    assert ["--array=0-1%2" in text for text in submissions] == [True, True, False], "what died is submitted alone"
     for line in (
-        "--array=0-3%3",
         "--gpus-per-node=1",
         "--cpus-per-task=8",
         "--mem=32GB",
@@ -325,7 +351,21 @@ def test_slurm_preset_with_a_stand_in_for_slurm(
         "--job-name=lightning-seg",
         "--open-mode=append",
     ):
-        assert f"#SBATCH {line}\n" in submission, submission
+        assert f"#SBATCH {line}\n" in submissions[0], submissions[0]
+
+
+@needs("hydra_submitit_launcher", "slurm")
+@pytest.mark.slow
+def test_slurm_is_told_to_stop(train: Train, slurm: dict[str, Any]) -> None:
+    sweep = train.start(*SAVED, *SLURM, "trainer.max_epochs=1000", **slurm)
+    study = train.directory / "multirun/default"
+    assert sweep.wait_until(lambda: any(study.rglob("metrics.csv"))), sweep.stderr
+    os.kill(sweep.process.pid, signal.SIGINT)
+    assert sweep.wait() == 130
+    assert "1 stopped, 3 not started" in sweep.stdout and "Traceback" not in sweep.stderr
+    assert "gave up" not in sweep.stderr
+    assert (train.directory / "slurm/cancelled").read_text() == "--state=PENDING 70\n"
+    assert len(list(study.rglob("resume-*"))) == 1 and not list(study.parent.glob(".stop*"))
 
 
 # --- Ray ---

@@ -45,6 +45,7 @@ def cell(**changes: Any) -> Cell:
         "data.batch_size": 8,
         "data.eval_batch_size": 16,
         "data.image_size": 100,
+        "data.resident": False,
         "trainer.max_epochs": 200,
         "early_stopping.patience": 40,
         "cases": 4,
@@ -62,6 +63,20 @@ def test_seconds_of_a_run() -> None:
     once = 0.3 + 2.0 + 2 * 0.01
     assert run().seconds() == pytest.approx(once + 10 * epoch)
     assert run().seconds(20) == pytest.approx(once + 20 * epoch)
+
+
+def test_limits_of_an_epoch_count() -> None:
+    def epoch(**limits: Any) -> float:
+        return run(**limits).seconds(2) - run(**limits).seconds(1)
+
+    assert epoch(**{"trainer.limit_train_batches": 2}) == pytest.approx(2 * 0.1 + 2 * 0.01 + 0.5)
+    assert epoch(**{"trainer.limit_train_batches": 0.5}) == pytest.approx(4 * 0.1 + 2 * 0.01 + 0.5)
+    assert epoch(**{"trainer.limit_val_batches": 1, "trainer.limit_train_batches": 99}) == pytest.approx(1.31)
+
+
+def test_a_dataset_in_the_devices_memory_counts() -> None:
+    assert run().peak_bytes() == TIMING.peak_bytes
+    assert run(**{"data.resident": True}).peak_bytes() == TIMING.peak_bytes + 4 * 100 * 100 * 100
 
 
 def test_weights_that_are_kept_are_counted() -> None:
@@ -234,8 +249,7 @@ def test_the_tables_add_up(small: list[str], monkeypatch: Any) -> None:
 
 
 def test_runs_that_fit_side_by_side() -> None:
-    gpu = Timing(**{**vars(TIMING), "device_bytes": 80 * 2**30})
-    assert side_by_side(gpu) == 29  # 95 % of 80 GiB, by 2 GiB and a process's own 0.6 GiB
+    assert side_by_side(2 * 2**30, 80 * 2**30) == 29  # 95 % of 80 GiB, by 2 GiB and a process's own 0.6 GiB
 
 
 def test_steps_are_really_timed(tmp_path: Path) -> None:

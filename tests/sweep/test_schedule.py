@@ -30,6 +30,11 @@ def test_launchers_add_their_time() -> None:
     assert makespan([1, 1, 1, 1], 2, Launcher("", start=10, each=0.5)) == 10 + 2 * 1.5
 
 
+def test_a_launcher_may_wait_for_all_before_it_takes_more() -> None:
+    assert makespan([4, 1, 1, 1, 1, 1], 2) == 5
+    assert makespan([4, 1, 1, 1, 1, 1], 2, Launcher("", start=10, at_once=2)) == 10 + 4 + 1 + 1
+
+
 @pytest.mark.parametrize("workers", [1, 2, 3, 8, 64])
 def test_no_order_beats_the_bound_and_longest_first_is_near_it(workers: int) -> None:
     draw = random.Random(workers)

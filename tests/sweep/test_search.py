@@ -58,6 +58,11 @@ def test_a_trial_that_fails_does_not_count(train: Train) -> None:
     best = yaml.safe_load((train.directory / "multirun/optimization_results.yaml").read_text())
     assert best["best_params"]["loss"] == "bce"
 
+    code, _, message = train.here(
+        *SEARCH, "loss=failing", "study='f_${optimizer.lr}'", "fail_fast=true", "hydra/sweeper=optuna"
+    )
+    assert code == 2 and "error: The search stops after the failure above" in message and "Traceback" not in message
+    assert len(list(train.directory.glob("multirun/f_*/**/error.txt"))) == 1
     code, _, message = train.here(*SEARCH, "loss=failing", "hydra/sweeper=optuna")
     assert code == 2 and "error: Every trial failed" in message and "Traceback" not in message
 
@@ -67,6 +72,8 @@ def test_trials_that_would_share_a_folder_are_refused(train: Train) -> None:
     assert code == 2 and "optimizer.lr=0.1 among them" in message and "study=" in message
     code, _, message = train.here(*SEARCH, "loss=bce", "data.batch_size=4,8", "hydra/sweeper=optuna")
     assert code == 2 and "data.batch_size=8 among them" in message
+    code, _, message = train.here(*SEARCH, "loss=bce", "retry=1", "hydra/sweeper=optuna")
+    assert code == 2 and "retry is for grids" in message
     assert not (train.directory / "multirun").exists()
 
 

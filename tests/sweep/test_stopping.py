@@ -2,23 +2,28 @@
 
 import json
 import os
+import platform
 import resource
 import shutil
 import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import save_file
 
 from lightning_seg.files import unwritable, write_atomic
+from lightning_seg.runs import stop
+from lightning_seg.runs.history import History
 from lightning_seg.runs.resume import DirectCheckpointIO
 from lightning_seg.status import print_status
 from tests.conftest import SMALL, Train, Training
 from tests.outcome import outcome
-from tests.parts import Pausing
+from tests.parts import Pausing, terminating_counts
 
 GRID = ("-m", "loss=bce", "repeat=0,1", "trainer.max_epochs=60", "keep_weights=true")
 RUN = "synthetic/tiny/bce/repeat_0"
@@ -68,6 +73,26 @@ def test_a_single_run_says_that_it_was_stopped(train: Train) -> None:
 
 
 @pytest.mark.slow
+def test_a_signal_lets_the_test_end(train: Train) -> None:
+    constants = {"lightning_seg.module.confusion_counts": terminating_counts}
+    images = ("dataset.count=24", "data.eval_batch_size=1", "trainer.max_epochs=1")
+    training = train("loss=bce", *images, constants=constants)
+    log = training.stderr
+    assert log.index("epoch 1,") < log.index("stopping after this epoch") < log.index("test Dice")
+    assert (train.directory / "multirun/default" / RUN / "result.json").exists()
+
+
+def test_a_request_to_a_dead_process_is_none_to_its_successor(tmp_path: Path) -> None:
+    """The first process of a container that starts again has its host's name and number, too."""
+    (tmp_path / f".stop-{platform.node()}-{os.getpid()}").touch()
+    with stop.shared(tmp_path):
+        assert not stop.requested()
+        stop.ask_others()
+        assert stop.requested()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
 def test_the_second_signal_ends_at_once(train: Train) -> None:
     """The run hangs in its first step, so that no epoch can end."""
     training = train.start("-m", "loss=pausing", "repeat=0,1", environment={Pausing.MEETING: ".", "WHO": "a"})
@@ -108,8 +133,8 @@ def test_status_counts_what_diverged(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 @pytest.mark.slow
 def test_fail_fast_and_retry(train: Train) -> None:
-    code, out, _ = train.here("-m", "loss=failing,bce", "repeat=0", "fail_fast=true")
-    assert code == 1 and "1 failed, 1 not started" in out
+    code, out, err = train.here("-m", "loss=starving,bce", "repeat=0", "fail_fast=true", "retry=1")
+    assert code == 1 and "1 failed, 1 not started" in out and "tried again" not in err
     code, out, err = train.here("-m", "loss=starving,bce", "repeat=0", "retry=1")
     assert code == 1 and "1 ran, 1 failed" in out and "1 failed cells are tried again" in err
 
@@ -126,6 +151,8 @@ def test_a_full_disk_stops_the_sweep(train: Train, what: str) -> None:
         sized = ("-m", "loss=bce,iou", "repeat=0,1", "data.image_size=64", f"{what}={full}")
         training = train(*sized, code=2)
         assert "1 failed, 3 not started" in training.stdout
+        place = f" --output-dir {full}" if what == "output_dir" else ""
+        assert training.stdout.endswith(f"\nlightning-seg status default{place}\n")
         assert "The sweep stops: only 0 MiB are free where " in training.stderr and "Traceback" not in training.stderr
         assert not list(full.rglob("*.tmp")) and not list(full.rglob("*.partial"))
     finally:
@@ -168,6 +195,20 @@ def test_what_says_that_a_disk_takes_nothing_more(tmp_path: Path) -> None:
     circle = [ValueError(), ValueError()]
     circle[0].__cause__, circle[1].__cause__ = circle[1], circle[0]
     assert unwritable(circle[0]) is None
+
+
+def test_a_table_that_could_not_be_written_once_is_written_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    history = History(tmp_path / "later/metrics.csv")
+    trainer: Any = SimpleNamespace(
+        callback_metrics={"val_dice": torch.tensor(0.5)}, optimizers=[SimpleNamespace(param_groups=[{"lr": 0.1}])]
+    )
+    for trainer.current_epoch in range(2):
+        history.on_train_epoch_start(trainer, None)  # type: ignore[arg-type]
+        history.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
+        assert ("cannot be written" in caplog.text) and epochs(tmp_path / "later") == 2 * trainer.current_epoch
+        (tmp_path / "later").mkdir(exist_ok=True)
 
 
 @pytest.mark.slow
