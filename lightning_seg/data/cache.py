@@ -19,7 +19,7 @@ from lightning_seg.data.dataset import LesionDataset, raise_problems
 from lightning_seg.errors import UserError
 from lightning_seg.files import sync
 
-FORMAT = 2  # raise it when the arrays' layout or the reading of pixels changes
+FORMAT = 3  # raise it when the arrays' layout or the reading of pixels changes
 
 
 class Cache(NamedTuple):

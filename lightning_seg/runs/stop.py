@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from lightning_seg.errors import UserError
+from lightning_seg.overrides import override_value
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; kill and clusters; Slurm's warning
 GOES_ON = "goes on where this one stopped"
@@ -81,7 +82,7 @@ def shared(folder: Path) -> Iterator[str]:
     _file = folder.resolve() / f".stop-{platform.node()}-{os.getpid()}"
     _file.unlink(missing_ok=True)  # of a process of this number that was killed, such as the first of a container
     try:
-        yield f"+hydra.job.env_set.{_FILE}={_quoted(str(_file))}"
+        yield f"+hydra.job.env_set.{_FILE}={override_value(str(_file))}"
     finally:
         _file.unlink(missing_ok=True)
         _file = None
@@ -89,10 +90,6 @@ def shared(folder: Path) -> Iterator[str]:
 
 def _shared_file() -> Path | None:
     return _file or (Path(os.environ[_FILE]) if _FILE in os.environ else None)
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _handle(number: int, frame: FrameType | None) -> None:
