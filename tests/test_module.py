@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from lightning import Callback
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
@@ -102,11 +103,18 @@ def test_any_scheduler(scheduler: Callable[..., Any] | None, rates: list[float])
 def test_a_table_that_cannot_be_written_does_not_stop_training(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (tmp_path / "metrics.csv").mkdir()
-    history = History(tmp_path / "metrics.csv")
-    fit([history], epochs=3)
-    assert len(history.rows) == 3
+    path = tmp_path / "metrics.csv"
+    path.mkdir()
+
+    class Repair(Callback):
+        def on_train_epoch_start(self, trainer: Any, pl_module: Any) -> None:
+            if trainer.current_epoch == 2:
+                path.rmdir()
+
+    history = History(path)
+    fit([history, Repair()], epochs=3)
     assert [record.levelname for record in caplog.records if "training goes on" in record.message] == ["WARNING"]
+    assert len(path.read_text().splitlines()) == 4, "in the end it has all epochs"
 
 
 def test_best_weights_are_those_of_the_first_best_epoch() -> None:

@@ -18,8 +18,8 @@ class History(Callback):
     """One row an epoch in ``metrics.csv``: epoch, all logged metrics, learning rate, seconds.
 
     The rows travel inside the resume checkpoint and the file is rewritten whole, so that an interrupted run's table
-    has each epoch once. Where it cannot be written, a warning says so and the next
-    epoch tries again.
+    has each epoch once. Where it cannot be written, one warning says so and
+    each epoch tries again.
 
     Args:
         path: of the table; ``None`` keeps it in memory only.
@@ -32,6 +32,7 @@ class History(Callback):
         self.path = path
         self.rows: list[dict[str, Any]] = []
         self._started = 0.0
+        self._warned = False
         self._learning_rate = 0.0
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -52,7 +53,9 @@ class History(Callback):
             try:
                 write_text(self.path, text.getvalue())
             except OSError as error:
-                log.warning("%s cannot be written (%s); the next epoch tries again.", self.path, error)
+                if not self._warned:
+                    log.warning("%s cannot be written (%s); training goes on and tries again.", self.path, error)
+                self._warned = True
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

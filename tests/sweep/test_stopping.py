@@ -9,8 +9,6 @@ import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +16,6 @@ from safetensors.torch import save_file
 
 from lightning_seg.files import unwritable, write_atomic
 from lightning_seg.runs import stop
-from lightning_seg.runs.history import History
 from lightning_seg.runs.resume import DirectCheckpointIO
 from lightning_seg.status import print_status
 from tests.conftest import SMALL, Train, Training
@@ -195,20 +192,6 @@ def test_what_says_that_a_disk_takes_nothing_more(tmp_path: Path) -> None:
     circle = [ValueError(), ValueError()]
     circle[0].__cause__, circle[1].__cause__ = circle[1], circle[0]
     assert unwritable(circle[0]) is None
-
-
-def test_a_table_that_could_not_be_written_once_is_written_later(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    history = History(tmp_path / "later/metrics.csv")
-    trainer: Any = SimpleNamespace(
-        callback_metrics={"val_dice": torch.tensor(0.5)}, optimizers=[SimpleNamespace(param_groups=[{"lr": 0.1}])]
-    )
-    for trainer.current_epoch in range(2):
-        history.on_train_epoch_start(trainer, None)  # type: ignore[arg-type]
-        history.on_train_epoch_end(trainer, None)  # type: ignore[arg-type]
-        assert ("cannot be written" in caplog.text) and epochs(tmp_path / "later") == 2 * trainer.current_epoch
-        (tmp_path / "later").mkdir(exist_ok=True)
 
 
 @pytest.mark.slow
