@@ -2,25 +2,24 @@
 
 import heapq
 import itertools
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightning_seg.sweep.slurm import ARRAY_TASKS
+from lightning_seg.sweep.slurm import share_out
 
 
 @dataclass(frozen=True)
 class Launcher:
-    """What a launcher adds to the runs themselves, in seconds, and how many it takes before all of them have ended."""
+    """What a launcher adds to the runs themselves, in seconds, and whether it divides them into arrays of their own."""
 
     name: str
     start: float = 0.0  # once for each worker
     each: float = 0.0  # for each run
-    at_once: int = sys.maxsize
+    in_arrays: bool = False
 
 
 # Importing torch and Lightning takes 5 to 15 s. A Slurm job is a process of its own; other workers serve many runs.
-LAUNCHERS = (Launcher("gpus, ray", start=15.0), Launcher("slurm", each=15.0, at_once=ARRAY_TASKS))
+LAUNCHERS = (Launcher("gpus, ray", start=15.0), Launcher("slurm", each=15.0, in_arrays=True))
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,20 @@ def makespan(durations: Sequence[float], workers: int, launcher: Launcher = Laun
         workers: how many work side by side, at least 1.
         launcher: what is added.
     """
-    ended = launcher.start if durations else 0.0
-    for first in range(0, len(durations), launcher.at_once):
-        batch = durations[first : first + launcher.at_once]
-        free_at = [ended] * min(workers, len(batch))
-        for duration in batch:
-            heapq.heapreplace(free_at, free_at[0] + duration + launcher.each)
-        ended = max(free_at)
+    if not durations:
+        return 0.0
+    every = [[(range(len(durations)), workers)]]
+    ended = launcher.start
+    for group in share_out(len(durations), workers) if launcher.in_arrays else every:
+        ended += max(_makespan([durations[i] + launcher.each for i in array], at_once) for array, at_once in group)
     return ended
+
+
+def _makespan(durations: Sequence[float], workers: int) -> float:
+    free_at = [0.0] * min(workers, len(durations))
+    for duration in durations:
+        heapq.heapreplace(free_at, free_at[0] + duration)
+    return max(free_at)
 
 
 def scaling(batches: Sequence[Sequence[float]], workers: int, launcher: Launcher = Launcher("")) -> Scaling:

@@ -4,7 +4,7 @@ import itertools
 import logging
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.singleton import Singleton
@@ -42,47 +42,64 @@ class SlurmLauncher(Launcher):
         self.plugin.setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Submit an array after the other, each when the one before has ended; a task that died has failed."""
-        results = []
-        for first in range(0, len(job_overrides), ARRAY_TASKS):
-            array = job_overrides[first : first + ARRAY_TASKS]
-            results += self._run(array, initial_job_idx + first) if not stop.requested() else [_NOTHING] * len(array)
+        """Submit the runs as arrays and wait until all have ended; a task that died has failed."""
+        results = [_NOTHING] * len(job_overrides)
+        for group in share_out(len(job_overrides), self.plugin.params["array_parallelism"]):
+            if stop.requested():
+                break
+            jobs: dict[int, Job[JobReturn]] = {}
+            try:
+                for positions, at_once in group:
+                    tasks = [(job_overrides[position], initial_job_idx + position) for position in positions]
+                    jobs |= zip(positions, self._submit(tasks, at_once), strict=True)
+                _wait(list(jobs.values()))
+            except BaseException:  # a second Ctrl-C, or an array that Slurm has refused
+                _cancel(jobs.values())
+                raise
+            for position, job in jobs.items():
+                results[position] = _result(job)
         return results
 
-    def _run(self, job_overrides: Sequence[Sequence[str]], first: int) -> list[JobReturn]:
-        jobs = self._submit(job_overrides, first)
-        array = jobs[0].job_id.split("_")[0]
-        log.info("Slurm's job %s: %d runs", array, len(jobs))
-        queued = True
-        try:
-            while not all(job.done() for job in jobs):
-                if queued and stop.requested():
-                    _cancel("--state=PENDING", array)
-                    queued = False
-                time.sleep(POLL_SECONDS)
-        except BaseException:  # a second Ctrl-C
-            _cancel(array)
-            raise
-        return [_result(job) for job in jobs]
-
-    def _submit(self, job_overrides: Sequence[Sequence[str]], first: int) -> "list[Job[JobReturn]]":
+    def _submit(self, tasks: Sequence[tuple[Sequence[str], int]], at_once: int) -> "list[Job[JobReturn]]":
         import submitit
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
-        params = dict(self.plugin.params)
+        params = self.plugin.params | {"array_parallelism": at_once}
         folder, requeues = params.pop("submitit_folder"), params.pop("max_num_timeout")
         executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=requeues)
         general = BaseQueueConf.__dataclass_fields__
         executor.update_parameters(**{key if key in general else f"slurm_{key}": params[key] for key in params})
-        numbers = range(first, first + len(job_overrides))
-        return executor.map_array(
+        jobs = executor.map_array(
             self.plugin,
-            map(list, job_overrides),
+            (list(overrides) for overrides, _ in tasks),
             itertools.repeat("hydra.sweep.dir"),
-            numbers,
-            (f"job_id_for_{number}" for number in numbers),
+            (number for _, number in tasks),
+            (f"job_id_for_{number}" for _, number in tasks),
             itertools.repeat(Singleton.get_state()),
         )
+        log.info("Slurm's job %s: %d runs, %d at once", _array(jobs[0]), len(jobs), at_once)
+        return jobs
+
+
+def share_out(runs: int, at_once: int) -> list[list[tuple[range, int]]]:
+    """Job arrays for a grid, since Slurm limits their size.
+
+    Args:
+        runs: of the grid.
+        at_once: how many are to work at the same time.
+
+    Returns:
+        Groups, to be submitted one after the other, of arrays side by side: the positions of an array's runs in the
+        grid, and how many of them are to work at once. Where ``at_once`` allows, there is one group. The arrays of all
+        take the runs in turn, and so are equally long.
+    """
+    count = -(-runs // ARRAY_TASKS)
+    arrays = [range(first, runs, count) for first in range(count)]
+    groups = [arrays[first : first + at_once] for first in range(0, count, at_once)]
+    return [
+        [(array, at_once // len(group) + (number < at_once % len(group))) for number, array in enumerate(group)]
+        for group in groups
+    ]
 
 
 _NOTHING = JobReturn(status=JobStatus.COMPLETED, _return_value=float("nan"))  # of a run that a stop has kept from it
@@ -95,5 +112,20 @@ def _result(job: "Job[JobReturn]") -> JobReturn:
         return _NOTHING if stop.requested() else JobReturn(status=JobStatus.FAILED, _return_value=error)
 
 
-def _cancel(*arguments: str) -> None:
-    subprocess.run(["scancel", *arguments], check=False)
+def _wait(jobs: "Sequence[Job[JobReturn]]") -> None:
+    """Until all have ended; on a stop, what has not started is taken from the queue."""
+    queued = True
+    while not all(job.done() for job in jobs):
+        if queued and stop.requested():
+            _cancel(jobs, "--state=PENDING")
+            queued = False
+        time.sleep(POLL_SECONDS)
+
+
+def _cancel(jobs: "Iterable[Job[JobReturn]]", *options: str) -> None:
+    if arrays := sorted({_array(job) for job in jobs}):
+        subprocess.run(["scancel", *options, *arrays], check=False)
+
+
+def _array(job: "Job[JobReturn]") -> str:
+    return job.job_id.split("_")[0]

@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from lightning_seg.sweep import slurm
 from lightning_seg.sweep.schedule import Launcher, makespan, scaling
 
 
@@ -30,9 +31,15 @@ def test_launchers_add_their_time() -> None:
     assert makespan([1, 1, 1, 1], 2, Launcher("", start=10, each=0.5)) == 10 + 2 * 1.5
 
 
-def test_a_launcher_may_wait_for_all_before_it_takes_more() -> None:
-    assert makespan([4, 1, 1, 1, 1, 1], 2) == 5
-    assert makespan([4, 1, 1, 1, 1, 1], 2, Launcher("", start=10, at_once=2)) == 10 + 4 + 1 + 1
+def test_arrays_divide_runs_and_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slurm, "ARRAY_TASKS", 2)
+    arrays = Launcher("", start=10, in_arrays=True)
+    assert slurm.share_out(5, 4) == [[(range(0, 5, 3), 2), (range(1, 5, 3), 1), (range(2, 5, 3), 1)]]
+    assert makespan([4, 1, 1, 1, 1], 4, arrays) == 10 + 4
+    assert makespan([4, 1, 1, 1, 5], 4, arrays) == 10 + 1 + 5, "the second array has one worker for 1 and 5"
+    assert slurm.share_out(5, 2) == [[(range(0, 5, 3), 1), (range(1, 5, 3), 1)], [(range(2, 5, 3), 2)]]
+    assert makespan([4, 1, 1, 1, 1], 2, arrays) == 10 + 4 + 1 + 1, "more arrays than workers: one after the other"
+    assert slurm.share_out(2, 64) == [[(range(2), 64)]]
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8, 64])
