@@ -51,7 +51,7 @@ def makespan(durations: Sequence[float], workers: int, launcher: Launcher = Laun
     """
     if not durations:
         return 0.0
-    every = [[(range(len(durations)), workers)]]
+    every = [[(list(range(len(durations))), workers)]]
     ended = launcher.start
     for group in share_out(len(durations), workers) if launcher.in_arrays else every:
         ended += max(_makespan([durations[i] + launcher.each for i in array], at_once) for array, at_once in group)

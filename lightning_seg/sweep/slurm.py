@@ -81,7 +81,7 @@ class SlurmLauncher(Launcher):
         return jobs
 
 
-def share_out(runs: int, at_once: int) -> list[list[tuple[range, int]]]:
+def share_out(runs: int, at_once: int) -> list[list[tuple[list[int], int]]]:
     """Job arrays for a grid, since Slurm limits their size.
 
     Args:
@@ -90,11 +90,13 @@ def share_out(runs: int, at_once: int) -> list[list[tuple[range, int]]]:
 
     Returns:
         Groups, to be submitted one after the other, of arrays side by side: the positions of an array's runs in the
-        grid, and how many of them are to work at once. Where ``at_once`` allows, there is one group. The arrays of all
-        take the runs in turn, and so are equally long.
+        grid, and how many of them are to work at once. Where ``at_once`` allows, there is one group. Runs are dealt to
+        the arrays to and fro, so that all last equally long, also where the grid comes longest first.
     """
     count = -(-runs // ARRAY_TASKS)
-    arrays = [range(first, runs, count) for first in range(count)]
+    arrays = [
+        [run for run in range(runs) if run % (2 * count) in (number, 2 * count - 1 - number)] for number in range(count)
+    ]
     groups = [arrays[first : first + at_once] for first in range(0, count, at_once)]
     return [
         [(array, at_once // len(group) + (number < at_once % len(group))) for number, array in enumerate(group)]

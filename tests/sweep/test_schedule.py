@@ -34,12 +34,15 @@ def test_launchers_add_their_time() -> None:
 def test_arrays_divide_runs_and_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slurm, "ARRAY_TASKS", 2)
     arrays = Launcher("", start=10, in_arrays=True)
-    assert slurm.share_out(5, 4) == [[(range(0, 5, 3), 2), (range(1, 5, 3), 1), (range(2, 5, 3), 1)]]
+    assert slurm.share_out(5, 4) == [[([0], 2), ([1, 4], 1), ([2, 3], 1)]]
     assert makespan([4, 1, 1, 1, 1], 4, arrays) == 10 + 4
     assert makespan([4, 1, 1, 1, 5], 4, arrays) == 10 + 1 + 5, "the second array has one worker for 1 and 5"
-    assert slurm.share_out(5, 2) == [[(range(0, 5, 3), 1), (range(1, 5, 3), 1)], [(range(2, 5, 3), 2)]]
-    assert makespan([4, 1, 1, 1, 1], 2, arrays) == 10 + 4 + 1 + 1, "more arrays than workers: one after the other"
-    assert slurm.share_out(2, 64) == [[(range(2), 64)]]
+    assert slurm.share_out(5, 2) == [[([0], 1), ([1, 4], 1)], [([2, 3], 2)]]
+    assert makespan([4, 1, 1, 1, 1], 2, arrays) == 10 + 4 + 1, "more arrays than workers: one group after the other"
+    assert slurm.share_out(2, 64) == [[([0, 1], 64)]]
+    for runs in range(1, 40):
+        dealt = [array for group in slurm.share_out(runs, 3) for array, _ in group]
+        assert sorted(itertools.chain(*dealt)) == list(range(runs)) and max(map(len, dealt)) <= 2
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 8, 64])
