@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--ways", default="plain scripts,MONAI scripts,grid,grid with switches")
     arguments = parser.parse_args()
     root, losses = arguments.root.resolve(), LOSSES[: arguments.runs]
     model = [f"model={arguments.network}"]
@@ -52,7 +53,8 @@ def main() -> None:
         "grid": grid,
         "grid with switches": lambda: grid("trainer.precision=bf16-mixed", "speed.channels_last=true"),
     }
-    times = alternate(ways, arguments.rounds, warm_up=0)
+    chosen = {name: ways[name] for name in arguments.ways.split(",")}
+    times = alternate(chosen, arguments.rounds, warm_up=0)
     report(f"{len(losses)} runs of {arguments.epochs} epochs, {arguments.network}", times, "plain scripts")
 
 
