@@ -12,7 +12,6 @@ from types import FrameType
 from typing import Any
 
 from lightning_seg.errors import UserError
-from lightning_seg.overrides import override_value
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; kill and clusters; Slurm's warning
 GOES_ON = "goes on where this one stopped"
@@ -78,6 +77,8 @@ def shared(folder: Path) -> Iterator[str]:
     Yields:
         The argument that tells a job of Hydra's about it.
     """
+    from lightning_seg.overrides import override_value  # here: it loads Hydra, which a look at claims needs not
+
     global _file
     _file = folder.resolve() / f".stop-{platform.node()}-{os.getpid()}"
     _file.unlink(missing_ok=True)  # of a process of this number that was killed, such as the first of a container
