@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 SUBSETS = ("train", "val", "test")
 STRATEGIES = ("random", "grouped", "official", "kfold")
+BY_FRACTIONS = ("random", "grouped")  # those whose subsets have, or come near to, the sizes of data.fractions
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import statistics
 from typing import Any
 
 from lightning_seg.data.prepare.sources import SOURCES, Source
+from lightning_seg.data.split import BY_FRACTIONS
 from lightning_seg.inference.statistics import interval
 from lightning_seg.inference.trained import TrainedRun
 from lightning_seg.metrics import METRICS
@@ -97,7 +98,7 @@ def _licences(record: dict[str, Any]) -> str:
 
 def _split(config: Any) -> str:
     strategy = config.data.get("split", "random")
-    if strategy not in ("random", "grouped"):  # the others do not follow the fractions; the images are counted above
+    if strategy not in BY_FRACTIONS:  # the images are counted above
         return strategy
     shares = " / ".join(f"{100 * config.data.fractions[name]:g}" for name in ("train", "val", "test"))
     return f"{strategy}, {shares} %"

@@ -18,8 +18,7 @@ class History(Callback):
     """One row an epoch in ``metrics.csv``: epoch, all logged metrics, learning rate, seconds.
 
     The rows travel inside the resume checkpoint and the file is rewritten whole, so that an interrupted run's table
-    has each epoch once. Where it cannot be written, one warning says so and
-    each epoch tries again.
+    has each epoch once. Where it cannot be written, one warning says so and each epoch tries again.
 
     Args:
         path: of the table; ``None`` keeps it in memory only.

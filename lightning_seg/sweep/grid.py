@@ -115,7 +115,9 @@ class GridSweeper(Sweeper):
         check_datasets(waiting)
         since = started
         for attempt in range(self.retry + 1):
-            if attempt and waiting and not self._ends(outcomes):
+            if attempt:
+                if not waiting or self._ends(outcomes):
+                    break
                 log.info("%d failed cells are tried again", len(waiting))
                 since = max(failed_at(cell.directory) for cell in waiting)
             self._pass(waiting, outcomes, since)
