@@ -202,14 +202,14 @@ def gallery(
     from lightning_seg.losses.gallery import gallery as draw
     from lightning_seg.output import check_output, mark_output
     from lightning_seg.plugins import choices
-    from lightning_seg.report.figures.style import save
+    from lightning_seg.report.figures.style import file_names, save
     from lightning_seg.report.names import BASIC_LOSSES, is_compound
 
     every = sorted(choices("loss"), key=lambda name: (name not in BASIC_LOSSES, not is_compound(name)))
     names = losses or [name for name in every if name != "monai"]
     built = {name: build_nameless(compose_config([f"loss={name}"]).loss, "loss") for name in names}
     figures = draw(built)
-    files = [f"{figure.name}.{ending}" for figure in figures for ending in ("svg", "pdf", "png")]
+    files = [name for figure in figures for name in file_names(figure)]
     check_output(output, files)
     mark_output(output, files)
     for figure in figures:

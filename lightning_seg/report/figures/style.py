@@ -93,6 +93,11 @@ def markers(losses: Sequence[str]) -> dict[str, str]:
     return {loss: _MARKERS[n % len(_MARKERS)] for n, loss in enumerate(sorted(losses))}
 
 
+def file_names(figure: Figure) -> list[str]:
+    """The files that :func:`save` writes."""
+    return [f"{figure.name}.{ending}" for ending in ("svg", "pdf", "png")]
+
+
 def save(figure: Figure, directory: Path) -> str:
     """Write ``<name>.svg``, ``.pdf`` and ``.png``, and return the SVG to be put into the page.
 
