@@ -20,7 +20,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.sweep.plan import grid_cells
+from lightning_seg.planning.estimate import grid_cells
 
 OVERRIDES = (
     *("trainer=cpu", "logger=csv", "trainer.max_epochs=1", "data.image_size=32", "dataset.count=12"),
@@ -102,7 +102,7 @@ def main() -> None:
         assert cells == 3600
         times["the same grid when all are finished"] = run(*command(folder))
         times["lightning-seg status"] = run(
-            *(sys.executable, "-m", "lightning_seg.cli", "status", "default", "--output-dir", str(folder))
+            *(sys.executable, "-m", "lightning_seg.cli.app", "status", "default", "--output-dir", str(folder))
         )
         times[f"a run besides its training (grid of {arguments.runs})"] = cost_per_run(Path(two), arguments.runs)
     table = Table("", "wall, s", "cpu, s", box=box.SIMPLE_HEAD)

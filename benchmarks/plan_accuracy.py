@@ -13,7 +13,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.sweep.plan import grid_cells, make_plan
+from lightning_seg.planning.estimate import grid_cells, make_plan
 
 
 def main() -> None:

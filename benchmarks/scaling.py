@@ -17,10 +17,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.sweep.plan import EpochsKnown, Run, grid_cells, make_plan, subset_sizes
-from lightning_seg.sweep.position import duration
-from lightning_seg.sweep.schedule import LAUNCHERS, scaling
-from lightning_seg.sweep.timing import Timing
+from lightning_seg.planning.estimate import EpochsKnown, Run, grid_cells, make_plan, subset_sizes
+from lightning_seg.planning.schedule import LAUNCHERS, scaling
+from lightning_seg.planning.timing import Timing
+from lightning_seg.runs.position import duration
 
 # Parameters in millions, of the networks as configured.
 PARAMETERS = {

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lightning_seg.build import build
-from lightning_seg.config import compose_config
+from lightning_seg.config.build import build
+from lightning_seg.config.compose import compose_config
 from lightning_seg.errors import UserError
-from lightning_seg.memory import OutOfMemoryError, explained, is_out_of_memory
+from lightning_seg.machine.memory import OutOfMemoryError, explained, is_out_of_memory
 from tests.conftest import Train
 
 PETABYTE = 2**50

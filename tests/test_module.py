@@ -13,8 +13,8 @@ from torch.optim import lr_scheduler
 
 from lightning_seg.metrics import METRICS, confusion_counts, image_scores
 from lightning_seg.models import SegmentationModel
-from lightning_seg.runs.history import History
 from lightning_seg.runs.resume import BestWeights
+from lightning_seg.training.history import History
 from tests.tiny_fit import TinyData, fit, make_module
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from lightning_seg.status import Cell, time_left
+from lightning_seg.studies.status import Cell, time_left
 
 
 def finished(seconds: float) -> dict[str, Any]:

@@ -10,15 +10,15 @@ import pandas as pd
 
 from lightning_seg.advise.halving import Halving, Rule, follow
 from lightning_seg.advise.proposal import Proposal
-from lightning_seg.build import build_nameless
+from lightning_seg.config.build import build_nameless
+from lightning_seg.planning.estimate import grid_cells
 from lightning_seg.runs.record import read_result
 from lightning_seg.sweep.cells import nested
-from lightning_seg.sweep.plan import grid_cells
 
 
 def train(arguments: Sequence[str]) -> int:
     """``train.py`` with these arguments, in this process; returns its exit code."""
-    from lightning_seg.train import main
+    from lightning_seg.cli.train import main
 
     before = sys.argv
     sys.argv = ["train.py", *arguments]

@@ -5,13 +5,13 @@ import json
 import statistics
 from typing import Any
 
+from lightning_seg.catalogue import METRIC_NAMES, dataset_name, loss_name
 from lightning_seg.data.prepare.sources import SOURCES, Source
 from lightning_seg.data.split import BY_FRACTIONS
-from lightning_seg.inference.statistics import interval
+from lightning_seg.inference.intervals import interval
 from lightning_seg.inference.trained import TrainedRun
 from lightning_seg.metrics import METRICS
 from lightning_seg.models.facts import FACTS, licence_of
-from lightning_seg.report.names import METRIC_NAMES, dataset_name, loss_name
 from lightning_seg.runs.record import read_result
 
 

@@ -16,11 +16,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_seg import __version__
-from lightning_seg.build import build_nameless
+from lightning_seg.config.build import build_nameless
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.errors import UserError
+from lightning_seg.machine.speed import keep_freed_memory
 from lightning_seg.runs.record import RESULT, WEIGHTS, read_result, versions
-from lightning_seg.speed import keep_freed_memory
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 _PRECISIONS = ("32-true", "32", *_AUTOCAST)

@@ -8,12 +8,12 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from lightning_seg.build import build_nameless
-from lightning_seg.config import compose_config
-from lightning_seg.losses.gallery import evaluate, gallery, scenes
-from lightning_seg.plugins import import_from_working_directory
+from lightning_seg.catalogue import BASIC_LOSSES, is_compound, loss_name
+from lightning_seg.config.build import build_nameless
+from lightning_seg.config.compose import compose_config
+from lightning_seg.config.plugins import import_from_working_directory
+from lightning_seg.report.figures.losses import evaluate, gallery, scenes
 from lightning_seg.report.figures.style import Figure
-from lightning_seg.report.names import BASIC_LOSSES, is_compound, loss_name
 from lightning_seg.report.records import Study
 from lightning_seg.runs.record import RESULT
 

@@ -8,12 +8,12 @@ from math import ceil, inf
 
 import pandas as pd
 
+from lightning_seg.catalogue import MODELS, dataset_name, loss_name, model_name
 from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UserError
 from lightning_seg.report.answer import ROPE, Verdict, join
 from lightning_seg.report.command_lines import Run, report_line, train_lines
 from lightning_seg.report.comparison import BLOCK, Comparison, compare, spoiled
-from lightning_seg.report.names import MODELS, dataset_name, loss_name, model_name
 from lightning_seg.report.records import KEYS, Study, only_losses
 from lightning_seg.report.statistics import Resolution, fewest_blocks, resolution
 

@@ -16,8 +16,8 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from lightning_seg import __version__
+from lightning_seg.catalogue import METRICS
 from lightning_seg.errors import UserError
-from lightning_seg.report.names import METRICS
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
 from lightning_seg.runs.claim import is_claimed
 from lightning_seg.runs.record import CELLS, ERROR, RESULT

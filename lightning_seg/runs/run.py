@@ -24,18 +24,16 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lightning_seg import memory
-from lightning_seg.config import check
+from lightning_seg.config.compose import check
 from lightning_seg.errors import UserError
 from lightning_seg.files import unwritable, write_atomic, write_text
+from lightning_seg.machine import memory
+from lightning_seg.machine.devices import take_gpu
 from lightning_seg.metrics import COUNTS, METRICS, image_scores
-from lightning_seg.progress import EpochProgress
 from lightning_seg.runs import stop
-from lightning_seg.runs.cases import Cases, predictions, save_cases
 from lightning_seg.runs.claim import ClaimedError, claim, refuse_lost, tidy
 from lightning_seg.runs.failure import FailedElsewhereError, FailedRunError, UnwritableError, refuse_failed
-from lightning_seg.runs.history import History
-from lightning_seg.runs.parts import make_data, make_module, make_trainer
+from lightning_seg.runs.position import position
 from lightning_seg.runs.record import (
     ERROR,
     RESULT,
@@ -53,9 +51,11 @@ from lightning_seg.runs.record import (
 from lightning_seg.runs.resume import BestWeights, EpochSeed, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.seed import derive_seed
-from lightning_seg.sweep.devices import take_gpu
 from lightning_seg.sweep.orphans import ending_with_parent
-from lightning_seg.sweep.position import position
+from lightning_seg.training.cases import Cases, predictions, save_cases
+from lightning_seg.training.factory import make_data, make_module, make_trainer
+from lightning_seg.training.history import History
+from lightning_seg.training.progress import EpochProgress
 
 log = logging.getLogger(__name__)
 
@@ -325,7 +325,7 @@ def _wandb(cfg: DictConfig, directory: Path) -> Iterator[Any]:
     if not cfg.logger.wandb:
         yield None
         return
-    from lightning_seg.wandb_logger import CellLogger
+    from lightning_seg.training.wandb_logger import CellLogger
 
     address = (cfg.study, cfg.dataset.name, cfg.model.name, cfg.loss.name, f"repeat_{cfg.repeat}")
     logger = CellLogger(address, directory, _plain(cfg), **_plain(cfg.logger.wandb))

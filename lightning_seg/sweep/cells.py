@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lightning_seg.config import check
+from lightning_seg.config.compose import check
 from lightning_seg.errors import UserError
 from lightning_seg.runs.record import flatten, read_result, run_directory
 from lightning_seg.sweep.cost import static_cost

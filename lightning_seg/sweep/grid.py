@@ -33,9 +33,9 @@ from lightning_seg.files import write_text
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import CLAIM, await_heartbeats, is_claimed, study_lock, tidy
 from lightning_seg.runs.failure import UnwritableError, count_failures_since, failed_at
+from lightning_seg.runs.position import announce_position
 from lightning_seg.runs.record import CELLS, ERROR, differences, last_error, read_result, started_at
 from lightning_seg.sweep.cells import Cell, expand, longest_first, nested, refuse_shared_folders
-from lightning_seg.sweep.position import announce_position
 
 log = logging.getLogger(__name__)
 LEAST_FREE_BYTES = 64 * 2**20

@@ -12,7 +12,7 @@ from lightning_seg.advise.execute import Halved, halve
 from lightning_seg.advise.halving import Halving, Rule, Stop
 from lightning_seg.advise.proposal import Proposal
 from lightning_seg.advise.words import dropped_sentences, halving_sentences
-from lightning_seg.report.names import loss_name
+from lightning_seg.catalogue import loss_name
 
 MEANS = {"dice": 0.80, "bce": 0.791, "iou": 0.793, "focal": 0.60}
 MODELS = ("unet", "colonsegnet")

@@ -11,10 +11,10 @@ from hydra.core.global_hydra import GlobalHydra
 from typer.testing import CliRunner
 
 from lightning_seg import models
-from lightning_seg.inference import commands
-from lightning_seg.inference.catalogue import Entry, as_markdown, measure, model_names
-from lightning_seg.inference.scaffold import new_part
+from lightning_seg.cli import inference as commands
 from lightning_seg.models.facts import FACTS, licence_of
+from lightning_seg.parts.models import Entry, as_markdown, measure, model_names
+from lightning_seg.parts.scaffold import new_part
 
 
 def test_unets_costs_are_those_worked_out_by_hand() -> None:

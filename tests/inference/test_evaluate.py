@@ -13,12 +13,12 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
+from lightning_seg.cli import inference as commands
 from lightning_seg.data import Folder, Synthetic
 from lightning_seg.errors import UserError
-from lightning_seg.inference import commands
 from lightning_seg.inference.distances import outline_distances
 from lightning_seg.inference.evaluate import choose_dataset, evaluate, fair_positions, native_mask
-from lightning_seg.inference.statistics import interval
+from lightning_seg.inference.intervals import interval
 from lightning_seg.inference.trained import Predictor, find_runs
 from tests.inference.calls import invoke, read_csv
 

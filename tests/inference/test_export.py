@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_seg.build import build_nameless
-from lightning_seg.config import compose_config
+from lightning_seg.config.build import build_nameless
+from lightning_seg.config.compose import compose_config
 from lightning_seg.errors import UserError
 from lightning_seg.inference import export
 from lightning_seg.inference.trained import find_runs, load_run, without_weights

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from lightning_seg.data.commands import inspect
+from lightning_seg.cli import inference as commands
+from lightning_seg.cli.data import inspect
 from lightning_seg.errors import UserError
-from lightning_seg.inference import commands
 from lightning_seg.report.figures.style import Figure
 from tests.inference.calls import invoke, read_csv
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from lightning_seg.cli import inference as commands
 from lightning_seg.data import Folder
 from lightning_seg.errors import UserError
-from lightning_seg.inference import commands
 from lightning_seg.inference.images import find_images, name_images
 from lightning_seg.inference.predict import confidence, disagreement, predict
 from lightning_seg.inference.trained import Predictor, choose_device, find_runs

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_seg.inference.catalogue import measure
 from lightning_seg.models.facts import FACTS
+from lightning_seg.parts.models import measure
 from lightning_seg.sweep.cells import Cell, longest_first
 from lightning_seg.sweep.cost import GMACS
 

@@ -16,7 +16,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from lightning_seg.config import CONFIG_DIR
+from lightning_seg.config.compose import CONFIG_DIR
 from lightning_seg.errors import UserError
 from lightning_seg.runs.failure import FailedElsewhereError, refuse_failed
 from lightning_seg.runs.record import flatten
