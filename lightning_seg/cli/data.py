@@ -160,6 +160,6 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
             progress=lambda done: progress.update(task, completed=done),
         )
     console.print(summary_table(found))
-    for line in found.bad:
+    for line in found.bad_lines:
         console.print(line, style="red", markup=False, highlight=False)
     return found

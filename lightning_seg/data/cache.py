@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 from lightning_seg.data.contrast import lesion_contrast
-from lightning_seg.data.dataset import LesionDataset, raise_problems
+from lightning_seg.data.dataset import LesionDataset, Problem, problems_of, raise_problems
 from lightning_seg.errors import UserError
 from lightning_seg.files import sync
 
 FORMAT = 3  # raise it when the arrays' layout or the reading of pixels changes
+_ARRAYS = ("images", "masks", "contrasts")
+_READING = "reading.txt"
 
 
 class Cache(NamedTuple):
@@ -30,12 +32,14 @@ class Cache(NamedTuple):
         images: RGB, uint8 ``(N, 3, size, size)``.
         masks: true on the lesion, bool ``(N, 1, size, size)``.
         contrasts: of each lesion with its surroundings, float32 ``(N,)``, see :func:`lesion_contrast`.
+        reading: how pixels were read, in words, see :meth:`LesionDataset.reading`; ``None`` where that is no question.
     """
 
     ids: list[str]
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     contrasts: NDArray[np.float32]
+    reading: str | None = None
 
 
 class _Pair(NamedTuple):
@@ -74,16 +78,18 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
                 f"({error.strerror or error}); free some space or set data.cache_dir to another disk."
             ) from error
     ids = json.loads((folder / "ids.json").read_text())
-    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Cache._fields[1:])
-    return Cache(ids, *arrays)
+    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS)
+    reading = folder / _READING
+    return Cache(ids, *arrays, reading=reading.read_text(encoding="utf-8") if reading.is_file() else None)
 
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
+    reading = dataset.reading()
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed
     partial.mkdir()
     ids = dataset.ids()
-    problems = []
+    problems: list[Problem | str] = []
     contrasts = np.empty(len(ids), dtype=np.float32)
     try:
         with (partial / "images.npy").open("wb") as images, (partial / "masks.npy").open("wb") as masks:
@@ -92,7 +98,7 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
             pairs = track(_read_all(dataset, size), f"Caching {dataset.name}", len(ids), transient=True)
             for index, pair in enumerate(pairs):
                 if isinstance(pair, UserError):
-                    problems.append(str(pair))
+                    problems += problems_of(pair)
                 else:
                     images.write(np.ascontiguousarray(pair.image.transpose(2, 0, 1)).data)
                     masks.write(np.ascontiguousarray(pair.mask).data)
@@ -100,6 +106,8 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
         raise_problems(dataset, problems)
         np.save(partial / "contrasts.npy", contrasts)
         (partial / "ids.json").write_text(json.dumps(ids))
+        if reading is not None:
+            (partial / _READING).write_text(reading, encoding="utf-8")
         for file in partial.iterdir():
             sync(file)
         partial.rename(folder)

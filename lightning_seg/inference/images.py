@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_seg.data.images import IMAGE_SUFFIXES, open_image
-from lightning_seg.data.readers.folder import MASK_SUFFIX
+from lightning_seg.data.readers.naming import MASK_SUFFIX
 from lightning_seg.errors import UserError
 from lightning_seg.inference.trained import Preparation
 
@@ -88,7 +88,7 @@ def read_photo(path: Path, preparation: Preparation) -> Photo:
     Raises:
         UserError: it is unreadable, of a kind whose colours cannot be told, or too small.
     """
-    picture = open_image(path, preparation.size if preparation.reduce_jpeg else None)
+    picture = open_image(path, preparation.size if preparation.reduce_jpeg else None, preparation.window)
     if min(picture.size) < SMALLEST_SIDE:
         raise UserError(
             f"{path}: is {picture.size[0]}x{picture.size[1]}, too small to segment; {SMALLEST_SIDE} pixels a side are "

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from lightning_seg import __version__
 from lightning_seg.config.build import build_nameless
 from lightning_seg.data.datamodule import normalise
+from lightning_seg.data.dataset import FileDataset
+from lightning_seg.data.window import Window, parse_window
 from lightning_seg.errors import UserError
 from lightning_seg.machine.speed import keep_freed_memory
 from lightning_seg.runs.record import RESULT, WEIGHTS, read_result, versions
@@ -35,12 +37,14 @@ class Preparation:
         mean: of each channel in [0, 1], subtracted.
         std: of each channel in [0, 1], divided by.
         reduce_jpeg: JPEGs are decoded at a reduced size where that is exact enough, as the run's dataset did.
+        window: how images of more than 8 bits become 8-bit, as the run's dataset did; ``None`` refuses them.
     """
 
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     reduce_jpeg: bool
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -122,7 +126,7 @@ def load_run(weights: Path) -> TrainedRun:
         )
     model.load_state_dict(state)
     data = config.data
-    preparation = Preparation(data.image_size, tuple(data.mean), tuple(data.std), _reduces_jpeg(config.dataset))
+    preparation = Preparation(data.image_size, tuple(data.mean), tuple(data.std), *_decoding(config.dataset))
     return TrainedRun(weights.parent, record, config, model.eval(), preparation)
 
 
@@ -152,11 +156,14 @@ def without_weights(model: DictConfig) -> DictConfig:
     return model
 
 
-def _reduces_jpeg(dataset: DictConfig) -> bool:
+def _decoding(dataset: DictConfig) -> tuple[bool, Window | None]:
+    """Whether the run's dataset reduces JPEGs, and its window."""
     try:
-        return getattr(get_class(dataset._target_), "reduce_jpeg", False)
+        kind = get_class(dataset._target_)
     except ImportError:  # the user's own dataset is not at hand; it is not needed for prediction
-        return False
+        return False, None
+    window = parse_window(dataset.get("window")) if issubclass(kind, FileDataset) else None
+    return getattr(kind, "reduce_jpeg", False), window
 
 
 def _misfit(expected: dict[str, Tensor], given: dict[str, Tensor]) -> str:

@@ -247,6 +247,7 @@ def _train(cfg: DictConfig, directory: Path, title: str) -> float:
                 "test": means,
                 "images": {name: len(ids) for name, ids in data.ids().items()},
                 "siblings_in_training": siblings,
+                "reading": data.cache.reading,
                 "started": started.isoformat(timespec="seconds"),
                 "seconds": {
                     "data": round(prepared - clock, 3),

@@ -43,7 +43,7 @@ def write_page(found: Inspection, path: Path) -> None:
         figures=_figures(found),
         examples=[picture(identifier) for identifier in _examples(found)],
         empty=found.empty,
-        bad=found.bad,
+        bad=found.bad_lines,
         pairs=[(picture(first), picture(second), label) for first, second, label in pairs[:PAIRS]],
         more_pairs=[(first, second, label) for first, second, label in pairs[PAIRS:]],
     )
