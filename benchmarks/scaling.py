@@ -20,7 +20,7 @@ from rich.table import Table
 from lightning_seg.planning.estimate import EpochsKnown, Run, grid_cells, make_plan, subset_sizes
 from lightning_seg.planning.schedule import LAUNCHERS, scaling
 from lightning_seg.planning.timing import Timing
-from lightning_seg.runs.position import duration
+from lightning_seg.wording import duration
 
 # Parameters in millions, of the networks as configured.
 PARAMETERS = {

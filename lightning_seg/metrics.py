@@ -13,9 +13,6 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_stat_scores
 
-COUNTS = ("tp", "fp", "fn", "tn")
-METRICS = ("dice", "iou", "precision", "recall")
-
 
 def confusion_counts(logits: Tensor, masks: Tensor) -> Tensor:
     """Count the pixels of each image that are rightly and wrongly called lesion, and rightly and wrongly not.

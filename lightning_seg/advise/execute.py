@@ -1,6 +1,5 @@
 """Runs a proposal through the training application, all at once or look by look."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,24 +10,8 @@ import pandas as pd
 from lightning_seg.advise.halving import Halving, Rule, follow
 from lightning_seg.advise.proposal import Proposal
 from lightning_seg.config.build import build_nameless
-from lightning_seg.planning.estimate import grid_cells
 from lightning_seg.runs.record import read_result
-from lightning_seg.sweep.cells import nested
-
-
-def train(arguments: Sequence[str]) -> int:
-    """``train.py`` with these arguments, in this process; returns its exit code."""
-    from lightning_seg.cli.train import main
-
-    before = sys.argv
-    sys.argv = ["train.py", *arguments]
-    try:
-        main()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    finally:
-        sys.argv = before
-    return 0
+from lightning_seg.sweep.cells import grid_cells, nested
 
 
 def check_models(proposal: Proposal) -> None:
@@ -65,6 +48,7 @@ def halve(
     seconds: float,
     tell: Callable[[Halving, Halving], None],
     announce: Callable[[list[str]], None],
+    train: Callable[[Sequence[str]], int],
 ) -> Halved:
     """Train look by look, only the losses that are left.
 
@@ -76,6 +60,7 @@ def halve(
         seconds: of training that all looks may take, those of earlier calls included; the first look is always taken.
         tell: called with the states before and after, when a look has been taken.
         announce: called with the arguments of each training.
+        train: trains with these arguments and returns the exit code.
     """
     cells = grid_cells(proposal.line(repeats=range(rule.looks[-1]))[1:])
     choice_of = {

@@ -16,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
+from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.config.build import build
 from lightning_seg.config.compose import compose_config
 from lightning_seg.data import FileDataset, LesionDataset
 from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.errors import UserError
-from lightning_seg.files import write_text
+from lightning_seg.files import mark_output, write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
 from lightning_seg.inference.intervals import interval
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
 from lightning_seg.inference.trained import Predictor, TrainedRun
-from lightning_seg.metrics import COUNTS, METRICS, image_scores
-from lightning_seg.output import mark_output
+from lightning_seg.metrics import image_scores
 from lightning_seg.runs.record import versions
 
 FILES = ("images.csv", "summary.json")

@@ -5,20 +5,19 @@ import json
 import statistics
 from typing import Any
 
-from lightning_seg.catalogue import METRIC_NAMES, dataset_name, loss_name
+from lightning_seg.catalogue import METRIC_NAMES, METRICS, NETWORKS, dataset_name, loss_name
 from lightning_seg.data.prepare.sources import SOURCES, Source
 from lightning_seg.data.split import BY_FRACTIONS
 from lightning_seg.inference.intervals import interval
 from lightning_seg.inference.trained import TrainedRun
-from lightning_seg.metrics import METRICS
-from lightning_seg.models.facts import FACTS, licence_of
+from lightning_seg.models.licences import licence_of
 from lightning_seg.runs.record import read_result
 
 
 def model_card(run: TrainedRun) -> str:
     """The run's data, protocol, results with intervals, limits and licences."""
     record, config = run.record, run.config
-    facts = FACTS.get(record["model"])
+    facts = NETWORKS.get(record["model"])
     source = _source(record["dataset"])
     title = f"{facts.title if facts else record['model']}, trained on {dataset_name(record['dataset'])}"
     sections = [

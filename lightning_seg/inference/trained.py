@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_seg import __version__
-from lightning_seg.config.build import build_nameless
+from lightning_seg.config.build import build_nameless, without_weights
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.window import Window, parse_window
@@ -144,16 +144,6 @@ def version_remark(runs: Sequence[TrainedRun]) -> str | None:
     by = " and ".join(sorted({version or "an unknown version" for _, version in others}))
     made_with = f"{others[0][0]}{more} trained with lightning-seg {by}"
     return f"{made_with}, and this is {here}: results may differ from those recorded."
-
-
-def without_weights(model: DictConfig) -> DictConfig:
-    """The network's configuration without the encoder's weights, which the run's own replace."""
-    model = model.copy()
-    if "pretrained" in model:
-        model.pretrained = False
-    if "weights" in model:
-        model.weights = dict.fromkeys(model.weights) if isinstance(model.weights, DictConfig) else None
-    return model
 
 
 def _decoding(dataset: DictConfig) -> tuple[bool, Window | None]:

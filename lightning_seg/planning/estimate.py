@@ -10,18 +10,11 @@ from math import ceil
 from statistics import mean
 from typing import Any
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf.errors import OmegaConfBaseException
-
-from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.errors import UserError
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.planning.timing import Timing, time_training
 from lightning_seg.runs.record import read_result
-from lightning_seg.sweep.cells import Cell, expand, nested, refuse_shared_folders
+from lightning_seg.sweep.cells import Cell, nested
 
 BETWEEN_RUNS_SECONDS = 0.3  # composing the next configuration, opening the cache, writing the record
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
@@ -94,23 +87,6 @@ class Plan:
     left: list[Run]
     gains: dict[str, float]
     cache_bytes: int
-
-
-def grid_cells(overrides: list[str]) -> list[Cell]:
-    """The cells that ``train.py -m`` with these arguments would run.
-
-    Raises:
-        UserError: an argument is wrong, or two cells have the same folder.
-    """
-    try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            loader = GlobalHydra.instance().config_loader()
-            config = loader.load_configuration("config", overrides, run_mode=RunMode.MULTIRUN)
-            cells = expand(loader, config, config.hydra.sweeper.params, list(config.hydra.overrides.task))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from error
-    refuse_shared_folders(cells)
-    return cells
 
 
 def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[[str], object] = print) -> Plan:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, Run
 from lightning_seg.planning.schedule import LAUNCHERS, scaling
-from lightning_seg.runs.position import duration
+from lightning_seg.wording import byte_count, duration
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -39,9 +39,9 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
         f"One after the other: {duration(total)}{_money(total, price_per_hour)}"
         + (f", from {duration(least)} to {duration(most)} as runs stop early." if least < most else "."),
         f"Epochs of a run: {', '.join(f'{_span(runs, reason)} ({reason})' for reason in reasons)}.",
-        f"To be written: {_bytes(sum(run.disk_bytes() for run in runs))} of results, {_bytes(plan.cache_bytes)} of "
-        "decoded datasets that are not there yet, and up to "
-        f"{_bytes(max(run.checkpoint_bytes() for run in runs))} for the two checkpoints of each run under way.",
+        f"To be written: {byte_count(sum(run.disk_bytes() for run in runs))} of results, "
+        f"{byte_count(plan.cache_bytes)} of decoded datasets that are not there yet, and up to "
+        f"{byte_count(max(run.checkpoint_bytes() for run in runs))} for the two checkpoints of each run under way.",
     ]
     for name in dict.fromkeys(run.cell.config["dataset.name"] for run in runs if run.sizes.assumed):
         lines.append(
@@ -68,7 +68,7 @@ def _models(plan: Plan, price: float | None) -> Table:
             f"{timing.train_step * 1e3:.1f} ms",
             f"{timing.eval_batch * 1e3:.1f} ms",
             *_times(runs, price),
-            _bytes(memory),
+            byte_count(memory),
         ]
         if on_gpu:
             cells.append(str(side_by_side(memory, timing.device_bytes)))
@@ -139,7 +139,3 @@ def _span(runs: list[Run], reason: str) -> str:
     expected = sum(each.expected for each in epochs) / len(epochs)
     least, most = min(each.least for each in epochs), max(each.most for each in epochs)
     return f"{expected:.0f}" if least == most else f"{expected:.0f}, from {least} to {most}"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

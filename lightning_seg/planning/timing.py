@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Split
 from lightning_seg.machine.memory import explained
-from lightning_seg.runs.resume import BestWeights
+from lightning_seg.training.callbacks import BestWeights
 from lightning_seg.training.factory import make_module, make_trainer
 from lightning_seg.training.history import History
 

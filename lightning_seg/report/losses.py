@@ -8,7 +8,7 @@ from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf
 from torch import nn
 
-from lightning_seg.catalogue import BASIC_LOSSES, is_compound, loss_name
+from lightning_seg.catalogue import BASIC_LOSSES, LOSSES, is_compound, loss_name
 from lightning_seg.config.build import build_nameless
 from lightning_seg.config.compose import compose_config
 from lightning_seg.config.plugins import import_from_working_directory
@@ -17,13 +17,11 @@ from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.records import Study
 from lightning_seg.runs.record import RESULT
 
-PUBLISHED = [*BASIC_LOSSES, "iou_dice", "iou_bce", "iou_focal", "dice_bce", "dice_focal", "bce_focal"]
-
 
 def loss_figures(study: Study, losses: Sequence[str]) -> list[Figure]:
     """The gallery of a study's losses, as its runs had set them; of the published ones where none can be built."""
     built = {name: loss for name in _in_order(losses) if (loss := rebuild(study, name)) is not None}
-    figures = gallery(built or {name: _packaged(name) for name in PUBLISHED})
+    figures = gallery(built or {name: _packaged(name) for name in LOSSES})
     absent = [loss_name(name) for name in losses if name not in built]
     if absent:
         note = f" The records do not say how to build {', '.join(absent)} on this machine"
@@ -41,7 +39,7 @@ def rebuild(study: Study, name: str) -> nn.Module | None:
     try:
         recorded = _recorded(study, name)
         if recorded is None:
-            loss = _packaged(name) if name in PUBLISHED else None
+            loss = _packaged(name) if name in LOSSES else None
         else:
             import_from_working_directory()
             if not all(issubclass(get_class(target), nn.Module) for target in _targets(recorded)):

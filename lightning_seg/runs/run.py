@@ -1,11 +1,9 @@
 """One run, from its configuration to its record."""
 
 import csv
-import gc
 import io
 import json
 import logging
-import os
 import platform
 import time
 import traceback
@@ -24,15 +22,15 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.config.compose import check
 from lightning_seg.errors import UserError
-from lightning_seg.files import unwritable, write_atomic, write_text
+from lightning_seg.files import write_atomic, write_text
 from lightning_seg.machine import memory
-from lightning_seg.machine.devices import take_gpu
-from lightning_seg.metrics import COUNTS, METRICS, image_scores
+from lightning_seg.metrics import image_scores
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import ClaimedError, claim, refuse_lost, tidy
-from lightning_seg.runs.failure import FailedElsewhereError, FailedRunError, UnwritableError, refuse_failed
+from lightning_seg.runs.failure import refuse_failed
 from lightning_seg.runs.position import position
 from lightning_seg.runs.record import (
     ERROR,
@@ -48,10 +46,10 @@ from lightning_seg.runs.record import (
     versions,
     write_result,
 )
-from lightning_seg.runs.resume import BestWeights, EpochSeed, ResumeCheckpoint
+from lightning_seg.runs.resume import ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.seed import derive_seed
-from lightning_seg.sweep.orphans import ending_with_parent
+from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, predictions, save_cases
 from lightning_seg.training.factory import make_data, make_module, make_trainer
 from lightning_seg.training.history import History
@@ -109,66 +107,6 @@ def _finished(cfg: DictConfig, directory: Path, title: str) -> float | None:
         )
     log.info("%s: finished before (val Dice %.4f), nothing to train", title, record["best_val_dice"])
     return record["best_val_dice"]
-
-
-def run_isolated(cfg: DictConfig) -> float | None:
-    """:func:`run` for a grid or a search: a failure is logged, beside ``error.txt``, and nothing is kept of it.
-
-    Hydra would keep the exception until the sweep ends, and with it the model and its tensors.
-
-    Returns:
-        The best validation Dice, or for this package's grid NaN where a run failed or was stopped, and ``None`` where
-        it is another process's.
-
-    Raises:
-        UnwritableError: a grid's run failed because a disk takes no more files.
-        FailedRunError: there is no validation Dice, and another sweeper than this package's grid wants one.
-        KeyboardInterrupt: a stop was requested, and the sweeper would not know.
-    """
-    hydra = HydraConfig.get()
-    grid = hydra.sweeper._target_.endswith(".GridSweeper")
-    if stop.requested():
-        return _stopped(grid)
-    if not gc.get_freeze_count():
-        gc.freeze()  # the libraries, which collecting after each run would go through for 0.2 s
-    disk = None
-    os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
-    try:
-        if "Joblib" in hydra.launcher._target_:
-            take_gpu()
-            with ending_with_parent():
-                return run(cfg)
-        return run(cfg)
-    except (ClaimedError, FailedElsewhereError) as error:
-        log.info("%s", error)
-        if grid:
-            return None
-    except StoppedError as error:
-        log.info("%s", error)
-        return _stopped(grid)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
-        disk = unwritable(error)
-        if disk or cfg.fail_fast:
-            stop.ask_others()
-    finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    # Raised here, where nothing of the run's own error hangs on it.
-    if grid and disk:
-        raise UnwritableError(disk)
-    if grid:
-        return float("nan")
-    raise FailedRunError("no validation Dice")
-
-
-def _stopped(grid: bool) -> float:
-    """What a stopped run returns: only this package's grid looks whether a stop was requested."""
-    if not grid:
-        raise KeyboardInterrupt
-    return float("nan")
 
 
 def _train(cfg: DictConfig, directory: Path, title: str) -> float:

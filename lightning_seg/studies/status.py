@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_seg.runs.claim import is_claimed
-from lightning_seg.runs.position import duration
 from lightning_seg.runs.record import CELLS, ERROR, read_result
+from lightning_seg.wording import duration
 
 
 @dataclass

@@ -9,12 +9,17 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from lightning_seg.config.compose import check
+from lightning_seg.config.compose import CONFIG_DIR, check, explain
 from lightning_seg.errors import UserError
 from lightning_seg.runs.record import flatten, read_result, run_directory
 from lightning_seg.sweep.cost import static_cost
@@ -55,6 +60,23 @@ def expand(loader: ConfigLoader, config: DictConfig, params: DictConfig, argumen
     parser = OverridesParser.create(config_loader=loader)
     defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in params.items()])
     return list(compose_cells(grid_axes([*defaults, *parser.parse_overrides(arguments)]), composer(loader, config)))
+
+
+def grid_cells(overrides: list[str]) -> list[Cell]:
+    """The cells that ``train.py -m`` with these arguments would run.
+
+    Raises:
+        UserError: an argument is wrong, or two cells have the same folder.
+    """
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            config = loader.load_configuration("config", overrides, run_mode=RunMode.MULTIRUN)
+            cells = expand(loader, config, config.hydra.sweeper.params, list(config.hydra.overrides.task))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    refuse_shared_folders(cells)
+    return cells
 
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str]], dict[str, Any]]:

@@ -13,7 +13,7 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
-from lightning_seg.cli import inference as commands
+from lightning_seg.cli.evaluate import evaluate as command
 from lightning_seg.data import Folder, Synthetic
 from lightning_seg.errors import UserError
 from lightning_seg.inference.distances import outline_distances
@@ -23,7 +23,7 @@ from lightning_seg.inference.trained import Predictor, find_runs
 from tests.inference.calls import invoke, read_csv
 
 CPU = torch.device("cpu")
-call = partial(invoke, commands.evaluate)
+call = partial(invoke, command)
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_the_table_says_what_distances_mean(cell: Path, tmp_path: Path, monkeypa
         ([], "nsd (share within 1 % of the diagonal, 0.5 px)", "hd95 (px at 32 x 32)"),
         (["--native"], "nsd (share within 1 % of the diagonal)", "hd95 (px of each image)"),
     ):
-        output = invoke(commands.evaluate, *arguments, *native)[1]
+        output = invoke(command, *arguments, *native)[1]
         assert nsd in output
         assert hd95 in output
 

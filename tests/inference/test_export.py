@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lightning_seg.catalogue import NETWORKS
 from lightning_seg.config.build import build_nameless
 from lightning_seg.config.compose import compose_config
 from lightning_seg.errors import UserError
 from lightning_seg.inference import export
 from lightning_seg.inference.trained import find_runs, load_run, without_weights
 from lightning_seg.models import UNet
-from lightning_seg.models.facts import FACTS
 
 # The smallest form of each network.
 SMALL = {
@@ -46,7 +46,7 @@ def network(name: str) -> nn.Module:
 
 @needs_onnx
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_of_the_study_becomes_onnx(name: str, tmp_path: Path) -> None:
     import onnxruntime
 

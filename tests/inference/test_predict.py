@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lightning_seg.cli import inference as commands
+from lightning_seg.cli.predict import predict as command
 from lightning_seg.data import Folder
 from lightning_seg.errors import UserError
 from lightning_seg.inference.images import find_images, name_images
@@ -21,7 +21,7 @@ from lightning_seg.inference.trained import Predictor, choose_device, find_runs
 from tests.inference.calls import invoke, read_csv
 
 CPU = torch.device("cpu")
-call = partial(invoke, commands.predict)
+call = partial(invoke, command)
 
 
 def images_of_the_test(run: Path, photos: Path) -> list[Path]:
