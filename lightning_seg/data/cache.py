@@ -20,7 +20,6 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import sync
 
 FORMAT = 3  # raise it when the arrays' layout or the reading of pixels changes
-_ARRAYS = ("images", "masks", "contrasts")
 _READING = "reading.txt"
 
 
@@ -78,9 +77,12 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
                 f"({error.strerror or error}); free some space or set data.cache_dir to another disk."
             ) from error
     ids = json.loads((folder / "ids.json").read_text())
-    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in _ARRAYS)
+    images, masks, contrasts = (
+        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("images", "masks", "contrasts")
+    )
     reading = folder / _READING
-    return Cache(ids, *arrays, reading=reading.read_text(encoding="utf-8") if reading.is_file() else None)
+    words = reading.read_text(encoding="utf-8") if reading.is_file() else None
+    return Cache(ids, images, masks, contrasts, words)
 
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:

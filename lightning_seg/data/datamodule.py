@@ -20,7 +20,6 @@ from lightning_seg.data.remarks import data_remarks, siblings_remark
 from lightning_seg.data.split import Fractions, Split, make_split, siblings_in_training
 from lightning_seg.seed import derive_seed
 
-
 log = logging.getLogger(__name__)
 _TOLD: set[tuple[str, str]] = set()
 

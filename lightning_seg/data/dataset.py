@@ -143,6 +143,7 @@ class FileDataset(LesionDataset):
     full_count: int | None = None
     reduce_jpeg: bool = False
     window: Window | None = None
+    unlabelled_hint: str = ""  # what an image without mask may be taken for
 
     def __init__(self, root: str | Path, name: str) -> None:
         self.root = Path(root).expanduser()
@@ -166,7 +167,9 @@ class FileDataset(LesionDataset):
         if not samples:
             raise UserError(f"Dataset {self.name!r}: there are no images in {self.root}.")
         problems: list[Problem | str] = [
-            Problem(sample.image, "no mask belongs to it") for sample in samples if not sample.masks and sample.shapes is None
+            Problem(sample.image, f"no mask belongs to it{self.unlabelled_hint}")
+            for sample in samples
+            if not sample.masks and sample.shapes is None
         ]
         repeated = {name for name, count in Counter(sample.id for sample in samples).items() if count > 1}
         problems += [
@@ -308,7 +311,7 @@ def raise_problems(dataset: LesionDataset, problems: Iterable[Problem | str]) ->
 
 
 def summarised(problems: Iterable[Problem | str]) -> list[str]:
-    """A line for each problem; more than three files of the same one share a line, which counts them and names three."""
+    """A line for each problem; more than three files of one kind share a line, which counts them and names three."""
     of_reason: dict[str, list[Problem | str]] = {}
     for problem in problems:
         of_reason.setdefault(problem.reason if isinstance(problem, Problem) else problem, []).append(problem)

@@ -87,7 +87,7 @@ def open_image(path: Path, reduce_to: int | None = None, window: Window | None =
         assert window is not None
         return Image.fromarray(window.apply(pixels))
 
-    picture = _decode(path, reduce_to, windowed if window else None)
+    picture = _decode(path, reduce_to, windowed if window else None, deep_colours=window is not None)
     return picture._replace(image=picture.image.convert("RGB"))
 
 
@@ -125,7 +125,7 @@ def open_unconverted(path: Path) -> Picture:
 
     def kept(pixels: NDArray) -> Image.Image:
         if pixels.ndim != 2:
-            raise ValueError(f"colours of {pixels.dtype}")
+            raise ValueError(f"it has colours of {pixels.dtype}")
         return Image.fromarray(pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.int32))
 
     return _decode(path, deepen=kept)
@@ -139,11 +139,20 @@ def is_grey(image: Image.Image) -> bool:
     )
 
 
-def _decode(path: Path, reduce_to: int | None = None, deepen: Deepen | None = None) -> Picture:
-    """Decode a file completely and turn it upright, in its own mode."""
+def _decode(
+    path: Path, reduce_to: int | None = None, deepen: Deepen | None = None, deep_colours: bool = False
+) -> Picture:
+    """Decode a file completely and turn it upright, in its own mode.
+
+    Args:
+        path: of the file.
+        reduce_to: see :func:`open_image`.
+        deepen: what becomes of grey of more than 8 bits; without it such files are refused.
+        deep_colours: colours of 16 bits go that way, too; Pillow alone would take their high bytes.
+    """
     try:
         # Given a name, Pillow 13 maps grey TIFFs into memory, and scrambles those that lie on their side.
-        with path.open("rb") as file, _open(file, path, deepen) as image:
+        with path.open("rb") as file, _open(file, path, deepen, deep_colours) as image:
             pages = getattr(image, "n_frames", 1) if image.format in _PAGED else 1
             if pages > 1:
                 raise BadFileError(path, f"holds {pages} pages; save one image a file")
@@ -178,19 +187,25 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.copy() if method is None else image.transpose(method)
 
 
-def _open(file: BinaryIO, path: Path, deepen: Deepen | None) -> Image.Image:
+def _open(file: BinaryIO, path: Path, deepen: Deepen | None, deep_colours: bool) -> Image.Image:
     # Of warnings Pillow has one that matters, on images of over 89 megapixels, and ISIC comes near it; over 178 is an
     # error.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         if path.suffix.lower() in (".heic", ".heif"):
             _add_heif()
+        is_tiff = path.suffix.lower() in (".tif", ".tiff")
         try:
-            return Image.open(file)
+            image = Image.open(file)
         except UnidentifiedImageError:
-            if path.suffix.lower() not in (".tif", ".tiff"):
+            if not is_tiff:
                 raise ValueError("it is of no known kind") from None
             return _open_tiff(path, deepen)
+        if deep_colours and image.mode == "RGB" and any(";16" in str(tile) for tile in image.tile):
+            if not is_tiff:
+                raise ValueError("it has colours of 16 bits, which are read from TIFF files alone")
+            return _open_tiff(path, deepen)
+        return image
 
 
 def _add_heif() -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from lightning_seg.data.images import is_grey, open_unconverted
 
+_LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif")
 Kind = Literal["grey", "index", "colour"]
 # How a file's alpha channel goes with the rest: there is none, it is the same everywhere, it alone varies, it varies as
 # the rest does, it varies otherwise.
@@ -58,6 +59,11 @@ class Seen(NamedTuple):
     colours: dict[float, int]
     alpha: Alpha
     alpha_counts: Counter[float]
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the file's format blurs values."""
+        return self.path.suffix.lower() in _LOSSY
 
 
 def open_layers(path: Path) -> Layers:

@@ -95,8 +95,8 @@ class Rule:
         found = self._holds(mask.values)
         if self.guarded and not found.any() and (brightest := mask.values.max(initial=0)) > 0:
             raise ValueError(
-                f"the mask's brightest value is {brightest} of 255, so nothing in it counts as lesion; save it with the "
-                "lesion white (255) on black (0), or say with dataset.lesion which values are lesion"
+                f"the mask's brightest value is {brightest} of 255, so nothing in it counts as lesion; save it with "
+                "the lesion white (255) on black (0), or say with dataset.lesion which values are lesion"
             )
         return found
 
@@ -155,7 +155,9 @@ def decide(choice: Choice, masks: Sequence[Seen]) -> Rule:
     if choice.kind == "nonzero":
         return Rule("value", "not in", (0,), f"Lesion is where a mask is not 0, {said}")
     if choice.kind == "colours":
-        _check_occurs(choice, masks, _colours(masks), lambda held: bool(_near(np.array(list(held)), choice.numbers).any()))
+        _check_occurs(
+            choice, masks, _colours(masks), lambda held: bool(_near(np.array(list(held)), choice.numbers).any())
+        )
         return Rule("colour", "in", choice.numbers, f"Lesion is where a mask has the colour {choice.text}, {said}")
     if any(mask.kind == "colour" for mask in masks):
         raise UserError(
@@ -223,12 +225,18 @@ def _by_values(counts: Counter[float], masks: Sequence[Seen]) -> tuple[str, tupl
     if MASK_THRESHOLD <= present[-1] <= 255 and present[0] < MASK_THRESHOLD and all(v == int(v) for v in present):
         if len(present) == 2:
             return threshold
-        if len(present) > _FEW:
+        if len(present) > _FEW or _is_noise(present) or all(mask.is_lossy for mask in masks if len(mask.counts) > 2):
             if not _has_peak(counts, area):
                 return threshold
         elif area - max(counts[value] for value in marked if value >= MASK_THRESHOLD) < _STRAY * area:
             return threshold
     raise _question(masks, [f"{value:g}" for value, _ in counts.most_common() if value != 0])
+
+
+def _is_noise(present: list[float]) -> bool:
+    """Whether values are those of JPEG at its best: a few next to 0, a few next to 255."""
+    dark, bright = ([value for value in present if low <= value <= high] for low, high in ((1, 8), (247, 254)))
+    return bool(dark and bright) and len(dark) + len(bright) + 2 == len(present)
 
 
 def _has_peak(counts: Counter[float], area: int) -> bool:
@@ -253,7 +261,9 @@ def _by_index(masks: Sequence[Seen], counts: Counter[float]) -> Rule:
     marked = [value for value in counts if value != 0]
     if len(marked) == 1 and _is_black(colours.get(0, 0)):
         value = marked[0]
-        words = f"Lesion is where a mask is {value:g}, of the colour {_hex(colours[value])} (masks hold {_contents(masks)})"
+        words = (
+            f"Lesion is where a mask is {value:g}, of the colour {_hex(colours[value])} (masks hold {_contents(masks)})"
+        )
         return Rule("value", "in", (value,), words)
     raise _question(masks, [f"{value:g}" for value, _ in counts.most_common() if value != 0])
 
@@ -314,7 +324,7 @@ def _listed(counts: Counter[float], spell: Callable[[float], str] = "{:g}".forma
     total = sum(counts.values())
     if not total:
         return "nothing"
-    shown = counts.most_common() if len(counts) <= _LISTED else counts.most_common(_LISTED)
+    shown = counts.most_common() if len(counts) <= _LISTED else counts.most_common(_LISTED // 2)
     parts = [f"{spell(value)} ({_share(count / total)})" for value, count in sorted(shown)]
     more = f" and {len(counts) - len(shown)} more values" if len(counts) > len(shown) else ""
     return ", ".join(parts) + more

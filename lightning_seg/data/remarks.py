@@ -7,8 +7,8 @@ from lightning_seg.data.cache import Cache
 from lightning_seg.data.split import Split
 
 INVERTED = (
-    "most of the border counts as lesion in {count} of {total} images; if the lesion is black in your masks, say so with "
-    "dataset.lesion=0 or, for JPEG masks, dataset.lesion='<128'"
+    "most of the border counts as lesion in {count} of {total} images; if the lesion is black in your masks, say so "
+    "with dataset.lesion=0 or, for JPEG masks, dataset.lesion='<128'"
 )
 
 

@@ -60,9 +60,9 @@ def parse_window(value: str | Sequence[float] | None) -> Window | None:
         return Window(0, 100, relative=True)
     if isinstance(value, str):
         match = _PERCENTILES.fullmatch(value.strip().lower())
-        bounds = [float(match[1]), float(match[2])] if match else []
-        if bounds and 0 <= bounds[0] < bounds[1] <= 100:
-            return Window(*bounds, relative=True)
+        low, high = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
+        if 0 <= low < high <= 100:
+            return Window(low, high, relative=True)
     elif len(value) == 2 and all(isinstance(each, int | float) for each in value) and value[0] < value[1]:
         return Window(float(value[0]), float(value[1]), relative=False)
     shown = value if isinstance(value, str) else list(value)

@@ -49,6 +49,8 @@ class Folder(FileDataset):
             none of the dataset's (``skip``).
     """
 
+    unlabelled_hint = "; dataset.unlabelled=empty takes such images as without lesion, skip leaves them out"
+
     def __init__(
         self,
         root: str | Path,
@@ -85,9 +87,7 @@ class Folder(FileDataset):
         used = {path for sample in samples for path in (sample.image, *sample.masks)}
         used |= {problem.path for problem in self.problems}
         if not samples and not self.problems:
-            raise UserError(
-                f"Dataset {self.name!r}: there are no images in {self.root}; {walk.contents(self.root)}."
-            )
+            raise UserError(f"Dataset {self.name!r}: there are no images in {self.root}; {walk.contents(self.root)}.")
         samples = self._without_unlabelled(samples)
         left_out, self.notes = walk.passed_over(self.root, used)
         self.remarks += left_out
@@ -207,7 +207,7 @@ class Folder(FileDataset):
 
     def signature(self) -> list[list[Any]]:
         """As of all files; the choices that change pixels are added where they are not the usual ones."""
-        chosen = [] if self.choice.kind == "auto" else [["lesion", self.choice.text]]
+        chosen: list[list[Any]] = [] if self.choice.kind == "auto" else [["lesion", self.choice.text]]
         chosen += [] if self.window is None else [["window", *self.window]]
         return [*super().signature(), *chosen]
 
@@ -276,7 +276,8 @@ class Folder(FileDataset):
         if said != size:
             raise BadFileError(
                 path,
-                f"the annotations are of an image of {said[0]}x{said[1]}, but {sample.image.name} is {size[0]}x{size[1]}",
+                f"the annotations are of an image of {said[0]}x{said[1]}, but {sample.image.name} is "
+                f"{size[0]}x{size[1]}",
             )
         lesion = np.zeros((size[1], size[0]), dtype=bool)
         for shape in shapes:

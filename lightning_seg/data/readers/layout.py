@@ -9,7 +9,6 @@ from pathlib import Path
 from lightning_seg.data.dataset import Problem, Sample
 from lightning_seg.errors import UserError
 
-
 _PUBLISHED_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})  # other files are extras
 
 
@@ -54,7 +53,9 @@ def by_pattern(paths: Iterable[Path], pattern: re.Pattern[str]) -> Iterator[tupl
     return ((match[1], path) for path in paths if (match := pattern.fullmatch(path.name)))
 
 
-def pair(images: Iterable[tuple[str, Path]], masks: Iterable[tuple[str, Path]], problems: list[Problem]) -> list[Sample]:
+def pair(
+    images: Iterable[tuple[str, Path]], masks: Iterable[tuple[str, Path]], problems: list[Problem]
+) -> list[Sample]:
     """Join images and masks of the same key; masks that belong to no image are added to ``problems``."""
     masks_of: dict[str, list[Path]] = defaultdict(list)
     for key, path in masks:

@@ -25,7 +25,9 @@ _IMAGE_WORDS = frozenset(
 _MASK_WORDS = frozenset(
     {*MASK_FOLDERS, "groundtruth", "truth", "seg", "segs", "segmentationclass", "annotation", "manual", "lesion"}
 )
-_ASIDE_WORDS = frozenset({"segmentationobject", "superpixels", "overlay", "overlays", "roi", "edge", "edges", "heatmap"})
+_ASIDE_WORDS = frozenset(
+    {"segmentationobject", "superpixels", "overlay", "overlays", "roi", "edge", "edges", "heatmap"}
+)
 _SUBSETS = {
     "train": "train", "training": "train", "tr": "train", "val": "val", "valid": "val", "validation": "val",
     "dev": "val", "test": "test", "testing": "test", "ts": "test",
@@ -60,7 +62,9 @@ def is_hidden(name: str) -> bool:
 
 def role_of(folder: str, loose: bool = False) -> Role:
     """The role of a folder by its name but for words of a subset; if ``loose``, by any word of it."""
-    words = [word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(Tr|Ts|Val)$", r"_\1", folder).lower()) if word]
+    words = [
+        word for word in re.split(r"[^a-z0-9]+", re.sub(r"(?<=[a-z])(Tr|Ts|Val)$", r"_\1", folder).lower()) if word
+    ]
     subset = next((_SUBSETS[word] for word in words if word in _SUBSETS), "")
     rest = [word for word in words if word not in _SUBSETS]
     joined = "".join(rest)

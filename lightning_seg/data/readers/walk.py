@@ -16,7 +16,22 @@ _NNUNET = re.compile(r"images(Tr|Ts|Val)$")
 _DEEPEST = 8  # levels of folders
 # Formats of images that are not read: a folder of them is no mistake of the program's.
 UNREAD = frozenset(
-    {".avif", ".bif", ".cr2", ".dcm", ".dicom", ".dng", ".ima", ".jp2", ".jxl", ".mat", ".mha", ".mhd", ".mrxs", ".ndpi"}
+    {
+        ".avif",
+        ".bif",
+        ".cr2",
+        ".dcm",
+        ".dicom",
+        ".dng",
+        ".ima",
+        ".jp2",
+        ".jxl",
+        ".mat",
+        ".mha",
+        ".mhd",
+        ".mrxs",
+        ".ndpi",
+    }
     | {".nef", ".nii", ".nii.gz", ".npy", ".npz", ".nrrd", ".pdf", ".psd", ".raw", ".svg", ".svs", ".vsi"}
 )
 CONVERT = "convert them to PNG or TIFF, of 8 bits or with dataset.window, a slice a file"
@@ -166,15 +181,13 @@ def _named(images: list[File], problems: list[Problem]) -> dict[Path, str]:
     if repeated and (channels := _channels(images)):
         problems += channels
         return {file.path: file.path.stem for file in images}
-    return {
-        file.path: "_".join((*map(normalised, file.place), file.key)) if repeated else file.key for file in images
-    }
+    return {file.path: "_".join((*map(normalised, file.place), file.key)) if repeated else file.key for file in images}
 
 
 def broken_links(root: Path) -> list[Problem]:
     """A problem for each picture below ``root`` that is a link to nothing."""
     links = [path for path in visible_files(root) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_symlink()]
-    return [Problem(path, f"is a broken link, to {os.readlink(path)}") for path in links if not path.exists()]
+    return [Problem(path, f"is a broken link, to {path.readlink()}") for path in links if not path.exists()]
 
 
 def visible_files(root: Path) -> list[Path]:

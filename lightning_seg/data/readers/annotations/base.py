@@ -43,7 +43,7 @@ def corners(points: Any) -> NDArray[np.float64]:
     return array
 
 
-def member(node: Any, key: str, kind: type, what: str) -> Any:
+def member(node: Any, key: str, kind: type | tuple[type, ...], what: str) -> Any:
     """``node[key]``, if it is there and of this kind.
 
     Raises:

@@ -5,7 +5,7 @@ from lightning_seg.data.shapes import Polygon, Shape
 
 
 def is_it(text: str) -> bool:
-    """Whether the first line that is not empty is a class number and at least four coordinates; an empty file is, too."""
+    """Whether the first line with words is a class number and at least four coordinates; an empty file is, too."""
     line = next((line.split() for line in text.splitlines() if line.strip()), None)
     if line is None:
         return True
