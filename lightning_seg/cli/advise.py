@@ -68,7 +68,7 @@ def advise(
     if cfg.study == "default":
         cfg.study = f"advise_{found.dataset.name}"
         given.append(f"study={override_value(cfg.study)}")
-    place = Path(cfg.output_dir) / str(cfg.study)
+    place = Path(cfg.output_dir).expanduser() / str(cfg.study)
     inputs = {"data": data, "overrides": overrides or [], "halving": halving}
     rule = None
     if halving:

@@ -37,6 +37,7 @@ def prepare(
     from lightning_seg.data.prepare import DATASETS, source_of
     from lightning_seg.data.prepare import prepare as prepare_source
 
+    data_dir = data_dir.expanduser()
     names = list(DATASETS) if "all" in datasets else datasets
     unknown = [name for name in names if name not in DATASETS]
     if unknown:

@@ -19,6 +19,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_seg.config.overrides import line_to_type, readable
 from lightning_seg.errors import UserError
 from lightning_seg.machine.devices import gpus_of_a_run, side_by_side
 
@@ -36,6 +37,7 @@ def _basename(path: str) -> str:
 
 
 OmegaConf.register_new_resolver("basename", _basename, replace=True)
+OmegaConf.register_new_resolver("home", lambda path: str(Path(str(path)).expanduser()), replace=True)
 
 
 def _whole(least: int) -> Callable[[Any], bool]:
@@ -149,6 +151,7 @@ def compose_config(overrides: list[str]) -> DictConfig:
     Raises:
         UserError: an override is wrong.
     """
+    overrides = readable(overrides)
     try:
         if GlobalHydra.instance().is_initialized():
             return compose("config", overrides)
@@ -170,6 +173,8 @@ def explain(error: Exception) -> str:
     if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
         return f"{missing.group(1)} has no value; give one with {missing.group(1)}=... ."
     if isinstance(error, OverrideParseException):
+        if re.match(r"[\w.@/+~]+=.", error.override):
+            return f"The override {error.override!r} cannot be read; type it as {line_to_type(error.override)} ."
         return (
             f"The override {error.override!r} cannot be read; write key=value, with quotes around special characters."
         )

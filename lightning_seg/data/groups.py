@@ -24,7 +24,7 @@ def image_groups(
         UserError: the file cannot be used.
     """
     if groups is not None:
-        return _read_groups(dataset, Path(groups))
+        return _read_groups(dataset, Path(groups).expanduser())
     known = dataset.groups()
     if known is not None:
         return known

@@ -49,7 +49,7 @@ INCIDENTAL = (
 def run_directory(flat: dict[str, Any]) -> Path:
     """``<output_dir>/<study>/<dataset>/<model>/<loss>/repeat_<k>``, from a flat configuration."""
     parts = (flat[key] for key in ("output_dir", "study", "dataset.name", "model.name", "loss.name"))
-    return Path(*map(str, parts), f"repeat_{flat['repeat']}")
+    return Path(*map(str, parts), f"repeat_{flat['repeat']}").expanduser()
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
