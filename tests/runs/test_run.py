@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lightning_seg.runs import run as runs
 from lightning_seg.runs.folder import RunFolder
 from tests.conftest import SMALL, Train
 from tests.outcome import outcome
