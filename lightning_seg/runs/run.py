@@ -32,12 +32,11 @@ from lightning_seg.runs.stop import StoppedError
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, predictions, save_cases
-from lightning_seg.training.factory import make_data, make_metrics, make_module, make_trainer
+from lightning_seg.training.factory import logging_to_wandb, make_data, make_metrics, make_module, make_trainer
 from lightning_seg.training.history import History
 from lightning_seg.training.logs import log_to
 from lightning_seg.training.module import SegmentationModule
 from lightning_seg.training.progress import EpochProgress
-from lightning_seg.training.wandb_run import logging_to_wandb
 
 log = logging.getLogger(__name__)
 
