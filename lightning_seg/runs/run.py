@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
 from lightning_seg.catalogue import COUNTS, METRICS
-from lightning_seg.config.compose import check, plain
+from lightning_seg.config.compose import plain
+from lightning_seg.config.rules import check
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text

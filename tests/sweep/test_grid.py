@@ -20,8 +20,8 @@ from lightning_seg.catalogue import NETWORKS
 from lightning_seg.config.compose import CONFIG_DIR
 from lightning_seg.errors import UserError
 from lightning_seg.runs.failure import FailedElsewhereError
-from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.fingerprint import flatten
+from lightning_seg.runs.folder import RunFolder
 from lightning_seg.sweep.cells import Cell, compose_cells, composer, grid_axes, longest_first
 from lightning_seg.sweep.grid import GridSweeper, Outcome, check_datasets
 from tests.conftest import Train
