@@ -60,7 +60,11 @@ def test_status_tells_the_same_states(study: StudyFolder) -> None:
     cells, problem = read_study(study)
     assert not problem
     assert {key[2]: len(cell.results) for key, cell in cells.items()} == {
-        **{"bce": 1, "dice": 3, "failing": 0, "focal": 0, "iou_focal": 3}
+        "bce": 1,
+        "dice": 3,
+        "failing": 0,
+        "focal": 0,
+        "iou_focal": 3,
     }
     assert cells["synthetic", "unet", "failing"].counts == Counter({State.FAILED: 1})
     assert cells["synthetic", "unet", "focal"].counts == Counter({State.MISSING: 1})
