@@ -1,17 +1,21 @@
 """Files that are whole or absent, never half-written; and folders of results, in which nothing foreign is replaced."""
 
+import csv
 import errno
+import io
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lightning_seg.errors import UserError
+from lightning_seg.errors import UnreadableError, UserError
 
 # Disk full, over quota, file too large for the limit, read-only: what fails for one file fails for the next.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
+MOST_JSON_BYTES = 64 * 2**20
 WRITTEN = ".lightning-seg.json"  # in an output folder: the files that these commands have written there
 
 
@@ -39,6 +43,48 @@ def sync(path: Path) -> None:
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` atomically."""
     write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: Path, value: object, indent: int = 1) -> None:
+    """Write a value as JSON, atomically."""
+    write_text(path, json.dumps(value, indent=indent) + "\n")
+
+
+def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> object:
+    """The value in a JSON file that may come from anywhere.
+
+    Args:
+        path: of the file.
+        most_bytes: what it may hold.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableError: it is no regular file, too large, no JSON, nested too deeply, or cannot be opened.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableError("it is no file")
+        if status.st_size > most_bytes:
+            raise UnreadableError(f"it is larger than {most_bytes} bytes")
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
+    except OSError as error:
+        raise UnreadableError((error.strerror or str(error)).lower()) from error
+    except RecursionError as error:
+        raise UnreadableError("it is nested too deeply") from error
+    except ValueError as error:  # of JSON, of UTF-8, of numbers with thousands of digits
+        if isinstance(error, UnreadableError):
+            raise
+        raise UnreadableError(f"it is no JSON: {str(error).splitlines()[0].rstrip('.')}") from error
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Rows as CSV, with line feeds."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    return text.getvalue()
 
 
 def unwritable(error: BaseException | None) -> str | None:

@@ -30,7 +30,7 @@ def dashboard(
     from lightning_seg.dashboard.project import logged_losses, project_of
 
     console = Console()
-    directory = find_study(output_dir, study)
+    directory = find_study(output_dir, study).path
     if not logged_losses(directory):
         raise UserError(f"No run of study {study!r} was logged to W&B: train with logger=default.")
     try:

@@ -42,13 +42,13 @@ def evaluate(
     from lightning_seg.files import check_output
     from lightning_seg.inference import evaluate as evaluation
     from lightning_seg.inference.distances import load_monai
-    from lightning_seg.inference.trained import Predictor, choose_device, find_runs, version_remark
+    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, version_remark
 
     check_output(output, evaluation.FILES)
     if distances:
         load_monai()
     console = Console(stderr=True)
-    predictor = Predictor(find_runs([run, *(with_ or [])]), choose_device(device), flips)
+    predictor = Predictor(find_weights([run, *(with_ or [])]), choose_device(device), flips)
     note(version_remark(predictor.runs))
     dataset = evaluation.choose_dataset(predictor.runs[0], overrides or [])
     positions = evaluation.fair_positions(predictor.runs, dataset)

@@ -22,9 +22,9 @@ def export(
     """Write a run's network for other programs, checked against PyTorch, with its preprocessing and a model card."""
     from lightning_seg.errors import UserError
     from lightning_seg.inference.export import CARD, FORMATS, PREPROCESSING, export_run
-    from lightning_seg.inference.trained import find_runs, load_run, version_remark
+    from lightning_seg.inference.trained import find_weights, load_run, version_remark
 
-    weights = find_runs([run])
+    weights = find_weights([run])
     if len(weights) > 1:
         raise UserError(f"{run} holds {len(weights)} runs, and one is exported at a time: choose one of its repeats.")
     trained = load_run(weights[0])

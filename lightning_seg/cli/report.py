@@ -1,15 +1,20 @@
 """``lightning-seg report``: from run records to the page."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from lightning_seg.errors import UserError
-from lightning_seg.studies.folder import find_study
+from lightning_seg.studies.folder import StudyFolder, find_study
+
+if TYPE_CHECKING:
+    from lightning_seg.report.analysis import Analysis
+    from lightning_seg.report.figures.style import Figure
 
 _REFRESH_SECONDS = 60
 _PUBLISHED = ".published"  # in the folder of studies; a name with a point is no study's
@@ -28,6 +33,9 @@ def report(
     losses: Annotated[
         str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
     ] = None,
+    figure: Annotated[
+        list[str] | None, typer.Option("--figure", help="One more figure, a choice of your conf/figure; repeatable.")
+    ] = None,
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
     rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
 ) -> None:
@@ -43,8 +51,9 @@ def report(
         index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
         console.print(index, soft_wrap=True)
         return
-    directory = find_study(output_dir, study)
-    seen = _state(directory)
+    found = find_study(output_dir, study)
+    directory = found.path
+    seen = _state(found)
     build = partial(
         build_report,
         directory,
@@ -52,6 +61,7 @@ def report(
         rope=rope / 100,
         losses=losses.split(",") if losses else (),
         published=published,
+        own_figures=[_figure(name) for name in figure or []],
     )
     index = build(refresh=_REFRESH_SECONDS if watch else None)
     console.print(index, soft_wrap=True)
@@ -66,7 +76,7 @@ def report(
     try:
         while True:
             time.sleep(_REFRESH_SECONDS / 4)
-            if (now := _state(directory)) != seen:
+            if (now := _state(found)) != seen:
                 seen = now
                 build(refresh=_REFRESH_SECONDS)
                 console.print(f"built again with {len(seen)} ended runs")
@@ -75,15 +85,23 @@ def report(
         build()
 
 
-def _state(directory: Path) -> frozenset[tuple[str, int]]:
-    """The ended runs and when they ended."""
-    from lightning_seg.report.records import find_runs
+def _figure(name: str) -> "Callable[[Analysis], Figure]":
+    """What draws the figure of a choice of the group ``figure``."""
+    from lightning_seg.config.build import build
+    from lightning_seg.config.compose import compose_config
+    from lightning_seg.config.overrides import override_value
 
+    node = compose_config([f"+figure={override_value(name)}"]).figure
+    return build(node, f"figure {name}", _partial_=True)
+
+
+def _state(study: StudyFolder) -> frozenset[tuple[str, int]]:
+    """The ended runs and when they ended."""
     ended = set()
-    for run in find_runs(directory):
-        for name in ("result.json", "error.txt"):
+    for run in study.runs()[0]:
+        for path in (run.result, run.error):
             try:
-                ended.add((str(run / name), (run / name).stat().st_mtime_ns))
+                ended.add((str(path), path.stat().st_mtime_ns))
             except OSError:
                 continue
     return frozenset(ended)

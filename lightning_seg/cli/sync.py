@@ -21,7 +21,7 @@ def sync(
     from lightning_seg.dashboard.upload import find_offline, upload
 
     console = Console()
-    waiting, running = find_offline(find_study(output_dir, study))
+    waiting, running = find_offline(find_study(output_dir, study).path)
     if running:
         console.print(f"left for later, since they go on: {len(running)}", highlight=False)
     if not waiting:

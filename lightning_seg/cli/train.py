@@ -75,7 +75,8 @@ def fail(error: Exception) -> NoReturn:
         raise error
     if isinstance(error, BrokenPipeError):  # `| head` has read enough
         os._exit(1)
-    if isinstance(error, HydraException | OmegaConfBaseException) or "Unknown plugin class" in str(error):
+    ours = ("Unknown plugin class", "Config group override must be")
+    if isinstance(error, HydraException | OmegaConfBaseException) or any(text in str(error) for text in ours):
         sentence = explain(error)
     elif isinstance(error, StoppedError):
         print(error, file=sys.stderr)

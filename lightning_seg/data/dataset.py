@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
+from lightning_seg.catalogue import DATASETS
 from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, BadFileError, Picture, open_image, open_mask
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import Window
@@ -75,6 +76,14 @@ class LesionDataset(ABC):
 
         ``None``: the dataset does not know; near duplicates are then looked for.
         """
+        return None
+
+    def folder_groups(self) -> list[str] | None:
+        """For each of :meth:`ids`, the folder that it lies in, if images lie in several; else ``None``."""
+        return None
+
+    def by_folders(self) -> dict[str, list[str]] | None:
+        """The split that the folders' names tell: ids under ``train``, ``test`` and maybe ``val``; or ``None``."""
         return None
 
     def official(self) -> dict[str, list[str]] | None:
@@ -277,8 +286,6 @@ def _warn_of_part(name: str, root: Path, count: int, full_count: int) -> None:
 
 
 def _remedy(name: str) -> str:
-    from lightning_seg.data.prepare import DATASETS  # here: it imports the readers
-
     if name in DATASETS:
         return f"run 'lightning-seg prepare {name}' (or set dataset.root to where its files lie)"
     return "set dataset.root to where its files lie"

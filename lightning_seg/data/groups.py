@@ -5,6 +5,8 @@ from pathlib import Path
 
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.duplicates import dataset_hashes, joined, similar_pairs
+from lightning_seg.data.naming import normalised
+from lightning_seg.data.rules import FOLDERS
 from lightning_seg.errors import UserError
 
 
@@ -15,7 +17,7 @@ def image_groups(
 
     Args:
         dataset: whose images are grouped.
-        groups: a CSV file with the columns ``id`` and ``group``; by default what the dataset itself knows (sequences),
+        groups: a CSV file with the columns ``id`` and ``group``, or ``folders`` for the folder of each image; by default what the dataset itself knows (sequences),
             else exact and near duplicates: images whose difference hashes differ in at most
             ``dataset.near_duplicate_bits`` of 256 bits, directly or through others.
         cache_dir: where hashes are kept.
@@ -23,6 +25,14 @@ def image_groups(
     Raises:
         UserError: the file cannot be used.
     """
+    if groups == FOLDERS:
+        folders = dataset.folder_groups()
+        if folders is None:
+            raise UserError(
+                f"Dataset {dataset.name!r}: data.groups={FOLDERS} needs images in several folders, such as one for "
+                "each patient; all of them lie in one."
+            )
+        return folders
     if groups is not None:
         return _read_groups(dataset, Path(groups).expanduser())
     known = dataset.groups()
@@ -39,17 +49,19 @@ def _read_groups(dataset: LesionDataset, path: Path) -> list[str]:
             rows = list(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"data.groups: {path} cannot be read ({error}).") from error
+    if rows and any(key and ";" in key for key in rows[0]):
+        raise UserError(f"data.groups: the columns of {path} are separated by semicolons; save it with commas.")
     if not rows or not {"id", "group"} <= rows[0].keys():
         raise UserError(f"data.groups: {path} must be a CSV file with the columns 'id' and 'group'.")
     group_of: dict[str, str] = {}
     for row in rows:
-        name, group = ((row[column] or "").strip() for column in ("id", "group"))
+        name, group = (normalised((row[column] or "").strip()) for column in ("id", "group"))
         if group_of.setdefault(name, group) != group:
             raise UserError(f"data.groups: {path} has {name!r} in two groups, {group_of[name]!r} and {group!r}.")
-    missing = [name for name in dataset.ids() if not group_of.get(name)]
+    missing = [name for name in dataset.ids() if not group_of.get(normalised(name))]
     if missing:
         raise UserError(
             f"data.groups: {path} gives no group to {len(missing)} of {len(dataset.ids())} images of "
             f"{dataset.name!r}, such as {missing[0]!r}."
         )
-    return [group_of[name] for name in dataset.ids()]
+    return [group_of[normalised(name)] for name in dataset.ids()]

@@ -24,7 +24,7 @@ from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.errors import UserError
 from lightning_seg.files import mark_output, write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
-from lightning_seg.inference.intervals import interval
+from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
 from lightning_seg.inference.trained import Predictor, TrainedRun
 from lightning_seg.metrics import image_scores
@@ -209,7 +209,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             values = np.array([row[name] for row in rows])
             summary[name] = {
                 "mean": values.mean(),
-                "interval_95": interval(values),
+                "interval_95": bootstrap_interval(values),
                 "median": float(np.median(values)),
                 "std": float(values.std(ddof=1)) if len(values) > 1 else None,
             }
@@ -239,7 +239,7 @@ def write_evaluation(
     empty_prediction = sum(row["tp"] + row["fp"] == 0 for row in rows)
     summary = {
         "runs": [str(run.directory) for run in predictor.runs],
-        "trained_on": predictor.runs[0].record["dataset"],
+        "trained_on": predictor.runs[0].record.dataset,
         "dataset": dataset.name,
         "images": len(rows),
         "empty": {"truth": empty_truth, "prediction": empty_prediction},

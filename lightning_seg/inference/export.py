@@ -139,7 +139,7 @@ def preprocessing(run: TrainedRun, dynamic_size: bool, found: dict[str, float]) 
             "lesion where > 0.5",
         ],
         "checked": {"against": "PyTorch on the CPU", "largest_difference_of_logits": found, "tolerance": TOLERANCE},
-        "model": run.record["model"],
+        "model": run.record.model,
         "versions": versions() | {"onnx_opset": OPSET if "onnx" in found else None},
     }
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_seg.data.images import IMAGE_SUFFIXES, open_image
-from lightning_seg.data.readers.naming import MASK_SUFFIX
+from lightning_seg.data.naming import MASK_SUFFIX
 from lightning_seg.errors import UserError
 from lightning_seg.inference.trained import Preparation
 

@@ -24,6 +24,8 @@ class WeightedSum(nn.Module):
     def __init__(self, terms: Mapping[str, nn.Module], weights: Mapping[str, float], name: str = "") -> None:
         super().__init__()
         where = f"Loss {name}" if name else "The loss"
+        if not isinstance(weights, Mapping):
+            raise UserError(f"{where} has the weights {weights}: give each of its terms ({', '.join(terms)}) a number.")
         if set(weights) != set(terms):
             raise UserError(
                 f"{where} has weights for ({', '.join(weights)}) but its terms are ({', '.join(terms)}): "

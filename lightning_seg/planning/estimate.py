@@ -13,7 +13,7 @@ from typing import Any
 from lightning_seg.errors import UserError
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.planning.timing import Timing, time_training
-from lightning_seg.runs.record import read_result
+from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, nested
 
 BETWEEN_RUNS_SECONDS = 0.3  # composing the next configuration, opening the cache, writing the record
@@ -36,7 +36,7 @@ class Epochs:
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """A run that is left, and what its time follows from."""
 
     cell: Cell
@@ -84,13 +84,13 @@ class Plan:
     """
 
     done: list[Cell]
-    left: list[Run]
+    left: list[PlannedRun]
     gains: dict[str, float]
     cache_bytes: int
 
 
 def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[[str], object] = print) -> Plan:
-    """Time each distinct network of the cells that are left, and foretell how long each of them takes.
+    """Time each distinct network of the cells that are left, and estimate how long each of them takes.
 
     Args:
         cells: of the grid.
@@ -100,9 +100,9 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     Raises:
         UserError: networks cannot be trained, each in a line of its own; or a dataset's size is not known.
     """
-    records = {cell.directory: read_result(cell.directory) for cell in cells}
-    done = [cell for cell in cells if records[cell.directory] is not None and not cell.config["rerun"]]
-    left = [cell for cell in cells if records[cell.directory] is None or cell.config["rerun"]]
+    records = {cell.folder: cell.folder.record() for cell in cells}
+    done = [cell for cell in cells if records[cell.folder] is not None and not cell.config["rerun"]]
+    left = [cell for cell in cells if records[cell.folder] is None or cell.config["rerun"]]
     epochs = EpochsKnown(record for record in records.values() if record is not None)
     sizes = {key: subset_sizes(cell) for key, cell in _distinct(left, sizes_key).items()}
     caches = sum(cache_bytes(cell) for cell in _distinct(left, cache_key).values())
@@ -120,7 +120,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
             failures.append(str(error))
     if failures:
         raise UserError("\n".join(dict.fromkeys(failures)))
-    runs = [Run(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs.of(cell)) for cell in left]
+    runs = [PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs.of(cell)) for cell in left]
     return Plan(done, runs, gains, caches)
 
 
@@ -190,12 +190,14 @@ class EpochsKnown:
         records: of the finished runs.
     """
 
-    def __init__(self, records: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, records: Iterable[Record]) -> None:
         self._epochs: dict[tuple[str | None, str | None], list[int]] = defaultdict(list)
         for record in records:
-            dataset, model = record["dataset"], record["model"]
+            if record.epochs is None:
+                continue
+            dataset, model = record.dataset, record.model
             for key in ((dataset, model), (None, model), (dataset, None), (None, None)):
-                self._epochs[key].append(record["epochs"])
+                self._epochs[key].append(record.epochs)
 
     def of(self, cell: Cell) -> Epochs:
         """The mean over finished runs of the same dataset and model, else of the model, the dataset or the study.

@@ -1,6 +1,5 @@
 """The losses of a study, built again from its records, and their pictures."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -15,7 +14,7 @@ from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.report.figures.losses import evaluate, gallery, scenes
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.records import Study
-from lightning_seg.runs.record import RESULT
+from lightning_seg.runs.folder import RunFolder
 
 
 def loss_figures(study: Study, losses: Sequence[str]) -> list[Figure]:
@@ -60,9 +59,10 @@ def _packaged(name: str) -> nn.Module:
 def _recorded(study: Study, name: str) -> DictConfig | None:
     runs = study.runs
     for path in runs.loc[(runs["loss"] == name) & runs["status"].isin(["finished", "diverged"]), "path"]:
-        config = json.loads((study.directory / path / RESULT).read_text(encoding="utf-8")).get("config") or {}
-        if "_target_" in (config.get("loss") or {}):
-            return OmegaConf.create(config["loss"])
+        record = RunFolder(study.directory / path).record()
+        recorded = record.config.get("loss") if record is not None else None
+        if isinstance(recorded, dict) and "_target_" in recorded:
+            return OmegaConf.create(recorded)
     return None
 
 

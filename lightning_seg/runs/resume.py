@@ -10,7 +10,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from lightning_seg.files import write_atomic
 from lightning_seg.runs import stop
-from lightning_seg.runs.claim import refuse_lost
+from lightning_seg.runs.folder import RunFolder
 
 
 class DirectCheckpointIO(TorchCheckpointIO):
@@ -29,18 +29,21 @@ class ResumeCheckpoint(Callback):
     training is not saved: resumed from the one before, training stops at the same place by itself.
 
     Args:
-        path: where.
+        folder: of the run.
+        fingerprint: of its configuration, so that no other one resumes from it.
         every_minutes: the least time between two savings; 0 saves every epoch.
 
     Attributes:
+        path: of the checkpoint.
         stopped: whether training ended here because a stop was requested.
 
     Raises:
         ClaimedError: at an epoch's end, if another process has taken the run over.
     """
 
-    def __init__(self, path: Path, every_minutes: float) -> None:
-        self.path = path
+    def __init__(self, folder: RunFolder, fingerprint: str, every_minutes: float) -> None:
+        self.folder = folder
+        self.path = folder.checkpoint(fingerprint)
         self.every_minutes = every_minutes
         self.saved_at = time.monotonic()
         self.stopped = False
@@ -55,7 +58,7 @@ class ResumeCheckpoint(Callback):
         stop.listen()  # or the test
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        refuse_lost(self.path.parent)
+        self.folder.refuse_lost()
         if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return
         self.stopped = stop.requested()

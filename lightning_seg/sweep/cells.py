@@ -5,7 +5,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -19,9 +18,12 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from lightning_seg.config.compose import CONFIG_DIR, check, explain
+from lightning_seg.config.compose import CONFIG_DIR, explain
+from lightning_seg.config.rules import check_training
 from lightning_seg.errors import UserError
-from lightning_seg.runs.record import flatten, read_result, run_directory
+from lightning_seg.runs.fingerprint import flatten
+from lightning_seg.runs.folder import RunFolder, repeats_in
+from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cost import static_cost
 
 
@@ -33,8 +35,9 @@ class Cell:
     config: dict[str, Any]
 
     @cached_property
-    def directory(self) -> Path:
-        return run_directory(self.config)
+    def folder(self) -> RunFolder:
+        """Where the run's results go."""
+        return RunFolder.of(self.config)
 
     def group(self, prefix: str) -> dict[str, Any]:
         """The keys of one configuration group, without their prefix."""
@@ -86,7 +89,7 @@ def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str
         cfg = loader.load_sweep_config(config, list(overrides))
         with open_dict(cfg):
             del cfg["hydra"]
-        check(cfg)
+        check_training(cfg)
         return flatten(OmegaConf.to_container(cfg, resolve=False))
 
     return compose
@@ -196,14 +199,14 @@ def refuse_shared_folders(cells: list[Cell]) -> None:
     Raises:
         UserError: two share one, and the second would never run.
     """
-    by_folder: dict[Path, Cell] = {}
+    by_folder: dict[RunFolder, Cell] = {}
     for cell in cells:
-        other = by_folder.setdefault(cell.directory, cell)
+        other = by_folder.setdefault(cell.folder, cell)
         if other is not cell:
             values = [value for value in cell.overrides if value not in other.overrides]
             raise UserError(
                 f"Several runs ({', '.join(values) or 'the same values twice'} among them) have the folder "
-                f"{cell.directory}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
+                f"{cell.folder.path}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
                 "optimizer.lr."
             )
 
@@ -220,8 +223,7 @@ def longest_first(cells: list[Cell]) -> list[Cell]:
         key = (cell.config["dataset.name"], cell.config["model.name"])
         if key not in costs:
             costs[key] = static_cost(*key)
-            records = filter(None, map(read_result, cell.directory.parents[1].glob("*/repeat_*")))
-            if taken := [sum(record["seconds"].values()) for record in records]:
+            if taken := [record.total_seconds for record in _finished(cell)]:
                 seconds[key] = max(taken)
     rate = median(seconds[key] / costs[key] for key in seconds) if seconds else 1.0
     expected = {key: seconds.get(key, rate * cost) for key, cost in costs.items()}
@@ -229,3 +231,10 @@ def longest_first(cells: list[Cell]) -> list[Cell]:
         cells,
         key=lambda cell: (cell.config["repeat"], -expected[cell.config["dataset.name"], cell.config["model.name"]]),
     )
+
+
+def _finished(cell: Cell) -> Iterator[Record]:
+    """The records of a cell's dataset and model, whatever the loss."""
+    losses = cell.folder.path.parents[1]
+    for loss in losses.iterdir() if losses.is_dir() else ():
+        yield from filter(None, (run.record() for run in repeats_in(loss)))

@@ -13,7 +13,8 @@ from lightning_seg.machine.devices import take_gpu
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import ClaimedError
 from lightning_seg.runs.failure import FailedElsewhereError, FailedRunError, UnwritableError
-from lightning_seg.runs.record import ERROR, flatten, run_directory
+from lightning_seg.runs.fingerprint import flatten
+from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.run import run
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.sweep.orphans import ending_with_parent
@@ -58,7 +59,7 @@ def run_isolated(cfg: DictConfig) -> float | None:
         return _stopped(grid)
     except Exception as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
+        log.error("FAILED: %s (%s)", reason, RunFolder.of(flatten(cfg)).error)
         disk = unwritable(error)
         if disk or cfg.fail_fast:
             stop.ask_others()

@@ -25,9 +25,9 @@ def addresses(ordered: list[Cell]) -> list[str]:
 
 
 def finish(cell: Cell, seconds: float) -> None:
-    cell.directory.mkdir(parents=True)
+    cell.folder.path.mkdir(parents=True)
     record = {"status": "finished", "seconds": {"fit": seconds}}
-    (cell.directory / "result.json").write_text(json.dumps(record))
+    (cell.folder.path / "result.json").write_text(json.dumps(record))
 
 
 def test_a_fresh_study_is_ordered_by_images_and_network(tmp_path: Path) -> None:

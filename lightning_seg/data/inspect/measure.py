@@ -135,7 +135,8 @@ def inspect_dataset(
         exact, near = _duplicates(dataset, pairs)
         owners = image_groups(dataset, groups, cache_dir)
         for strategy in STRATEGIES:
-            if strategy == "official" and dataset.official() is None:
+            told = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
+            if told is not None and told() is None:
                 continue
             siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
     return Inspection(

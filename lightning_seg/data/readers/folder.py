@@ -20,7 +20,7 @@ from lightning_seg.data.lesion import Rule, decide, parse_lesion
 from lightning_seg.data.readers import walk
 from lightning_seg.data.readers.annotations.find import SUFFIXES as ANNOTATION_SUFFIXES
 from lightning_seg.data.readers.annotations.find import Annotated, find_annotations
-from lightning_seg.data.readers.naming import IMAGE_FOLDERS, MASK_FOLDERS, MASK_SUFFIX, is_hidden, normalised
+from lightning_seg.data.naming import IMAGE_FOLDERS, MASK_FOLDERS, MASK_SUFFIX, is_hidden, normalised
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import parse_window
 from lightning_seg.errors import UserError
@@ -67,7 +67,7 @@ class Folder(FileDataset):
             raise UserError(f"dataset.unlabelled={unlabelled} is not valid: it must be one of {', '.join(UNLABELLED)}.")
         self.folders = (images, masks)
         self.unlabelled = unlabelled
-        self.subsets: dict[str, str] = {}
+        self.files: dict[str, walk.File] = {}
         self.remarks: list[str] = []
         self.notes: list[str] = []
         self._annotated_sizes: dict[str, tuple[int, int]] = {}
@@ -110,11 +110,11 @@ class Folder(FileDataset):
         for name, kind in zip(self.folders, ("images", "masks"), strict=True):
             if name in deep and not any(path.is_dir() for path in self.root.rglob(glob.escape(name))):
                 raise UserError(f"Dataset {self.name!r}: dataset.{kind}={name} is not a folder in {self.root}.")
-        samples, subsets = walk.find_pairs(self.root, named_masks, named_images, self.problems)
+        samples, files = walk.find_pairs(self.root, named_masks, named_images, self.problems)
         if flat and not any(sample.masks for sample in samples):
             self.problems[:] = flat_problems
             return flat
-        self.subsets = subsets
+        self.files = files
         return samples
 
     def _usual(self, named: str | None, usual: tuple[str, ...]) -> Path:
@@ -212,13 +212,18 @@ class Folder(FileDataset):
         return [*super().signature(), *chosen]
 
     def by_folders(self) -> dict[str, list[str]] | None:
-        """The ids under ``train``, ``val`` and ``test``, by the folders that they lie in; ``None`` without such."""
         subsets: dict[str, list[str]] = {}
         for name in self.ids():
-            if not (subset := self.subsets.get(name)):
+            if name not in self.files or not (subset := self.files[name].subset):
                 return None
             subsets.setdefault(subset, []).append(name)
-        return subsets if subsets.keys() >= {"train", "test"} or subsets.keys() >= {"train", "val"} else None
+        if subsets.keys() == {"train", "val"}:
+            subsets["test"] = subsets.pop("val")
+        return subsets if subsets.keys() >= {"train", "test"} else None
+
+    def folder_groups(self) -> list[str] | None:
+        folders = ["/".join(self.files[name].place) if name in self.files else "" for name in self.ids()]
+        return folders if len(set(folders)) > 1 else None
 
     def reading(self) -> str:
         words = self._labels or self.rule().words

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from lightning_seg.data.dataset import Problem, Sample
 from lightning_seg.data.images import IMAGE_SUFFIXES
-from lightning_seg.data.readers.naming import MASK_SUFFIX, core, is_hidden, is_mask_name, normalised, role_of
+from lightning_seg.data.naming import MASK_SUFFIX, core, is_hidden, is_mask_name, normalised, role_of
 
 _CHANNEL = re.compile(r"_\d{4}$")  # of nnU-Net's images
 _NNUNET = re.compile(r"images(Tr|Ts|Val)$")
@@ -113,7 +113,7 @@ def _without_role(part: str, kind: str) -> str:
 
 def find_pairs(
     root: Path, masks: str | None, images: str | None, problems: list[Problem]
-) -> tuple[list[Sample], dict[str, str]]:
+) -> tuple[list[Sample], dict[str, File]]:
     """All pairs below ``root``, by the reading of folders' names that leaves fewer pictures without a partner.
 
     ``Dataset_with_GT`` may hold both kinds, ``Training_GroundTruth`` the masks alone.
@@ -128,17 +128,17 @@ def find_pairs(
     found = []
     for loose in (False, True):
         wrong: list[Problem] = []
-        samples, subsets = pair_up(walk(root, masks, images, loose), wrong)
+        samples, files = pair_up(walk(root, masks, images, loose), wrong)
         left = len(wrong) + sum(not sample.masks for sample in samples)
-        found.append((left, wrong, samples, subsets))
+        found.append((left, wrong, samples, files))
         if samples and not left:
             break
-    _, wrong, samples, subsets = min(found, key=lambda each: (not each[2], each[0]))
+    _, wrong, samples, files = min(found, key=lambda each: (not each[2], each[0]))
     problems += wrong
-    return samples, subsets
+    return samples, files
 
 
-def pair_up(files: list[File], problems: list[Problem]) -> tuple[list[Sample], dict[str, str]]:
+def pair_up(files: list[File], problems: list[Problem]) -> tuple[list[Sample], dict[str, File]]:
     """Join images and masks, and name the images.
 
     A mask belongs to the image of the same name in the same place; else to the only image there, as in folders of one
@@ -146,7 +146,7 @@ def pair_up(files: list[File], problems: list[Problem]) -> tuple[list[Sample], d
     its name anywhere.
 
     Returns:
-        The samples, those without a mask as well, and the subset of each id.
+        The samples, those without a mask as well, and the image of each id.
     """
     images, masks = [file for file in files if not file.mask], [file for file in files if file.mask]
     ids = _named(images, problems)
@@ -172,7 +172,7 @@ def pair_up(files: list[File], problems: list[Problem]) -> tuple[list[Sample], d
             problems.append(Problem(mask.path, "no image belongs to this mask"))
     samples = [Sample(ids[file.path], file.path, tuple(mask.path for mask in owned[file.path])) for file in images]
     problems += _several_folders(owned)
-    return samples, {ids[file.path]: file.subset for file in images}
+    return samples, {ids[file.path]: file for file in images}
 
 
 def _named(images: list[File], problems: list[Problem]) -> dict[Path, str]:
