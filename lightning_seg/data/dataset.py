@@ -35,10 +35,13 @@ class LesionDataset(ABC):
         near_duplicate_bits: images whose difference hashes differ in at most this many of 256 bits show the same thing.
             20 was checked by eye on ISIC-2017 (all 17 pairs up to it are the same lesion, from 21 on most are not) and
             Kvasir-SEG (all 4).
+        groups_copies: images that are mirrored, turned or cropped copies (:mod:`lightning_seg.data.copies`) belong
+            together as well. The published datasets' groups were made without.
     """
 
     name: str
     near_duplicate_bits: int = 20
+    groups_copies: bool = False
 
     @abstractmethod
     def ids(self) -> list[str]:

@@ -3,8 +3,11 @@
 import csv
 from pathlib import Path
 
+import numpy as np
+
 from lightning_seg.data.dataset import LesionDataset
-from lightning_seg.data.duplicates import dataset_hashes, joined, similar_pairs
+from lightning_seg.data.copies import Copy, find_copies
+from lightning_seg.data.duplicates import Pairs, dataset_hashes, joined, similar_pairs
 from lightning_seg.data.naming import normalised
 from lightning_seg.data.rules import FOLDERS
 from lightning_seg.errors import UserError
@@ -17,9 +20,10 @@ def image_groups(
 
     Args:
         dataset: whose images are grouped.
-        groups: a CSV file with the columns ``id`` and ``group``, or ``folders`` for the folder of each image; by default what the dataset itself knows (sequences),
-            else exact and near duplicates: images whose difference hashes differ in at most
-            ``dataset.near_duplicate_bits`` of 256 bits, directly or through others.
+        groups: a CSV file with the columns ``id`` and ``group``, or ``folders`` for the folder of each image; by
+            default what the dataset itself knows (sequences), else exact and near duplicates, directly or through
+            others: images whose difference hashes differ in at most ``dataset.near_duplicate_bits`` of 256 bits, and
+            of the user's own data copies that were mirrored, turned or cropped.
         cache_dir: where hashes are kept.
 
     Raises:
@@ -39,8 +43,16 @@ def image_groups(
     if known is not None:
         return known
     pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
+    if dataset.groups_copies:
+        pairs = _with_copies(pairs, find_copies(dataset, cache_dir))
     ids = dataset.ids()
     return [ids[position] for position in joined(len(ids), pairs)]
+
+
+def _with_copies(pairs: Pairs, copies: list[Copy]) -> Pairs:
+    first, second = ([getattr(copy, name) for copy in copies] for name in ("first", "second"))
+    added = (np.array(first, dtype=np.int64), np.array(second, dtype=np.int64), np.zeros(len(copies), dtype=np.int64))
+    return Pairs(*(np.concatenate(parts) for parts in zip(pairs, added, strict=True)))
 
 
 def _read_groups(dataset: LesionDataset, path: Path) -> list[str]:

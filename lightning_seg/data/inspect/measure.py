@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_seg.data.contrast import lesion_contrast
+from lightning_seg.data.copies import find_copies
 from lightning_seg.data.dataset import FileDataset, LesionDataset, problems_of, summarised
 from lightning_seg.data.duplicates import Pairs, dataset_hashes, similar_pairs
 from lightning_seg.data.groups import image_groups
@@ -59,6 +60,7 @@ class Inspection:
         remarks: sentences on what looks wrong, and on files that were passed over.
         exact: pairs of images of equal pixels, by their ids.
         near: the other pairs of near duplicates, by their ids, and how many of 256 bits of their hashes differ.
+        copies: further pairs of which one is a mirrored, turned or cropped copy, by their ids, and in which orientation.
         groups: the group of each image, if all can be read.
         siblings: how many test images have a sibling in training: for each strategy, one count per repeat; or the
             reason why the strategy is not possible.
@@ -76,6 +78,7 @@ class Inspection:
     remarks: list[str]
     exact: list[tuple[str, str]]
     near: list[tuple[str, str, int]]
+    copies: list[tuple[str, str, str]]
     groups: list[str]
     siblings: dict[str, list[int] | str]
 
@@ -128,11 +131,15 @@ def inspect_dataset(
     found = list(measured.values())
     exact: list[tuple[str, str]] = []
     near: list[tuple[str, str, int]] = []
+    copies: list[tuple[str, str, str]] = []
     siblings: dict[str, list[int] | str] = {}
     owners: list[str] = []
     if not bad:
         pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
         exact, near = _duplicates(dataset, pairs)
+        known = {(first, second) for first, second, *_ in [*exact, *near]}
+        named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
+        copies = [copy for copy in named if copy[:2] not in known]
         owners = image_groups(dataset, groups, cache_dir)
         for strategy in STRATEGIES:
             told = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
@@ -152,6 +159,7 @@ def inspect_dataset(
         remarks=_remarks(dataset, np.array([one.border for one in found])),
         exact=exact,
         near=near,
+        copies=copies,
         groups=owners,
         siblings=siblings,
     )

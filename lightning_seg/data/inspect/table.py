@@ -49,6 +49,7 @@ def summary_rows(found: Inspection) -> list[tuple[str, str]]:
             "Near duplicates",
             f"{len(found.near):,} pairs (at most {found.dataset.near_duplicate_bits} of 256 hash bits)",
         ),
+        ("Copies, mirrored, turned or cropped", f"{len(found.copies):,} pairs"),
         ("Images with a sibling", f"{multiple[multiple > 1].sum():,} in {(multiple > 1).sum():,} groups"),
         *(
             (

@@ -17,10 +17,10 @@ from lightning_seg.data.dataset import IMAGE_SUFFIXES, FileDataset, Problem, Sam
 from lightning_seg.data.images import BadFileError, Picture
 from lightning_seg.data.layers import Seen, look, open_layers
 from lightning_seg.data.lesion import Rule, decide, parse_lesion
+from lightning_seg.data.naming import IMAGE_FOLDERS, MASK_FOLDERS, MASK_SUFFIX, is_hidden, normalised
 from lightning_seg.data.readers import walk
 from lightning_seg.data.readers.annotations.find import SUFFIXES as ANNOTATION_SUFFIXES
 from lightning_seg.data.readers.annotations.find import Annotated, find_annotations
-from lightning_seg.data.naming import IMAGE_FOLDERS, MASK_FOLDERS, MASK_SUFFIX, is_hidden, normalised
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import parse_window
 from lightning_seg.errors import UserError
@@ -49,6 +49,7 @@ class Folder(FileDataset):
             none of the dataset's (``skip``).
     """
 
+    groups_copies = True
     unlabelled_hint = "; dataset.unlabelled=empty takes such images as without lesion, skip leaves them out"
 
     def __init__(

@@ -7,9 +7,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from lightning_seg.data.dataset import Problem
+from lightning_seg.data.naming import normalised
 from lightning_seg.data.readers.annotations import coco, cvat, labelme, via, yolo
 from lightning_seg.data.readers.annotations.base import AnnotationError, ImageShapes
-from lightning_seg.data.naming import normalised
 from lightning_seg.data.shapes import Shape
 
 SUFFIXES = (".json", ".xml", ".txt")
