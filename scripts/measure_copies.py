@@ -31,7 +31,9 @@ def encoded(image: Image.Image, quality: int) -> Image.Image:
 
 def cropped(image: Image.Image, left: float, top: float, right: float, bottom: float) -> Image.Image:
     width, height = image.size
-    return image.crop((round(width * left), round(height * top), round(width * (1 - right)), round(height * (1 - bottom))))
+    return image.crop(
+        (round(width * left), round(height * top), round(width * (1 - right)), round(height * (1 - bottom)))
+    )
 
 
 def boxed(image: Image.Image, colour: str, size: tuple[int, int] | None = None) -> Image.Image:

@@ -51,7 +51,8 @@ def prepare(
     with _without_warnings_of_parts(), _cleaning_up_when_terminated():
         for source in sources.values():
             try:
-                prepare_source(source, data_dir, given, console, check)
+                wanted = [name for name in names if name in source.readers]
+                prepare_source(source, data_dir, given, console, check, wanted)
             except UserError as error:
                 if len(sources) == 1:
                     raise

@@ -37,8 +37,14 @@ KIN_NEAR, KIN_ALIKE = 0.7, 0.8  # of images whose names are kin, such as case_01
 _COARSE, _FINE = 16, 32  # sides in pixels
 _LOOKED_AT = 192  # pixels of the longer side of what is compared
 _UNIFORM = 0.04  # of the range of grey: a row or column within it is border
-_WINDOWS = ((0.0, 0.0, 0.0, 0.0), (0.05, 0.05, 0.05, 0.05), (0.08, 0.0, 0.0, 0.0), (0.0, 0.08, 0.0, 0.0))
-_WINDOWS += ((0.0, 0.0, 0.08, 0.0), (0.0, 0.0, 0.0, 0.08))  # what is cropped: left, top, right, bottom
+_WINDOWS = (  # what is cropped: left, top, right, bottom
+    (0.0, 0.0, 0.0, 0.0),
+    (0.05, 0.05, 0.05, 0.05),
+    (0.08, 0.0, 0.0, 0.0),
+    (0.0, 0.08, 0.0, 0.0),
+    (0.0, 0.0, 0.08, 0.0),
+    (0.0, 0.0, 0.0, 0.08),
+)
 _SCALES = (32, 30, 28)  # sides at which one image is shifted over the other's 32
 _BLOCK = 16  # images compared with all others at a time
 _KIN = re.compile(r"(.+?)[_\- ](?:\(?\d{1,3}\)?|copy|flip\w*|rot\w*|aug\w*|mirror\w*)$", re.IGNORECASE)
@@ -221,9 +227,7 @@ def _band(grey: Array, side: int, fine: float, coarse: float) -> Array:
     return (gaussian_filter(small, fine) - gaussian_filter(small, coarse)).astype(np.float32)
 
 
-def _resized(
-    grey: Array, height: int, width: int, method: Image.Resampling = Image.Resampling.BILINEAR
-) -> Array:
+def _resized(grey: Array, height: int, width: int, method: Image.Resampling = Image.Resampling.BILINEAR) -> Array:
     return np.asarray(Image.fromarray(np.ascontiguousarray(grey)).resize((width, height), method), dtype=np.float32)
 
 

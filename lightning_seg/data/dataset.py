@@ -4,7 +4,7 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
@@ -17,7 +17,9 @@ from PIL import Image
 from rich.progress import track
 
 from lightning_seg.catalogue import DATASETS
+from lightning_seg.data.exclude import excluded_ids
 from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, BadFileError, Picture, open_image, open_mask
+from lightning_seg.data.naming import normalised
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
@@ -143,21 +145,24 @@ class FileDataset(LesionDataset):
     Args:
         root: the folder of the dataset.
         name: the dataset's name in results and caches.
+        exclude: images that are left out, see :mod:`lightning_seg.data.exclude`.
 
     Attributes:
         samples: the pairs, in sorted-id order.
         problems: files that :meth:`find` could make nothing of, one line each; they end in the dataset's error.
         full_count: pairs of the published dataset; fewer or more are warned of.
+        published_as: the name under which its defects are listed, see :mod:`lightning_seg.data.exclude`.
         reduce_jpeg: decode JPEGs at a reduced size where that is exact enough (see :func:`open_image`).
         window: how images of more than 8 bits become 8-bit; ``None`` refuses them.
     """
 
     full_count: int | None = None
+    published_as: str | None = None
     reduce_jpeg: bool = False
     window: Window | None = None
     unlabelled_hint: str = ""  # what an image without mask may be taken for
 
-    def __init__(self, root: str | Path, name: str) -> None:
+    def __init__(self, root: str | Path, name: str, exclude: str | Sequence[str] | None = None) -> None:
         self.root = Path(root).expanduser()
         self.name = name
         self.problems: list[Problem] = []
@@ -169,6 +174,15 @@ class FileDataset(LesionDataset):
         self.samples = self._checked(self.samples)
         if self.full_count is not None and len(self.samples) != self.full_count:
             _warn_of_part(name, self.root, len(self.samples), self.full_count)
+        self._leave_out(excluded_ids(exclude, name, self.published_as))
+
+    def _leave_out(self, names: set[str]) -> None:
+        kept = [sample for sample in self.samples if normalised(sample.id) not in names]
+        if names and len(kept) == len(self.samples):
+            raise UserError(f"Dataset {self.name!r}: dataset.exclude names none of its images, but {min(names)!r}, ...")
+        if not kept:
+            raise UserError(f"Dataset {self.name!r}: dataset.exclude leaves none of its images.")
+        self.samples = kept
 
     @abstractmethod
     def find(self) -> list[Sample]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.copies import Copy, find_copies
+from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.duplicates import Pairs, dataset_hashes, joined, similar_pairs
 from lightning_seg.data.naming import normalised
 from lightning_seg.data.rules import FOLDERS

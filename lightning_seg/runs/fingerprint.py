@@ -51,7 +51,12 @@ class AddedKey:
 
 # A key that a record lacks counts as the value that it had before it existed, so that a study begun with an older
 # version goes on with a newer one. Each new essential key needs its line here.
-ADDED: tuple[AddedKey, ...] = ()
+ADDED: tuple[AddedKey, ...] = (
+    AddedKey("dataset.lesion", "0.2.0", "auto"),
+    AddedKey("dataset.window", "0.2.0", None),
+    AddedKey("dataset.unlabelled", "0.2.0", "error"),
+    AddedKey("dataset.exclude", "0.2.0", None),
+)
 
 # Keys that the networks of this package had, with the only value that they could have.
 _REMOVED = {"model.in_channels": 3, "model.classes": 1}

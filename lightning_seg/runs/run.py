@@ -30,6 +30,7 @@ from lightning_seg.runs.position import position
 from lightning_seg.runs.record import SCHEMA, Record, versions
 from lightning_seg.runs.resume import ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
+from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, predictions, save_cases
@@ -68,6 +69,7 @@ def run(cfg: DictConfig) -> float:
         if (finished := _finished(cfg, folder, title)) is not None:
             return finished
         folder.refuse_failed()
+        refuse_half_done(folder, flatten(cfg))
         try:
             with in_one_sentence(cfg):
                 return _train(cfg, folder, title)

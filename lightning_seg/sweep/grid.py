@@ -33,6 +33,7 @@ from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.position import announce_position
 from lightning_seg.runs.record import Record
+from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.sweep.cells import Cell, expand, longest_first, nested, refuse_shared_folders
 
@@ -103,6 +104,8 @@ class GridSweeper(Sweeper):
                     f"{cell.folder.path} holds a finished run of another configuration ({'; '.join(changed)}), so "
                     "nothing was started; name another study with study=..., or replace such runs with rerun=true."
                 )
+            if record is None:
+                refuse_half_done(cell.folder, cell.config)
 
     def _run(self, cells: list[Cell], outcomes: dict[RunFolder, Outcome], started: float) -> None:
         """Run what is not finished, filling ``outcomes`` along the way."""

@@ -29,7 +29,8 @@ def pairs(root: Path, *names: tuple[str, str]) -> None:
 
 LAYOUTS = {
     "nnU-Net": (
-        [("imagesTr/case_001_0000.png", "labelsTr/case_001.png"), ("imagesTr/case_002_0000.png", "labelsTr/case_002.png"),
+        [("imagesTr/case_001_0000.png", "labelsTr/case_001.png"),
+         ("imagesTr/case_002_0000.png", "labelsTr/case_002.png"),
          ("imagesTs/case_003_0000.png", "labelsTs/case_003.png")],
         ["case_001", "case_002", "case_003"],
     ),
@@ -56,7 +57,8 @@ LAYOUTS = {
         ["IMD002", "IMD003"],
     ),
     "VOC": (
-        [("VOC/JPEGImages/a.jpg", "VOC/SegmentationClass/a.png"), ("VOC/JPEGImages/b.jpg", "VOC/SegmentationClass/b.png")],
+        [("VOC/JPEGImages/a.jpg", "VOC/SegmentationClass/a.png"),
+         ("VOC/JPEGImages/b.jpg", "VOC/SegmentationClass/b.png")],
         ["a", "b"],
     ),
     "ISIC 2018": (
@@ -152,9 +154,7 @@ class TestNoFileIsLeftOutSilently:
         with pytest.raises(UserError, match=r"c\.png: is a broken link, to /nowhere/x\.png"):
             Folder(tmp_path, "mine")
 
-    def test_other_formats_are_counted_by_their_endings(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_other_formats_are_counted_by_their_endings(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         pairs(tmp_path, ("images/a.png", "masks/a.png"))
         for name in ("images/b.dcm", "images/c.nii.gz", "images/d.nii.gz", "images/notes.txt", "images/.DS_Store"):
             (tmp_path / name).write_bytes(b"x")

@@ -60,7 +60,7 @@ class Inspection:
         remarks: sentences on what looks wrong, and on files that were passed over.
         exact: pairs of images of equal pixels, by their ids.
         near: the other pairs of near duplicates, by their ids, and how many of 256 bits of their hashes differ.
-        copies: further pairs of which one is a mirrored, turned or cropped copy, by their ids, and in which orientation.
+        copies: further pairs, one a mirrored, turned or cropped copy of the other, and in which orientation.
         groups: the group of each image, if all can be read.
         siblings: how many test images have a sibling in training: for each strategy, one count per repeat; or the
             reason why the strategy is not possible.

@@ -47,6 +47,7 @@ class Folder(FileDataset):
         window: how images of more than 8 bits become 8-bit, see :mod:`lightning_seg.data.window`.
         unlabelled: what an image without mask or annotation is: an ``error``, an image of no lesion (``empty``), or
             none of the dataset's (``skip``).
+        exclude: images that are left out, see :mod:`lightning_seg.data.exclude`.
     """
 
     groups_copies = True
@@ -61,6 +62,7 @@ class Folder(FileDataset):
         lesion: str | float | Sequence[str | float] = "auto",
         window: str | Sequence[float] | None = None,
         unlabelled: str = "error",
+        exclude: str | Sequence[str] | None = None,
     ) -> None:
         self.choice = parse_lesion(lesion)
         self.window = parse_window(window)
@@ -75,7 +77,7 @@ class Folder(FileDataset):
         self._labels: str | None = None
         self._lock = Lock()
         self._rule: Rule | UserError | None = None
-        super().__init__(root, name)
+        super().__init__(root, name, exclude)
         for remark in self.remarks:
             _tell_once(self.name, self.root, remark)
 
