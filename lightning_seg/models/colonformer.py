@@ -31,6 +31,16 @@ class UPerHead(nn.Module):
         self.smooth = nn.ModuleList(ConvBNReLU(width, width) for _ in channels[:-1])
         self.fuse = ConvBNReLU(len(channels) * width, width)
         self.head = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(width, classes, kernel_size=1))
+        self._initialise()
+
+    def _initialise(self) -> None:
+        """As mmcv's layers do: He's normal by the outputs, and a classifier that starts close to zero."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        classifier = self.head[-1]
+        nn.init.normal_(classifier.weight, std=0.01)
+        nn.init.zeros_(classifier.bias)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Logits ``(N, classes, H, W)`` at the resolution of the first of ``levels`` ``(N, C, H, W)``."""
@@ -66,6 +76,7 @@ class ColonFormer(SegmentationModel):
     """
 
     size_multiple = 32
+    training_version = 2  # 1: the UPerHead started as torch's layers do
 
     def __init__(
         self,
