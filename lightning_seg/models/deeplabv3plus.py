@@ -86,9 +86,9 @@ class DeepLabV3Plus(SegmentationModel):
     With an Xception it is the authors' TensorFlow network: separable convolutions in pyramid and decoder, two
     of them in the latter, and corners aligned whenever maps are resized. With a ResNet it is the network of
     most PyTorch comparisons (VainF/DeepLabV3Plus-Pytorch): full convolutions, one of them in the decoder, and
-    corners not aligned. Each starts as its original does. Parameters: 41,050,273 with xception65, 39,756,705 with resnet50, 58,748,833 with
-    resnet101. Images may have any size. Training needs at least two images a batch, as the pyramid normalises
-    one mean an image.
+    corners not aligned. Each starts as its original does. Parameters: 41,050,273 with xception65, 39,756,705 with
+    resnet50, 58,748,833 with resnet101. Images may have any size. Training needs at least two images a batch, as the
+    pyramid normalises one mean an image.
 
     The authors' batch normalisation changes its running statistics by 3e-4 a step (VainF's, in the ResNet alone, by
     0.01), made for their 30,000 steps and more: until about 5,000 steps, evaluation still sees much of the statistics
