@@ -110,6 +110,9 @@ class DeepLabV3Plus(SegmentationModel):
     """
 
     encoder: Any
+    pyramid: Any
+    reduce_low: Any
+    head: Any
     training_version = 2  # 1: pyramid, decoder and classifier started as torch's layers do, all momenta were 0.1
 
     def __init__(
@@ -163,7 +166,8 @@ class DeepLabV3Plus(SegmentationModel):
         for depthwise, pointwise in (*self.pyramid.branches[1:], *self.decoder):
             cut_normal_(depthwise[0].weight, 0.33)
             cut_normal_(pointwise[0].weight, 0.06)
-        for block in (self.pyramid.mean, self.pyramid.branches[0], self.pyramid.project[0], self.reduce_low):
+        pyramid = self.pyramid
+        for block in (pyramid.mean, pyramid.branches[0], pyramid.project[0], self.reduce_low):
             nn.init.xavier_uniform_(block[0].weight)
         cut_normal_(self.head.weight, 0.01)
         nn.init.zeros_(self.head.bias)

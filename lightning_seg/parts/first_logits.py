@@ -22,9 +22,9 @@ REPEATS = 5  # of the study: five initialisations, each with its own first batch
 WEAK = 0.1  # a pull below this share of the usual one is marked
 CAPTION = (
     f"Over the first training batches of {REPEATS} repeats, in training mode and before any step. Lesion: pixels "
-    "predicted as such; truly: those that are; range: of the repeats' mean sigmoids. Under each loss, its pull: the mean "
-    "size of its gradient at the pixels that the network gets wrong, over that at the same pixels if every logit were 0. "
-    f"Below {WEAK:g} (*) a network starts so sure that the loss hardly corrects it."
+    "predicted as such; truly: those that are; range: of the repeats' mean sigmoids. Under each loss, its pull: the "
+    "mean size of its gradient at the pixels that the network gets wrong, over that at the same pixels if every logit "
+    f"were 0. Below {WEAK:g} (*) a network starts so sure that the loss hardly corrects it."
 )
 _TITLES = ("name", "encoder", "lesion", "truly", "mean sigmoid", "range")
 

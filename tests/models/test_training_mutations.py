@@ -17,17 +17,16 @@ import torch.nn.functional as F
 from timm.layers import DropPath
 from torch import Tensor, nn
 
-from lightning_seg.models import SegmentationModel
+from lightning_seg.models import SegmentationModel, fcn
 from lightning_seg.models.attention import LineAttention
 from lightning_seg.models.emcadnet import DepthwiseConv
 from tests.models.test_mutations import replace, within
-from tests.models.training_facts import observe, start_differences
+from tests.models.training_facts import start_differences
 from tests.models.training_record import (
     AUTHORS,
     RECORD,
     encoder_parts,
     expected_start,
-    outputs,
     small_images,
     small_network,
     step_differences,
@@ -155,6 +154,10 @@ def upsample_without_gradient(network: Any) -> None:
     within(network, F, "interpolate", stopped(F.interpolate), "outputs")
 
 
+def skip_without_gradient(network: Any) -> None:
+    within(network, fcn, "crop", stopped(fcn.crop), "outputs")
+
+
 def claim_without_gradient(network: Any) -> None:
     within(network.refine.stages[1], torch, "sigmoid", stopped(torch.sigmoid))
 
@@ -256,7 +259,7 @@ CHANGES = [
     Mutation("fcn", "dropout by element", lambda n: replace(n, nn.Dropout2d, nn.Dropout(0.5))),
     Mutation("fcn", "dropout of 0.4 after fc7", lambda n: setattr(n.head.dropout, "p", 0.4)),
     Mutation("fcn", "one dropout", lambda n: setattr(n.encoder.pre_logits, "drop", nn.Identity())),
-    Mutation("fcn", "skips without gradient", lambda n: detach(n.head.skip_scores[1])),
+    Mutation("fcn", "skips without gradient", skip_without_gradient),
     Mutation("fcn", "kernels trained", train_kernels),
     Mutation("fcn_resnet50", "auxiliary weight 0.4", lambda n: setattr(n, "output_weights", (1.0, 0.4))),
     Mutation("fcn_resnet50", "dropout by channel", lambda n: replace(n.head, nn.Dropout, nn.Dropout2d(0.1))),
@@ -325,8 +328,7 @@ def test_start_is_caught(mutation: Mutation):
 def test_change_is_caught(mutation: Mutation):
     network = copy.deepcopy(filled(mutation.network))
     mutation.apply(network)
-    step = observe(network, small_images(mutation.network), outputs)
-    assert next(step_differences(FACTS["steps"][mutation.network], network, step), None)
+    assert next(step_differences(FACTS["steps"][mutation.network], network, small_images(mutation.network)), None)
 
 
 def test_five_a_network():
