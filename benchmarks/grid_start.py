@@ -14,13 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from grids import HERE, LOSSES, run_grid
+from grids import HERE, run_grid
 from measure import Stopwatch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.planning.estimate import grid_cells
+from lightning_seg.catalogue import LOSSES
+from lightning_seg.sweep.cells import grid_cells
 
 OVERRIDES = (
     *("trainer=cpu", "logger=csv", "trainer.max_epochs=1", "data.image_size=32", "dataset.count=12"),

@@ -21,7 +21,7 @@ from rich.table import Table
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from lightning_seg.config.compose import compose_config
-from lightning_seg.runs.resume import BestWeights
+from lightning_seg.training.callbacks import BestWeights
 from lightning_seg.training.factory import make_data, make_module, make_trainer
 from lightning_seg.training.history import History
 

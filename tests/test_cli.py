@@ -67,7 +67,7 @@ def test_an_unforeseen_error_is_one_line_that_tells_how_to_see_more(
     def fail(*arguments: object) -> None:
         raise IndexError("no such thing")
 
-    monkeypatch.setattr("lightning_seg.cli.app.find_study", fail)
+    monkeypatch.setattr("lightning_seg.cli.status.find_study", fail)
     assert ends(["status"], monkeypatch, capsys) == (
         "error: IndexError: no such thing (LIGHTNING_SEG_DEBUG=1 shows where)\n"
     )

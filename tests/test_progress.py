@@ -7,9 +7,10 @@ import pytest
 from lightning import Trainer
 from rich.console import Console
 
-from lightning_seg.runs.position import announce_position, duration, position
+from lightning_seg.runs.position import announce_position, position
 from lightning_seg.training.logs import NotDrawn
 from lightning_seg.training.progress import EpochProgress
+from lightning_seg.wording import duration
 from tests.conftest import Train
 from tests.tiny_fit import FailingStep, fit
 

@@ -12,7 +12,7 @@ from lightning_seg.config.compose import check, compose_config
 from lightning_seg.errors import UserError
 from lightning_seg.machine.speed import apply_switches
 from lightning_seg.models import UNet
-from lightning_seg.runs.resume import BestWeights
+from lightning_seg.training.callbacks import BestWeights
 from lightning_seg.training.factory import make_data, make_module, make_trainer
 from lightning_seg.training.history import History
 from lightning_seg.training.module import SegmentationModule

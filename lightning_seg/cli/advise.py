@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from lightning_seg.cli.data import dataset_overrides, look_at
+from lightning_seg.cli.inspect import dataset_overrides, look_at
 from lightning_seg.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,10 +44,11 @@ def advise(
     ] = False,
 ) -> None:
     """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
-    from lightning_seg.advise.execute import check_models, train
+    from lightning_seg.advise.execute import check_models
     from lightning_seg.advise.halving import Rule, looks_within
     from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
     from lightning_seg.advise.words import halved_study_sentences, study_sentences
+    from lightning_seg.cli.train import train_with
     from lightning_seg.config.compose import check, compose_config
     from lightning_seg.config.overrides import override_value
     from lightning_seg.data.split import Fractions, count_repeats
@@ -92,7 +93,7 @@ def advise(
         nothing_learned, troubles = halved_study_sentences(place)
         answer = [*(nothing_learned or answer), *troubles]
     else:
-        code = train(proposal.line())
+        code = train_with(proposal.line())
         answer, following = ([], None) if code == INTERRUPTED else study_sentences(place)
     if code == INTERRUPTED:
         console.print("Stopped; the same command goes on from here.")
@@ -122,7 +123,7 @@ def _propose(
     from lightning_seg.advise.features import measure_features, rank_by_likeness
     from lightning_seg.advise.proposal import propose
     from lightning_seg.advise.words import likeness_sentences, promising_losses
-    from lightning_seg.runs.position import duration
+    from lightning_seg.wording import duration
 
     features = measure_features(found)
     ranked = rank_by_likeness(features)
@@ -161,6 +162,7 @@ def _run_halving(
     """Exit code, the answer in words, and the losses that are left."""
     from lightning_seg.advise.execute import halve
     from lightning_seg.advise.words import dropped_sentences, halving_sentences
+    from lightning_seg.cli.train import train_with
 
     halved = halve(
         proposal,
@@ -168,6 +170,7 @@ def _run_halving(
         hours * 3600,
         tell=lambda before, after: _say(console, "", dropped_sentences(before, after)),
         announce=lambda arguments: None if arguments == shown else _show_line(console, arguments),
+        train=train_with,
     )
     words = halving_sentences(halved.end, rule, halved.models, halved.out_of_time)
     return halved.code, words, halved.end.left

@@ -1,18 +1,23 @@
 """The ``lightning-seg`` command: everything that is not training, and training as well."""
 
 import sys
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from lightning_seg.cli.advise import advise
-from lightning_seg.cli.dashboard import dashboard, sync
-from lightning_seg.cli.data import inspect, prepare
-from lightning_seg.cli.inference import evaluate, export, gallery, models, new, predict
+from lightning_seg.cli.dashboard import dashboard
+from lightning_seg.cli.evaluate import evaluate
+from lightning_seg.cli.export import export
+from lightning_seg.cli.gallery import gallery
+from lightning_seg.cli.inspect import inspect
+from lightning_seg.cli.models import models
+from lightning_seg.cli.new import new
 from lightning_seg.cli.plan import plan
+from lightning_seg.cli.predict import predict
+from lightning_seg.cli.prepare import prepare
 from lightning_seg.cli.report import report
-from lightning_seg.studies.folder import find_study
+from lightning_seg.cli.status import status
+from lightning_seg.cli.sync import sync
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,9 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Which pixel-wise loss should a lesion-segmentation model be trained with?",
 )
-
-StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
-OutputOption = Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")]
 
 
 @app.command(
@@ -37,15 +39,8 @@ def train(context: typer.Context) -> None:
     train_main()
 
 
-@app.command(help="Show which runs of a study are finished, failed, running or missing.")
-def status(study: StudyArgument = "default", output_dir: OutputOption = Path("multirun")) -> None:
-    """Print the study's table."""
-    from lightning_seg.studies.status import print_status
-
-    print_status(find_study(output_dir, study))
-
-
 for command in (
+    status,
     advise,
     plan,
     prepare,

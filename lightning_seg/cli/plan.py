@@ -1,4 +1,4 @@
-"""The command that deals with sweeps: ``plan``."""
+"""``lightning-seg plan``: what a grid will take."""
 
 from typing import Annotated
 
@@ -14,9 +14,10 @@ def plan(
     ] = False,
     multirun: Annotated[bool, typer.Option("-m", "--multirun", help="As for train; changes nothing.")] = False,
 ) -> None:
-    """Foretell a grid's time, memory, disk and cost from steps timed on this device; trains nothing."""
-    from lightning_seg.planning.estimate import grid_cells, make_plan
+    """Estimate a grid's time, memory, disk and cost from steps timed on this device; trains nothing."""
+    from lightning_seg.planning.estimate import make_plan
     from lightning_seg.planning.tables import print_plan
+    from lightning_seg.sweep.cells import grid_cells
 
     console = Console(stderr=True)
     with console.status("composing the grid") as status:

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from lightning_seg.errors import UserError
-from lightning_seg.studies.folder import find_study
+from lightning_seg.studies.folder import StudyFolder, find_study
 
 _REFRESH_SECONDS = 60
 _PUBLISHED = ".published"  # in the folder of studies; a name with a point is no study's
@@ -43,8 +43,9 @@ def report(
         index = build_published_report(output_dir / _PUBLISHED, draws, rope / 100)
         console.print(index, soft_wrap=True)
         return
-    directory = find_study(output_dir, study)
-    seen = _state(directory)
+    found = find_study(output_dir, study)
+    directory = found.path
+    seen = _state(found)
     build = partial(
         build_report,
         directory,
@@ -66,7 +67,7 @@ def report(
     try:
         while True:
             time.sleep(_REFRESH_SECONDS / 4)
-            if (now := _state(directory)) != seen:
+            if (now := _state(found)) != seen:
                 seen = now
                 build(refresh=_REFRESH_SECONDS)
                 console.print(f"built again with {len(seen)} ended runs")
@@ -75,15 +76,13 @@ def report(
         build()
 
 
-def _state(directory: Path) -> frozenset[tuple[str, int]]:
+def _state(study: StudyFolder) -> frozenset[tuple[str, int]]:
     """The ended runs and when they ended."""
-    from lightning_seg.report.records import find_runs
-
     ended = set()
-    for run in find_runs(directory):
-        for name in ("result.json", "error.txt"):
+    for run in study.runs()[0]:
+        for path in (run.result, run.error):
             try:
-                ended.add((str(run / name), (run / name).stat().st_mtime_ns))
+                ended.add((str(path), path.stat().st_mtime_ns))
             except OSError:
                 continue
     return frozenset(ended)

@@ -3,6 +3,7 @@
 import os
 import sys
 import warnings
+from collections.abc import Sequence
 from typing import NoReturn
 
 import hydra
@@ -23,8 +24,10 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing i
 
 @hydra.main(version_base="1.3", config_path=str(CONFIG_DIR), config_name="config")
 def app(cfg: DictConfig) -> float | None:
-    """Train one run and return its best validation Dice; see :func:`lightning_seg.runs.run.run_isolated` for grids."""
-    from lightning_seg.runs.run import run, run_isolated  # here, so that `--help` and a finished grid need no torch
+    """Train one run and return its best validation Dice; in grids see :mod:`lightning_seg.sweep.worker`."""
+    # Here, so that `--help` and a finished grid need no torch.
+    from lightning_seg.runs.run import run
+    from lightning_seg.sweep.worker import run_isolated
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_isolated(cfg)
@@ -46,6 +49,19 @@ def main() -> None:
     except KeyboardInterrupt:
         print(INTERRUPTION, file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def train_with(arguments: Sequence[str]) -> int:
+    """``train.py`` with these arguments, in this process; returns its exit code."""
+    before = sys.argv
+    sys.argv = ["train.py", *arguments]
+    try:
+        main()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 1
+    finally:
+        sys.argv = before
+    return 0
 
 
 def _is_override(argument: str) -> bool:

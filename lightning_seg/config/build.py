@@ -44,3 +44,13 @@ def build_nameless(node: DictConfig, what: str) -> Any:
     with open_dict(nameless):
         nameless.pop("name", None)
     return build(nameless, what)
+
+
+def without_weights(model: DictConfig) -> DictConfig:
+    """The network's configuration without the encoder's weights, which the run's own replace."""
+    model = model.copy()
+    if "pretrained" in model:
+        model.pretrained = False
+    if "weights" in model:
+        model.weights = dict.fromkeys(model.weights) if isinstance(model.weights, DictConfig) else None
+    return model

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -156,6 +156,11 @@ def compose_config(overrides: list[str]) -> DictConfig:
             return compose("config", overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
+
+
+def plain(node: DictConfig) -> dict[str, Any]:
+    """A node as plain containers, with its interpolations resolved."""
+    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
 
 
 def explain(error: Exception) -> str:

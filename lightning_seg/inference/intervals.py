@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike
 DRAWS = 5000
 
 
-def interval(values: ArrayLike, seed: int = 0) -> tuple[float, float]:
+def bootstrap_interval(values: ArrayLike, seed: int = 0) -> tuple[float, float]:
     """The 95 % bootstrap interval (percentiles) of the mean of ``values``, images being drawn with replacement.
 
     It tells how much the mean would vary with other images of the same kind; not how much with other trainings.

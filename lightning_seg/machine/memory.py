@@ -7,11 +7,7 @@ import torch
 from lightning.pytorch.utilities.memory import is_oom_error
 from omegaconf import DictConfig
 
-from lightning_seg.errors import UserError
-
-
-class OutOfMemoryError(UserError):
-    """A run needs more memory than there is, which may pass: a grid with ``retry`` tries it again."""
+from lightning_seg.errors import OutOfMemoryError
 
 
 def is_out_of_memory(error: BaseException | None) -> bool:
@@ -20,7 +16,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 @contextmanager
-def explained(cfg: DictConfig) -> Iterator[None]:
+def in_one_sentence(cfg: DictConfig) -> Iterator[None]:
     """Turn the many errors of too little memory into the one of a run.
 
     Raises:

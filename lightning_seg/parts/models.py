@@ -12,12 +12,11 @@ from rich.table import Table
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lightning_seg.config.build import build_nameless
+from lightning_seg.catalogue import NETWORKS
+from lightning_seg.config.build import build_nameless, without_weights
 from lightning_seg.config.compose import compose_config
 from lightning_seg.config.plugins import choices
 from lightning_seg.errors import UserError
-from lightning_seg.inference.trained import without_weights
-from lightning_seg.models.facts import FACTS
 
 SIDE = 224  # pixels
 CAPTION = (
@@ -48,7 +47,7 @@ class Entry:
 def model_names() -> list[str]:
     """Every choice of ``model=`` but ``smp``, which is many: the study's twelve, then the user's own."""
     names = choices("model")
-    known = [name for name in FACTS if name in names]
+    known = [name for name in NETWORKS if name in names]
     return known + sorted(set(names) - {*known, "smp"})
 
 
@@ -95,7 +94,7 @@ def as_table(entries: Sequence[Entry]) -> Table:
         table.add_column(title, justify="right")
     table.add_column(_LICENCE, overflow="fold")
     for entry in entries:
-        facts = FACTS.get(entry.name)
+        facts = NETWORKS.get(entry.name)
         origin = (f"{facts.authors} {facts.year}", facts.encoder) if facts else ("", "")
         table.add_row(entry.name, *origin, *_costs(entry), facts.licences if facts else "")
     return table
@@ -107,7 +106,7 @@ def as_markdown(entries: Sequence[Entry]) -> str:
     lines = [["name", "", "paper", "year", "encoder", *titles, _LICENCE]]
     lines.append(["---", "---", "---", "---", "---", *["---:"] * len(titles), "---"])
     for entry in entries:
-        facts = FACTS.get(entry.name)
+        facts = NETWORKS.get(entry.name)
         origin = (
             [facts.title, f"{facts.authors}, {facts.source}", str(facts.year), facts.encoder] if facts else [""] * 4
         )

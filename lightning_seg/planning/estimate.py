@@ -10,18 +10,11 @@ from math import ceil
 from statistics import mean
 from typing import Any
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.errors import HydraException
-from hydra.types import RunMode
-from omegaconf.errors import OmegaConfBaseException
-
-from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.errors import UserError
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.planning.timing import Timing, time_training
-from lightning_seg.runs.record import read_result
-from lightning_seg.sweep.cells import Cell, expand, nested, refuse_shared_folders
+from lightning_seg.runs.record import Record
+from lightning_seg.sweep.cells import Cell, nested
 
 BETWEEN_RUNS_SECONDS = 0.3  # composing the next configuration, opening the cache, writing the record
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
@@ -43,7 +36,7 @@ class Epochs:
 
 
 @dataclass(frozen=True)
-class Run:
+class PlannedRun:
     """A run that is left, and what its time follows from."""
 
     cell: Cell
@@ -91,30 +84,13 @@ class Plan:
     """
 
     done: list[Cell]
-    left: list[Run]
+    left: list[PlannedRun]
     gains: dict[str, float]
     cache_bytes: int
 
 
-def grid_cells(overrides: list[str]) -> list[Cell]:
-    """The cells that ``train.py -m`` with these arguments would run.
-
-    Raises:
-        UserError: an argument is wrong, or two cells have the same folder.
-    """
-    try:
-        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-            loader = GlobalHydra.instance().config_loader()
-            config = loader.load_configuration("config", overrides, run_mode=RunMode.MULTIRUN)
-            cells = expand(loader, config, config.hydra.sweeper.params, list(config.hydra.overrides.task))
-    except (HydraException, OmegaConfBaseException) as error:
-        raise UserError(explain(error)) from error
-    refuse_shared_folders(cells)
-    return cells
-
-
 def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[[str], object] = print) -> Plan:
-    """Time each distinct network of the cells that are left, and foretell how long each of them takes.
+    """Time each distinct network of the cells that are left, and estimate how long each of them takes.
 
     Args:
         cells: of the grid.
@@ -124,9 +100,9 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     Raises:
         UserError: networks cannot be trained, each in a line of its own; or a dataset's size is not known.
     """
-    records = {cell.directory: read_result(cell.directory) for cell in cells}
-    done = [cell for cell in cells if records[cell.directory] is not None and not cell.config["rerun"]]
-    left = [cell for cell in cells if records[cell.directory] is None or cell.config["rerun"]]
+    records = {cell.folder: cell.folder.record() for cell in cells}
+    done = [cell for cell in cells if records[cell.folder] is not None and not cell.config["rerun"]]
+    left = [cell for cell in cells if records[cell.folder] is None or cell.config["rerun"]]
     epochs = EpochsKnown(record for record in records.values() if record is not None)
     sizes = {key: subset_sizes(cell) for key, cell in _distinct(left, sizes_key).items()}
     caches = sum(cache_bytes(cell) for cell in _distinct(left, cache_key).values())
@@ -144,7 +120,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
             failures.append(str(error))
     if failures:
         raise UserError("\n".join(dict.fromkeys(failures)))
-    runs = [Run(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs.of(cell)) for cell in left]
+    runs = [PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs.of(cell)) for cell in left]
     return Plan(done, runs, gains, caches)
 
 
@@ -214,12 +190,14 @@ class EpochsKnown:
         records: of the finished runs.
     """
 
-    def __init__(self, records: Iterable[dict[str, Any]]) -> None:
+    def __init__(self, records: Iterable[Record]) -> None:
         self._epochs: dict[tuple[str | None, str | None], list[int]] = defaultdict(list)
         for record in records:
-            dataset, model = record["dataset"], record["model"]
+            if record.epochs is None:
+                continue
+            dataset, model = record.dataset, record.model
             for key in ((dataset, model), (None, model), (dataset, None), (None, None)):
-                self._epochs[key].append(record["epochs"])
+                self._epochs[key].append(record.epochs)
 
     def of(self, cell: Cell) -> Epochs:
         """The mean over finished runs of the same dataset and model, else of the model, the dataset or the study.

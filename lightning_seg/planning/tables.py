@@ -7,9 +7,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, Run
+from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, PlannedRun
 from lightning_seg.planning.schedule import LAUNCHERS, scaling
-from lightning_seg.runs.position import duration
+from lightning_seg.wording import byte_count, duration
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -39,9 +39,9 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
         f"One after the other: {duration(total)}{_money(total, price_per_hour)}"
         + (f", from {duration(least)} to {duration(most)} as runs stop early." if least < most else "."),
         f"Epochs of a run: {', '.join(f'{_span(runs, reason)} ({reason})' for reason in reasons)}.",
-        f"To be written: {_bytes(sum(run.disk_bytes() for run in runs))} of results, {_bytes(plan.cache_bytes)} of "
-        "decoded datasets that are not there yet, and up to "
-        f"{_bytes(max(run.checkpoint_bytes() for run in runs))} for the two checkpoints of each run under way.",
+        f"To be written: {byte_count(sum(run.disk_bytes() for run in runs))} of results, "
+        f"{byte_count(plan.cache_bytes)} of decoded datasets that are not there yet, and up to "
+        f"{byte_count(max(run.checkpoint_bytes() for run in runs))} for the two checkpoints of each run under way.",
     ]
     for name in dict.fromkeys(run.cell.config["dataset.name"] for run in runs if run.sizes.assumed):
         lines.append(
@@ -68,7 +68,7 @@ def _models(plan: Plan, price: float | None) -> Table:
             f"{timing.train_step * 1e3:.1f} ms",
             f"{timing.eval_batch * 1e3:.1f} ms",
             *_times(runs, price),
-            _bytes(memory),
+            byte_count(memory),
         ]
         if on_gpu:
             cells.append(str(side_by_side(memory, timing.device_bytes)))
@@ -78,14 +78,14 @@ def _models(plan: Plan, price: float | None) -> Table:
     return table
 
 
-def _datasets(runs: list[Run], price: float | None) -> Table:
+def _datasets(runs: list[PlannedRun], price: float | None) -> Table:
     table = _table("By dataset", "dataset", "images", "runs", "a run", "hours", price=price)
     for name, members in _grouped(runs, lambda run: run.cell.config["dataset.name"]):
         table.add_row(name, str(members[0].sizes.images), str(len(members)), *_times(members, price))
     return table
 
 
-def _workers(runs: list[Run]) -> Table:
+def _workers(runs: list[PlannedRun]) -> Table:
     batches = [
         [run.seconds() for run in members] for _, members in _grouped(runs, lambda run: run.cell.config["repeat"])
     ]
@@ -116,14 +116,14 @@ def _table(title: str, first: str, *columns: str, price: float | None) -> Table:
     return table
 
 
-def _grouped(runs: list[Run], key: Callable[[Run], object]) -> Iterable[tuple[str, list[Run]]]:
-    groups: dict[str, list[Run]] = defaultdict(list)
+def _grouped(runs: list[PlannedRun], key: Callable[[PlannedRun], object]) -> Iterable[tuple[str, list[PlannedRun]]]:
+    groups: dict[str, list[PlannedRun]] = defaultdict(list)
     for run in runs:
         groups[str(key(run))].append(run)
     return groups.items()
 
 
-def _times(runs: list[Run], price: float | None) -> list[str]:
+def _times(runs: list[PlannedRun], price: float | None) -> list[str]:
     """The columns "a run", "hours" and, with a price, "cost"."""
     total = sum(run.seconds() for run in runs)
     cells = [duration(total / len(runs)), f"{total / 3600:.1f}"]
@@ -134,12 +134,8 @@ def _money(seconds: float, price: float | None) -> str:
     return "" if price is None else f" and {seconds / 3600 * price:.2f} in money"
 
 
-def _span(runs: list[Run], reason: str) -> str:
+def _span(runs: list[PlannedRun], reason: str) -> str:
     epochs = [run.epochs for run in runs if run.epochs.reason == reason]
     expected = sum(each.expected for each in epochs) / len(epochs)
     least, most = min(each.least for each in epochs), max(each.most for each in epochs)
     return f"{expected:.0f}" if least == most else f"{expected:.0f}, from {least} to {most}"
-
-
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"

@@ -17,8 +17,8 @@ from omegaconf import DictConfig
 
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Split
-from lightning_seg.machine.memory import explained
-from lightning_seg.runs.resume import BestWeights
+from lightning_seg.machine.memory import in_one_sentence
+from lightning_seg.training.callbacks import BestWeights
 from lightning_seg.training.factory import make_module, make_trainer
 from lightning_seg.training.history import History
 
@@ -138,7 +138,7 @@ def time_training(cfg: DictConfig) -> Timing:
         torch.set_num_threads(cfg.threads)
     before, started = _resident_bytes(), time.perf_counter()
     clock = _Clock()
-    with explained(cfg), tempfile.TemporaryDirectory() as name:
+    with in_one_sentence(cfg), tempfile.TemporaryDirectory() as name:
         module = make_module(cfg)
         # Those of a run that take time at an epoch's end; the clock comes last and so measures them.
         callbacks: list[Callback] = [

@@ -4,6 +4,8 @@ import json
 import os
 import time
 
+from lightning_seg.wording import duration
+
 _VARIABLE = "LIGHTNING_SEG_POSITION"
 
 
@@ -21,13 +23,3 @@ def position() -> str:
         return f"[1/{cells}] "
     left = (time.time() - started) / number * (cells - number)
     return f"[{number + 1}/{cells}, {duration(left)} left] "
-
-
-def duration(seconds: float) -> str:
-    """A duration in its two largest units: ``"3 d 4 h"``, ``"2 h 10 min"``, ``"45 s"``."""
-    minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
-    if days >= 1:
-        return f"{int(days)} d {int(hours % 24)} h"
-    if hours >= 1:
-        return f"{int(hours)} h {int(minutes % 60)} min"
-    return f"{int(minutes)} min {int(seconds % 60)} s" if minutes >= 1 else f"{seconds:.0f} s"

@@ -12,11 +12,13 @@ from lightning.pytorch.profilers import AdvancedProfiler, PyTorchProfiler, Simpl
 from omegaconf import DictConfig
 from torch import nn
 
+from lightning_seg.catalogue import METRICS
 from lightning_seg.config.build import build, build_nameless
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Fractions
 from lightning_seg.errors import UserError
 from lightning_seg.machine.speed import apply_switches, keep_freed_memory
+from lightning_seg.metrics import Metric
 from lightning_seg.training.module import SegmentationModule
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
@@ -56,6 +58,18 @@ def make_module(cfg: DictConfig) -> SegmentationModule:
         build(cfg.optimizer, "optimizer", _partial_=True),
         build(cfg.scheduler, "scheduler", _partial_=True) if cfg.get("scheduler") else None,
     )
+
+
+def make_metrics(cfg: DictConfig) -> dict[str, Metric]:
+    """The metrics that are measured beside the paper's four, by name.
+
+    Raises:
+        UserError: one of them cannot be built, or has the name of one of the four.
+    """
+    chosen = cfg.get("metric") or {}
+    if taken := [name for name in chosen if name in METRICS]:
+        raise UserError(f"metric.{taken[0]}: that name is one of the four metrics that are always measured.")
+    return {str(name): build(node, f"metric {name}") for name, node in chosen.items()}
 
 
 def make_trainer(cfg: DictConfig, directory: Path, callbacks: list[Callback], logger: Any = None) -> Trainer:

@@ -1,7 +1,5 @@
 """The table of a run's epochs."""
 
-import csv
-import io
 import logging
 import time
 from pathlib import Path
@@ -9,7 +7,7 @@ from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 
-from lightning_seg.files import write_text
+from lightning_seg.files import csv_text, write_text
 
 log = logging.getLogger(__name__)
 
@@ -45,16 +43,17 @@ class History(Callback):
             {"epoch": trainer.current_epoch, **metrics, "learning_rate": self._learning_rate, "seconds": seconds}
         )
         if self.path is not None:
-            text = io.StringIO()
-            table = csv.DictWriter(text, fieldnames=list(self.rows[0]), lineterminator="\n")
-            table.writeheader()
-            table.writerows(self.rows)
             try:
-                write_text(self.path, text.getvalue())
+                write_text(self.path, csv_text([self.rows[0], *(row.values() for row in self.rows)]))
             except OSError as error:
                 if not self._warned:
                     log.warning("%s cannot be written (%s); training goes on and tries again.", self.path, error)
                 self._warned = True
+
+    @property
+    def seconds(self) -> float:
+        """All epochs together, those before an interruption included."""
+        return sum(row["seconds"] for row in self.rows)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+from lightning_seg.catalogue import METRICS
 from lightning_seg.data.datamodule import Batch
-from lightning_seg.metrics import METRICS, confusion_counts, image_scores
+from lightning_seg.metrics import confusion_counts, image_scores
 
 
 class SegmentationModule(LightningModule):

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lightning_seg.advise.proposal import EFFORTS, LOSSES, PAPER, Effort, Proposal, candidates, propose, sweep_values
+from lightning_seg.advise.proposal import EFFORTS, PAPER, Effort, Proposal, candidates, propose, sweep_values
+from lightning_seg.catalogue import LOSSES
 from lightning_seg.config.compose import compose_config
 from lightning_seg.errors import UserError
 

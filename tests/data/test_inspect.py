@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from lightning_seg.cli import data as commands
+from lightning_seg.cli import inspect as commands
 from lightning_seg.config.build import build
 from lightning_seg.config.compose import check, compose_config
 from lightning_seg.data.datamodule import LesionDataModule

@@ -21,7 +21,7 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lightning_seg.cli import data as commands
+from lightning_seg.cli import prepare as commands
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.prepare import DATASETS, SOURCES, Source, prepare, source_of
 from lightning_seg.data.prepare import download as download_module

@@ -105,7 +105,7 @@ def made_small(arguments: list[str], grid: bool) -> list[str]:
 
 def compose(arguments: list[str], grid: bool) -> int:
     """What training would begin with: the cells of a corner of the grid, or the configuration of one run."""
-    from lightning_seg.planning.estimate import grid_cells
+    from lightning_seg.sweep.cells import grid_cells
 
     if not grid:
         return call_main([*arguments, "--cfg", "job"])

@@ -9,6 +9,8 @@ import json
 import pytest
 import torch
 
+from lightning_seg import models
+from tests.models.configs import SMALL, build
 from tests.models.shape_seeded import probe
 from tests.models.test_golden import GOLDEN
 from tests.models.training_facts import inventory_differences, observe, start_differences
@@ -40,6 +42,14 @@ def test_all_networks_are_recorded():
 @pytest.mark.parametrize("name", AUTHORS)
 def test_kept_facts_are_the_recorded_ones(name: str):
     assert FACTS["authors"][name] == json.loads(json.dumps(kept(authors_facts(AUTHORS[name]))))
+
+
+def test_what_changed_is_told_apart():
+    """From ImageNet weights, ESFPNet and FAT-Net start as they did."""
+    versions = {name: build(name, **options).training_version for name, options in SMALL.items()}
+    changed = {"colonformer", "deeplabv3plus", "esfpnet", "fatnet"}
+    assert versions == {name: 2 if name in changed else 1 for name in SMALL}
+    assert models.ESFPNet.training_version == models.FATNet.training_version == 1
 
 
 @pytest.mark.parametrize("name", AUTHORS)
