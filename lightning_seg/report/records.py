@@ -315,8 +315,8 @@ def _add_training_problems(runs: pd.DataFrame, problems: list[str]) -> None:
         if len(counts) > 1:
             parts = " and ".join(f"{count} by version {version}" for version, count in counts.items())
             problems.append(
-                f"The runs of {model} do not all train alike, {parts} of its training behaviour, which docs/networks.md "
-                "tells apart; rerun=true replaces the older ones."
+                f"The runs of {model} do not all train alike, {parts} of its training behaviour, which "
+                "docs/networks.md tells apart; rerun=true replaces the older ones."
             )
 
 
