@@ -190,6 +190,16 @@ def train_kernels(network: Any) -> None:
     upsample.kernel = nn.Parameter(kernel)
 
 
+def drop_before_projection(network: Any) -> None:
+    project = network.pyramid.project
+    network.pyramid.project = nn.Sequential(project[1], project[0])
+
+
+def drop_before_fusing(network: Any) -> None:
+    drop(network.decoder.fuse, network.decoder.head[0])
+    network.decoder.head[0] = nn.Identity()
+
+
 def separable(network: Any) -> list[nn.Module]:
     return [*network.pyramid.branches[1:], *network.decoder]
 
@@ -267,6 +277,7 @@ CHANGES = [
     Mutation("deeplabv3plus", "momentum 0.1 in the decoder", lambda n: set_momentum(n.decoder, 0.1)),
     Mutation("deeplabv3plus", "momentum 0.0003 left out in the stem", lambda n: set_momentum(n.encoder.stem, 0.1)),
     Mutation("deeplabv3plus", "dropout 0.5", lambda n: set_rate(n.pyramid, 0.5, nn.Dropout)),
+    Mutation("deeplabv3plus", "dropout before the projection", drop_before_projection),
     Mutation("deeplabv3plus", "low-level features without gradient", lambda n: detach(n.reduce_low)),
     Mutation("deeplabv3plus_resnet18", "momentum 0.1 in the encoder", lambda n: set_momentum(n.encoder, 0.1)),
     Mutation("ducknet", "momentum 0.99, as Keras counts it", lambda n: set_momentum(n, 0.99)),
@@ -281,6 +292,7 @@ CHANGES = [
     Mutation("fcbformer", "dropout in the head", lambda n: drop(n.head[1].main[5], nn.Dropout(0.1))),
     Mutation("fcbformer", "batch for group norm", batch_for_group_norm),
     Mutation("colonformer", "dropout by element", lambda n: replace(n.decoder, nn.Dropout2d, nn.Dropout(0.1))),
+    Mutation("colonformer", "dropout a layer earlier", drop_before_fusing),
     Mutation("colonformer", "drop path alike in all blocks", lambda n: set_rate(n.encoder, 0.1)),
     Mutation("colonformer", "rough map without gradient", lambda n: detach(n.refine, 1)),
     Mutation("colonformer", "main map weighs double", lambda n: setattr(n, "output_weights", (2.0, 1.0, 1.0, 1.0))),

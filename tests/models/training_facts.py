@@ -83,7 +83,11 @@ def drop_rate(module: nn.Module) -> tuple[str, float] | None:
 
 
 class _Ops(TorchDispatchMode):
-    """Counts activations and random draws, however they are written; every draw of noise keeps everything."""
+    """Counts activations and random draws, however they are written.
+
+    Draws of what to keep are replaced by dropping every third, the first included, so that the numbers of a step show
+    where a dropout stands, and its rate by the scale of the rest.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,7 +103,8 @@ class _Ops(TorchDispatchMode):
             self.activations[ACTIVATIONS[name], _detail(name, args, kwargs)] += 1
         elif name == "bernoulli":
             self.draws[_noise(args[0].shape)] += 1
-            return args[0].fill_(1)
+            kept = (torch.arange(args[0].numel(), device=args[0].device) % 3 > 0).view(args[0].shape)
+            return args[0].copy_(kept) if func._schema.name.endswith("_") else kept.to(args[0].dtype)
         elif name in ("rand", "rand_like", "uniform", "native_dropout"):
             self.draws[_noise(args[0].shape if isinstance(args[0], Tensor) else args[0])] += 1
         return func(*args, **kwargs)
