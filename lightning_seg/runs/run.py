@@ -102,6 +102,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
         data = make_data(cfg)
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
+        metrics = make_metrics(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
         siblings = data.siblings_in_training()  # now, while the source files are there
         write_json(folder.split, data.ids())
@@ -115,7 +116,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
             module.model.load_state_dict(watch.best.weights)
             trainer.test(module, datamodule=data, verbose=False)
             folder.refuse_lost()
-            scores = Scores.of(module.test_counts, make_metrics(cfg))
+            scores = Scores.of(module.test_counts, metrics)
             _write_results(cfg, folder, data, scores, watch)
             if wandb is not None:
                 wandb.log_test(scores.means, predictions(watch.cases.arrays))
