@@ -52,10 +52,11 @@ class AddedKey:
 # A key that a record lacks counts as the value that it had before it existed, so that a study begun with an older
 # version goes on with a newer one. Each new essential key needs its line here.
 ADDED: tuple[AddedKey, ...] = (
-    AddedKey("dataset.lesion", "0.2.0", "auto"),
-    AddedKey("dataset.window", "0.2.0", None),
-    AddedKey("dataset.unlabelled", "0.2.0", "error"),
-    AddedKey("dataset.exclude", "0.2.0", None),
+    AddedKey("model.norm_momentum", since="0.2.0", before=None),
+    AddedKey("dataset.lesion", since="0.2.0", before="auto"),
+    AddedKey("dataset.window", since="0.2.0", before=None),
+    AddedKey("dataset.unlabelled", since="0.2.0", before="error"),
+    AddedKey("dataset.exclude", since="0.2.0", before=None),
 )
 
 # Keys that the networks of this package had, with the only value that they could have.
