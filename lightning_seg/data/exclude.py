@@ -18,8 +18,8 @@ def published_defects(dataset: str) -> dict[str, str]:
       doi:10.1016/j.media.2021.102305, list 09 of their duplicate removal strategy).
     - ``wound``: of each group of equal images all but the first (measured; labels of a group differ).
     - ``breast_benign``, ``breast_malignant``: all that Curated BUSI leaves out as duplicate or inconsistent (Caumente,
-      github.com/caumente/multi_task_breast_cancer), and the lesion that lies in both classes pixel by pixel. The letter
-      of Pawlowska et al. 2023 (PMC10293973), which described these defects first, publishes no ids.
+      github.com/caumente/multi_task_breast_cancer), among them the lesion that lies in both classes, pixel by pixel.
+      The letter of Pawlowska et al. 2023 (PMC10293973) described these defects first; its ids are not at hand.
     """
     with files("lightning_seg.data").joinpath("published/defects/defects.csv").open(encoding="utf-8") as file:
         return {row["id"]: row["defect"] for row in csv.DictReader(file) if row["dataset"] == dataset}

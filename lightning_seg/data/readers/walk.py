@@ -14,6 +14,7 @@ from lightning_seg.data.naming import MASK_SUFFIX, core, is_hidden, is_mask_name
 _CHANNEL = re.compile(r"_\d{4}$")  # of nnU-Net's images
 _NNUNET = re.compile(r"images(Tr|Ts|Val)$")
 _DEEPEST = 8  # levels of folders
+_OWN = frozenset({".lightning-seg.json", "cells.json", "ids.json"})  # in folders of results, studies and caches
 # Formats of images that are not read: a folder of them is no mistake of the program's.
 UNREAD = frozenset(
     {
@@ -191,11 +192,14 @@ def broken_links(root: Path) -> list[Problem]:
 
 
 def visible_files(root: Path) -> list[Path]:
-    """All files below ``root`` but hidden ones, sorted."""
+    """All files below ``root``, sorted, but hidden ones and those that this program has written."""
     found = []
     for directory, folders, names in os.walk(root):
         depth = len(Path(directory).relative_to(root).parts)
         folders[:] = sorted(name for name in folders if not is_hidden(name) and depth < _DEEPEST)
+        if depth and not _OWN.isdisjoint(names):
+            folders.clear()
+            continue
         found += [Path(directory, name) for name in sorted(names) if not is_hidden(name)]
     return found
 
