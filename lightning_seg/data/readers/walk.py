@@ -15,6 +15,7 @@ _CHANNEL = re.compile(r"_\d{4}$")  # of nnU-Net's images
 _NNUNET = re.compile(r"images(Tr|Ts|Val)$")
 _DEEPEST = 8  # levels of folders
 _OWN = frozenset({".lightning-seg.json", "cells.json", "ids.json"})  # in folders of results, studies and caches
+_OWN_ENDINGS = (".dhash.npy", ".copies.json")
 # Formats of images that are not read: a folder of them is no mistake of the program's.
 UNREAD = frozenset(
     {
@@ -197,7 +198,7 @@ def visible_files(root: Path) -> list[Path]:
     for directory, folders, names in os.walk(root):
         depth = len(Path(directory).relative_to(root).parts)
         folders[:] = sorted(name for name in folders if not is_hidden(name) and depth < _DEEPEST)
-        if depth and not _OWN.isdisjoint(names):
+        if depth and any(name in _OWN or name.endswith(_OWN_ENDINGS) for name in names):
             folders.clear()
             continue
         found += [Path(directory, name) for name in sorted(names) if not is_hidden(name)]
