@@ -136,6 +136,11 @@ def _propose(
         given = [*given, "data.split=grouped"]
         together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
         reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
+    elif cfg.data.split == "random" and _leaks(found):
+        reasons.append(
+            "Test images have siblings in training, which makes scores too good: data.split=grouped keeps siblings "
+            "together."
+        )
     errors = Console(stderr=True)
     with errors.status("timing") as status:
         proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)

@@ -5,6 +5,7 @@ import sys
 import typer
 
 from lightning_seg.cli.advise import advise
+from lightning_seg.cli.caches import caches
 from lightning_seg.cli.convert import convert
 from lightning_seg.cli.dashboard import dashboard
 from lightning_seg.cli.evaluate import evaluate
@@ -47,6 +48,7 @@ for command in (
     prepare,
     inspect,
     convert,
+    caches,
     report,
     dashboard,
     sync,

@@ -14,6 +14,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from rich.progress import track
 
+from lightning_seg.data.caches import tell_outdated, write_origin
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, Problem, problems_of, raise_problems
 from lightning_seg.errors import UserError
@@ -70,6 +71,7 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
             with FileLock(folder.with_name(folder.name + ".lock")):
                 if not folder.is_dir():
                     _build(dataset, size, folder)
+                    tell_outdated(folder.parent)
         except OSError as error:
             needed = len(dataset.ids()) * 4 * size * size / 2**20
             raise UserError(
@@ -110,6 +112,7 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
         (partial / "ids.json").write_text(json.dumps(ids))
         if reading is not None:
             (partial / _READING).write_text(reading, encoding="utf-8")
+        write_origin(dataset, partial)
         for file in partial.iterdir():
             sync(file)
         partial.rename(folder)
