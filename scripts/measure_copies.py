@@ -2,7 +2,7 @@
 
 ``python scripts/measure_copies.py FOLDER`` wants the six published datasets, or parts of them, in the folders ``isic``,
 ``wound``, ``clinicdb``, ``kvasir`` and ``busi`` of FOLDER. It prints the share of each kind of copy that is found, and
-the curve of false pairs over the threshold of the second step.
+the curve of false pairs over the threshold of the third step.
 """
 
 import io
@@ -15,11 +15,11 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from lightning_seg.data import Busi, ClinicDb, FileDataset, Isic, Kvasir, Wound
 from lightning_seg.data import copies as finder
-from lightning_seg.data.copies import Prints, copies_among, image_print
+from lightning_seg.data.copies import copies_among, image_print, together
 from lightning_seg.data.duplicates import difference_hash
 
 EVERY = 3  # of which image copies are made
-ALIKE = finder.ALIKE
+LEAST = finder.LEAST
 RELATED_BITS = 40  # of 256: images whose difference hashes are as near show the same lesion, and are left out
 
 
@@ -95,24 +95,23 @@ def main(folder: Path) -> None:
     for kind, change in KINDS.items():
         found = 0
         for original, image in zip(originals[::EVERY], images[::EVERY], strict=True):
-            pair = (original, image_print(change(image)))
-            prints = Prints(np.stack([one.windows for one in pair]), np.stack([one.fine for one in pair]))
-            found += bool(copies_among(prints, ["a", "b"]))
+            found += bool(copies_among(together([original, image_print(change(image))]), ["a", "b"]))
         print(f"{100 * found / len(images[::EVERY]):6.1f} % found: {kind}")
     hashes = np.stack([difference_hash(image) for image in images])
-    prints = Prints(np.stack([one.windows for one in originals]), np.stack([one.fine for one in originals]))
     unrelated = (hashes[:, None] != hashes[None]).sum(axis=2) > RELATED_BITS
     unrelated &= np.array(names)[:, None] != np.array(names)
     total = int(np.triu(unrelated, 1).sum())
-    finder.ALIKE = 0.8
-    found = copies_among(prints, [str(index) for index in range(len(images))])
+    finder.LEAST = (LEAST[0], LEAST[1], 0.5)
+    found = copies_among(together(originals), [str(index) for index in range(len(images))])
     pairs = [copy for copy in found if unrelated[copy.first, copy.second]]
-    print(f"{total} pairs that should be unrelated; look at those above {ALIKE}, which may be siblings all the same:")
+    print(
+        f"{total} pairs that should be unrelated; look at those above {LEAST[2]}, which may be siblings all the same:"
+    )
     for copy in sorted(pairs, key=lambda copy: -copy.likeness):
-        if copy.likeness > ALIKE:
+        if copy.likeness > LEAST[2]:
             print(f"  {copy.likeness:.3f} {names[copy.first]} and {names[copy.second]}")
     likeness = [copy.likeness for copy in pairs]
-    for threshold in (0.8, 0.82, 0.84, 0.86, 0.88, 0.9, 0.92, 0.94):
+    for threshold in (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8):
         false = sum(each > threshold for each in likeness)
         print(f"{threshold:.2f}: {false} false pairs, {1e4 * false / total:.2f} in 10,000")
 

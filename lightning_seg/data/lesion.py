@@ -7,7 +7,7 @@ guess could lose lesions without a word.
 import operator
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -129,6 +129,13 @@ def parse_lesion(value: str | float | Sequence[str | float]) -> Choice:
         f"dataset.lesion={text} is not valid: it must be auto, nonzero, alpha, a value or a list of values, a bound "
         "such as '>=128', a colour such as '#ff0000', or the name of an annotation's class."
     )
+
+
+def with_values(choice: Choice, names: Mapping[str, int]) -> Choice:
+    """A choice of labels as that of the values that they name, if all of them are known."""
+    if choice.kind != "labels" or not names.keys() >= set(choice.labels):
+        return choice
+    return Choice("values", tuple(float(names[label]) for label in choice.labels), text=choice.text)
 
 
 def _is_number(text: str) -> bool:

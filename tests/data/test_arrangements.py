@@ -115,6 +115,15 @@ def test_masks_of_two_kinds_are_not_united_but_asked_for(tmp_path: Path) -> None
     assert Folder(tmp_path, "mine", masks="manual").read(0, 12)[1].sum() == 36
 
 
+def test_drives_field_of_view_is_not_taken_for_the_vessels(tmp_path: Path) -> None:
+    for stem in ("21", "22"):
+        pairs(tmp_path, (f"training/images/{stem}_training.tif", f"training/1st_manual/{stem}_manual1.gif"))
+        picture(tmp_path / f"training/mask/{stem}_training_mask.gif", slice(0, 12))
+    with pytest.raises(UserError, match=r"has masks in 1st_manual and mask; choose one of them with dataset\.masks"):
+        Folder(tmp_path, "mine")
+    assert Folder(tmp_path, "mine", masks="1st_manual").read(0, 12)[1].sum() == 36
+
+
 def test_masks_of_any_name_in_a_folder_of_one_image_are_united(tmp_path: Path) -> None:
     pairs(tmp_path, ("train/x/images/x.png", "train/x/masks/1f.png"), ("train/y/images/y.png", "train/y/masks/2f.png"))
     picture(tmp_path / "train/x/masks/3f.png", slice(6, 9))
@@ -125,6 +134,17 @@ def test_channels_of_nnunet_are_named(tmp_path: Path) -> None:
     pairs(tmp_path, ("imagesTr/a_0000.png", "labelsTr/a.png"), ("imagesTr/a_0001.png", "labelsTr/a.png"))
     with pytest.raises(UserError, match="one of several channels of its case"):
         Folder(tmp_path, "mine")
+
+
+def test_nnunets_names_of_labels(tmp_path: Path) -> None:
+    pairs(tmp_path, ("imagesTr/a_0000.png", "labelsTr/a.png"))
+    labels = np.zeros((12, 12), np.uint8)
+    labels[:3], labels[6:8] = 1, 2
+    Image.fromarray(labels).save(tmp_path / "labelsTr/a.png")
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "kidney": 1, "tumour": 2}}')
+    with pytest.raises(UserError, match=r"dataset\.json calls them 0 background, 1 kidney, 2 tumour"):
+        Folder(tmp_path, "mine").reading()
+    assert Folder(tmp_path, "mine", lesion="tumour").read(0, 12)[1].sum() == 24
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".jfif", ".ppm", ".JPE", ".bmp", ".webp"])

@@ -2,6 +2,7 @@
 
 import functools
 import glob
+import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from PIL import Image
 from lightning_seg.data.dataset import IMAGE_SUFFIXES, FileDataset, Problem, Sample
 from lightning_seg.data.images import BadFileError, Picture
 from lightning_seg.data.layers import Seen, look, open_layers
-from lightning_seg.data.lesion import Rule, decide, parse_lesion
+from lightning_seg.data.lesion import Rule, decide, parse_lesion, with_values
 from lightning_seg.data.naming import IMAGE_FOLDERS, MASK_FOLDERS, MASK_SUFFIX, is_hidden, normalised
 from lightning_seg.data.readers import walk
 from lightning_seg.data.readers.annotations.find import SUFFIXES as ANNOTATION_SUFFIXES
@@ -86,15 +87,21 @@ class Folder(FileDataset):
         annotations = self._annotation_files()
         if annotations and not any(sample.masks for sample in samples):
             samples = self._annotated(samples, annotations)
-        self.problems += walk.broken_links(self.root)
+        self.problems += walk.broken_links(self._all_files)
         used = {path for sample in samples for path in (sample.image, *sample.masks)}
         used |= {problem.path for problem in self.problems}
         if not samples and not self.problems:
-            raise UserError(f"Dataset {self.name!r}: there are no images in {self.root}; {walk.contents(self.root)}.")
+            raise UserError(
+                f"Dataset {self.name!r}: there are no images in {self.root}; {walk.contents(self._all_files)}."
+            )
         samples = self._without_unlabelled(samples)
-        left_out, self.notes = walk.passed_over(self.root, used)
+        left_out, self.notes = walk.passed_over(self.root, self._all_files, used)
         self.remarks += left_out
         return samples
+
+    @functools.cached_property
+    def _all_files(self) -> list[Path]:
+        return walk.visible_files(self.root)
 
     def _pairs(self) -> list[Sample]:
         """All images, with their masks if there are any."""
@@ -151,7 +158,7 @@ class Folder(FileDataset):
     def _annotation_files(self) -> list[Path]:
         if self.folders[1] is not None and (file := self._file(self.folders[1])):
             return [file]
-        return [path for path in walk.visible_files(self.root) if path.suffix.lower() in ANNOTATION_SUFFIXES]
+        return [path for path in self._all_files if path.suffix.lower() in ANNOTATION_SUFFIXES]
 
     def _annotated(self, samples: list[Sample], files: list[Path]) -> list[Sample]:
         """The samples with the shapes that annotations give them."""
@@ -241,13 +248,26 @@ class Folder(FileDataset):
         """
         with self._lock:
             if self._rule is None:
+                names = self._label_names()
                 try:
-                    self._rule = decide(self.choice, self._look_at_masks())
+                    self._rule = decide(with_values(self.choice, names), self._look_at_masks())
                 except UserError as error:
-                    self._rule = UserError(f"Dataset {self.name!r}: {error}")
+                    called = ", ".join(f"{value} {label}" for label, value in names.items())
+                    remark = f" (dataset.json calls them {called})" if called else ""
+                    self._rule = UserError(f"Dataset {self.name!r}: {error}{remark}")
         if isinstance(self._rule, UserError):
             raise self._rule
         return self._rule
+
+    def _label_names(self) -> dict[str, int]:
+        """What nnU-Net's ``dataset.json`` calls the mask values, if there is one."""
+        file = min((path for path in self._all_files if path.name == "dataset.json"), key=_depth, default=None)
+        try:
+            labels: Any = {} if file is None else json.loads(file.read_text(encoding="utf-8-sig"))["labels"]
+            pairs = [(name, value) if isinstance(value, int) else (value, int(name)) for name, value in labels.items()]
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return {}
+        return {str(name): value for name, value in pairs}
 
     def _look_at_masks(self) -> list[Seen]:
         """All masks in figures, but those that cannot be read: who reads them is told."""
@@ -294,6 +314,10 @@ class Folder(FileDataset):
             except ValueError as error:
                 raise BadFileError(path, f"{error} ({sample.image.name})") from error
         return Picture(Image.fromarray(lesion.astype(np.uint8) * 255), size)
+
+
+def _depth(path: Path) -> int:
+    return len(path.parts)
 
 
 def _pictures(folder: Path) -> list[Path]:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +14,7 @@ from lightning_seg.data.naming import MASK_SUFFIX, core, is_hidden, is_mask_name
 _CHANNEL = re.compile(r"_\d{4}$")  # of nnU-Net's images
 _NNUNET = re.compile(r"images(Tr|Ts|Val)$")
 _DEEPEST = 8  # levels of folders
+_MOST = 500_000  # files, after which no more are counted
 _OWN = frozenset({".lightning-seg.json", "cells.json", "ids.json"})  # in folders of results, studies and caches
 _OWN_ENDINGS = (".dhash.npy", ".copies.json")
 # Formats of images that are not read: a folder of them is no mistake of the program's.
@@ -118,6 +119,8 @@ def find_pairs(
 ) -> tuple[list[Sample], dict[str, File]]:
     """All pairs below ``root``, by the reading of folders' names that leaves fewer pictures without a partner.
 
+    If both leave as many, the loose one counts, which takes fewer folders of masks for images.
+
     ``Dataset_with_GT`` may hold both kinds, ``Training_GroundTruth`` the masks alone.
 
     Args:
@@ -135,7 +138,7 @@ def find_pairs(
         found.append((left, wrong, samples, files))
         if samples and not left:
             break
-    _, wrong, samples, files = min(found, key=lambda each: (not each[2], each[0]))
+    _, wrong, samples, files = min(reversed(found), key=lambda each: (not each[2], each[0]))
     problems += wrong
     return samples, files
 
@@ -186,9 +189,9 @@ def _named(images: list[File], problems: list[Problem]) -> dict[Path, str]:
     return {file.path: "_".join((*map(normalised, file.place), file.key)) if repeated else file.key for file in images}
 
 
-def broken_links(root: Path) -> list[Problem]:
-    """A problem for each picture below ``root`` that is a link to nothing."""
-    links = [path for path in visible_files(root) if path.suffix.lower() in IMAGE_SUFFIXES and path.is_symlink()]
+def broken_links(files: Sequence[Path]) -> list[Problem]:
+    """A problem for each picture that is a link to nothing."""
+    links = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and path.is_symlink()]
     return [Problem(path, f"is a broken link, to {path.readlink()}") for path in links if not path.exists()]
 
 
@@ -202,6 +205,8 @@ def visible_files(root: Path) -> list[Path]:
             folders.clear()
             continue
         found += [Path(directory, name) for name in sorted(names) if not is_hidden(name)]
+        if len(found) > _MOST:
+            break
     return found
 
 
@@ -211,15 +216,20 @@ def ending(path: Path) -> str:
     return ".nii.gz" if name.endswith(".nii.gz") else path.suffix.lower() or "no ending"
 
 
-def passed_over(root: Path, used: set[Path]) -> tuple[list[str], list[str]]:
+def passed_over(root: Path, files: Sequence[Path], used: set[Path]) -> tuple[list[str], list[str]]:
     """What lies below ``root`` and is not used, in words: how many files of which endings, and why.
+
+    Args:
+        root: the folder, which the words leave out.
+        files: all that lies in it.
+        used: the files that are used.
 
     Returns:
         Of pictures, which may have been meant; and of other files.
     """
     pictures: list[Path] = []
     others: Counter[str] = Counter()
-    for path in visible_files(root):
+    for path in files:
         if path in used:
             continue
         if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -238,9 +248,9 @@ def passed_over(root: Path, used: set[Path]) -> tuple[list[str], list[str]]:
     return remarks, [f"{_counted(rest)} that are no images"] if rest else []
 
 
-def contents(root: Path) -> str:
+def contents(files: Sequence[Path]) -> str:
     """What a folder without images holds, in words, and what to do."""
-    count = Counter(ending(path) for path in visible_files(root))
+    count = Counter(ending(path) for path in files)
     if not count:
         return "it is empty"
     remedy = f"; {CONVERT}" if count.keys() & UNREAD else ""
