@@ -25,7 +25,7 @@ def boundary_distances(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
 def no_boundary(height: int, width: int) -> float:
     """The distance that stands for "no boundary in the image", in pixels: half its side.
 
-    Two points of a square are about as far apart on average (0.52 of its side), so that an image without a lesion weighs
-    about as much in a distance loss as one with a lesion somewhere.
+    Two points of a square are about as far apart on average (0.52 of its side), so that an image without a lesion
+    weighs about as much in a distance loss as one with a lesion somewhere.
     """
     return max(1.0, math.sqrt(height * width) / 2)

@@ -9,12 +9,12 @@ from lightning_seg.losses.inputs import require, to_computing_dtype
 
 
 class NACLLoss(nn.Module):
-    """Neighbour-aware calibration (Murugesan et al. 2023, equation 6): cross-entropy, with logits held near the labels.
+    """Cross-entropy with logits held near the labels around them: NACL (Murugesan et al. 2023, arXiv:2303.06268).
 
     The paper adds to the cross-entropy alpha times the mean distance of each class's logit from the share of that class
     among the pixel's neighbours. A single logit x is the difference of two such logits, which share out the distance:
-    ``bce + alpha / 2 mean(|x - (2 t - 1)|)``, t being the lesion's share in the square around the pixel. Logits far from
-    [-1, 1] cost, the right ones too, so the loss is least near the truth and not at infinite logits. An empty mask
+    ``bce + alpha / 2 mean(|x - (2 t - 1)|)``, t being the lesion's share in the square around the pixel. Logits far
+    from [-1, 1] cost, the right ones too, so the loss is least near the truth and not at infinite logits. An empty mask
     has t = 0 everywhere.
 
     Args:

@@ -18,8 +18,8 @@ class WeightedSum(nn.Module):
         terms: losses by name, any modules called as ``term(logits, targets)`` that return a scalar.
         weights: one number >= 0 for each term, by the same names; at least one is positive.
         name: what the error messages call this loss.
-        schedule: by which factor a term's weight is multiplied in each epoch of a training, see :class:`Schedule`; terms
-            that are not named keep their weight. Outside a training all factors are 1.
+        schedule: by which factor a term's weight is multiplied in each epoch of a training, see :class:`Schedule`;
+            terms that are not named keep their weight. Outside a training all factors are 1.
 
     Raises:
         UserError: the names of weights and terms differ, a weight is out of range, or a schedule is none.
@@ -86,8 +86,8 @@ class WeightedSum(nn.Module):
 class BalancedSum(nn.Module):
     """A sum in which each further term is scaled, in every step, to the size of the first.
 
-    Karimi & Salcudean 2019 (section III) give Dice and the Hausdorff loss, which differ by orders of magnitude, equal
-    weight; Ma et al. 2021 set the ratio in each step. Scales are taken as constants by the gradient.
+    Karimi & Salcudean 2019 (arXiv:1904.10030) give Dice and the Hausdorff loss, which differ by orders of magnitude,
+    equal weight; Ma et al. 2021 set the ratio in each step. Scales are taken as constants by the gradient.
 
     Args:
         terms: losses by name; the first one keeps its scale.

@@ -1,4 +1,4 @@
-"""Relatives of the Dice loss. E = FP + FN, s is the smoothing term, and n1 and n0 are the pixels of lesion and background.
+"""Relatives of Dice. E = FP + FN, s is the smoothing term, and n1 and n0 are the pixels of lesion and background.
 
 What :mod:`lightning_seg.losses.region` says of smoothing and empty masks holds for all of them.
 """
@@ -13,7 +13,7 @@ from lightning_seg.losses.region import Counts, RegionLoss
 
 
 class SquaredDiceLoss(RegionLoss):
-    """Dice with squared probabilities (V-Net, Milletari et al. 2016, section 3), from 0 to 1.
+    """Dice with squared probabilities (V-Net, Milletari et al. 2016, arXiv:1606.04797), from 0 to 1.
 
     ``1 - (2 sum(p y) + s) / (sum(p^2) + sum(y^2) + s) = sum((p - y)^2) / (sum(p^2) + sum(y^2) + s)``
     """
@@ -26,7 +26,7 @@ class SquaredDiceLoss(RegionLoss):
 
 
 class LogCoshDiceLoss(RegionLoss):
-    """log(cosh(Dice loss)) (Jadon 2020, equation 14), from 0 to 0.43: half the square of small Dice losses."""
+    """log(cosh(Dice loss)) (Jadon 2020, arXiv:2006.14822), from 0 to 0.43: half the square of small Dice losses."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
         overlap, errors = self.soft_counts(logits, targets)
@@ -35,10 +35,10 @@ class LogCoshDiceLoss(RegionLoss):
 
 
 class GeneralizedDiceLoss(RegionLoss):
-    """Dice over lesion and background, each weighted by 1 / (its pixels)^2 (Sudre et al. 2017, equation 4), from 0 to 1.
+    """Dice over lesion and background, weighted by 1 / (their pixels)^2 (Sudre et al. 2017, arXiv:1707.03237).
 
     With w = n0^2 / (n0^2 + n1^2) the loss is ``E / (2 w TP + 2 (1 - w) TN + E + s)``: close to Dice for small lesions,
-    and closer to the Dice of the background for large ones. An empty mask (w = 1) counts as with ``dice``.
+    and closer to the Dice of the background for large ones; from 0 to 1. An empty mask (w = 1) counts as with ``dice``.
     """
 
     def overlap(self, found: Counts) -> Tensor:
@@ -52,7 +52,7 @@ class GeneralizedDiceLoss(RegionLoss):
 
 
 class PenaltyGeneralizedDiceLoss(GeneralizedDiceLoss):
-    """Generalised Dice in which errors count 1 + k times (Yang et al. 2019), from 0 to 1.
+    """Generalised Dice in which errors count 1 + k times (Yang et al. 2019, MIDL), from 0 to 1.
 
     With GD the generalised Dice coefficient, ``1 - GD / (1 + k (1 - GD))``.
 

@@ -1,8 +1,8 @@
 """Losses that weigh each pixel's error by its distance from the lesion's boundary.
 
-The distance D of a pixel is that to the nearest pixel of the other class, in pixels and at least 1. The data module serves
-it with each batch, computed once an image; a loss that is called without computes it. An empty or a full mask has
-no boundary: see :func:`lightning_seg.data.distances.no_boundary`.
+The distance D of a pixel is that to the nearest pixel of the other class, in pixels and at least 1. The data module
+serves it with each batch, computed once an image; a loss that is called without computes it. An empty or a full mask
+has no boundary: see :func:`lightning_seg.data.distances.no_boundary`.
 """
 
 import math
@@ -79,10 +79,10 @@ class DistanceLoss(nn.Module, ABC):
 class BoundaryLoss(DistanceLoss):
     """The mean over pixels of (distance to the lesion's boundary) x (probability of the wrong class), in pixels.
 
-    Kervadec et al. 2019, equation 5, counts D outside the lesion and -(D - 1) inside, times p, without regard to the
-    truth. Here the same is counted from its value at the truth, a constant: the gradient is the published one, and the
-    loss is >= 0 and 0 at the truth. The lesion's outermost pixels have the weight 0, as published, so the paper adds
-    a region loss: the choice ``dice_boundary``. An empty mask weighs each false alarm by half the image's side.
+    Kervadec et al. 2019 (arXiv:1812.07032) count D outside the lesion and -(D - 1) inside, times p, without regard to
+    the truth. Here the same is counted from its value at the truth, a constant: the gradient is the published one, and
+    the loss is >= 0 and 0 at the truth. The lesion's outermost pixels have the weight 0, as published, so the paper
+    adds a region loss: the choice ``dice_boundary``. An empty mask weighs each false alarm by half the image's side.
     """
 
     def weigh(self, logits: Tensor, targets: Tensor, distances: Tensor) -> Tensor:
@@ -90,10 +90,10 @@ class BoundaryLoss(DistanceLoss):
 
 
 class HausdorffLoss(DistanceLoss):
-    """Squared errors weighted by powers of distance (Karimi & Salcudean 2019, equation 8), in pixels ** alpha.
+    """Squared errors weighted by powers of distance (Karimi & Salcudean 2019, arXiv:1904.10030), in pixels ** alpha.
 
-    The mean of ``(p - y)^2 (D^alpha + P^alpha)``, with P the distances of the thresholded prediction; large for errors far
-    from both boundaries, as the Hausdorff distance is. P is taken for 0 where a prediction is all lesion or all
+    The mean of ``(p - y)^2 (D^alpha + P^alpha)``, with P the distances of the thresholded prediction; large for errors
+    far from both boundaries, as the Hausdorff distance is. P is taken for 0 where a prediction is all lesion or all
     background. An empty mask has D of half the image's side. P must be computed in every step: on a CPU by SciPy.
 
     Args:
@@ -118,7 +118,7 @@ class HausdorffLoss(DistanceLoss):
 
 
 class DistanceBCELoss(DistanceLoss):
-    """Cross-entropy in which pixels near the lesion's boundary count up to twice (Caliva et al. 2019, equation 1).
+    """Cross-entropy in which pixels near the lesion's boundary count up to twice (Caliva et al. 2019, MIDL).
 
     The mean of ``(1 + W) bce``. Within each class of an image, W falls from 1 at the boundary to 0 at the pixel that is
     deepest in it (the inverted distances, normalised as Ma et al. 2021 do). An empty mask counts as with ``bce``.

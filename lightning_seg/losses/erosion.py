@@ -10,12 +10,12 @@ from lightning_seg.losses.inputs import require, to_computing_dtype
 
 
 class HausdorffErosionLoss(nn.Module):
-    """Squared errors that survive k erosions, weighted by k ** alpha (Karimi & Salcudean 2019, equation 10).
+    """Squared errors that survive k erosions, weighted by k ** alpha (Karimi & Salcudean 2019, arXiv:1904.10030).
 
     An erosion averages each pixel with its four neighbours (those outside the image are 0) and stretches what is above
-    one half to [0, 1]. Two things differ from the paper, so that the loss has a slope wherever something is wrong:
-    the errors themselves are added (k = 0, weight 1), since errors of up to 1/2, or thinner than the cross, vanish at
-    the first erosion; and erosions are stretched by a factor of 2, not by each image's own extremes. An empty mask counts
+    one half to [0, 1]. Two things differ from the paper, so that the loss has a slope wherever something is wrong: the
+    errors themselves are added (k = 0, weight 1), since errors of up to 1/2, or thinner than the cross, vanish at the
+    first erosion; and erosions are stretched by a factor of 2, not by each image's own extremes. An empty mask counts
     like any other.
 
     Args:

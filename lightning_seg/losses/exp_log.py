@@ -11,11 +11,12 @@ from lightning_seg.losses.region import RegionLoss
 
 
 class ExpLogLoss(RegionLoss):
-    """Powers of the logarithms of Dice and of each pixel's probability (Wong et al. 2018, equations 1 to 3).
+    """Powers of the logarithms of Dice and of each pixel's probability (Wong et al. 2018, arXiv:1809.00076).
 
-    ``dice_weight E[(-ln Dice)^gamma] + bce_weight E[w (-ln p)^gamma]``, p the true class's probability. A class's pixels
-    have the weight ``w = sqrt(all pixels / pixels of the class)``, counted over the batch where the paper counts over the
-    training set. Below a gamma of 1, small errors pull more than in proportion. An empty mask has Dice = s / (s + sum(p)).
+    ``dice_weight E[(-ln Dice)^gamma] + bce_weight E[w (-ln p)^gamma]``, p the true class's probability. A class's
+    pixels have the weight ``w = sqrt(all pixels / pixels of the class)``, counted over the batch where the paper counts
+    over the training set. Below a gamma of 1, small errors pull more than in proportion. An empty mask has Dice = s /
+    (s + sum(p)).
 
     Args:
         gamma: the power, > 0; the paper's best is 0.3.

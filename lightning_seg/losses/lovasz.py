@@ -10,13 +10,14 @@ from lightning_seg.losses.region import RegionLoss
 
 
 class LovaszLoss(RegionLoss):
-    """The convex extension of 1 - IoU from sets of wrong pixels to the errors of all pixels (Berman et al. 2018).
+    """The convex extension of 1 - IoU from sets of wrong pixels to errors of pixels (Berman et al. 2018, arXiv:1705.08790).
 
-    Pixels are sorted by their error, largest first, and each error is weighted by what its pixel adds to the IoU loss of
-    the set of wrong pixels so far (algorithm 1). With hard predictions it is the IoU loss with the same smoothing.
+    Pixels are sorted by their error, largest first, and each error is weighted by what its pixel adds to the IoU loss
+    of the set of wrong pixels so far (algorithm 1). With hard predictions it is the IoU loss with the same smoothing.
 
     The smoothing term s is added to intersection and union of those sets. Without it (the paper's form) the loss of an
-    empty mask is its largest error alone; with a pixel, the k-th largest error has the weight s / ((k + s) (k - 1 + s)).
+    empty mask is its largest error alone; with it, the k-th largest
+    error has the weight s / ((k + s) (k - 1 + s)).
 
     Args:
         errors: ``probability`` takes the probability of the wrong class (Lovász-softmax; from 0 to 1), ``hinge``

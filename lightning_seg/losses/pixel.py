@@ -61,10 +61,10 @@ class FocalLoss(nn.Module):
 
 
 class WeightedBCELoss(nn.Module):
-    """Cross-entropy that weighs lesion pixels by alpha and all others by 1 - alpha (Ronneberger et al. 2015).
+    """Cross-entropy with weights of alpha on the lesion and 1 - alpha elsewhere (Ronneberger et al. 2015, arXiv:1505.04597).
 
     The mean over pixels of ``-[a B log p + (1-a) (1-B) log(1-p)]``, in nats per pixel. Ma et al. 2021 weigh 0.8 and
-    0.2, the default. An empty mask counts as with ``bce``, times 1 - alpha.
+    0.2 (doi:10.1016/j.media.2021.102035), the default. An empty mask counts as with ``bce``, times 1 - alpha.
 
     Args:
         alpha: in (0, 1).
@@ -91,9 +91,9 @@ class BalancedBCELoss(nn.Module):
     """Cross-entropy in which lesion and background count one half each, however small the lesion.
 
     Half the mean over the lesion's pixels plus half the mean over the others, in nats. These are the weights of Xie &
-    Tu 2015 (holistically nested edge detection, equation 2) but for a factor an image: theirs sum to
-    ``2 b (1 - b)`` for a share b of background, and would give an empty mask no loss at all. Here a mask of one class
-    is scored by that class alone, so that an empty mask counts as with ``bce``.
+    Tu 2015 (arXiv:1504.06375, equation 2) but for a factor an image: theirs sum to ``2 b (1 - b)`` for a share b of
+    background, and would give an empty mask no loss at all. Here a mask of one class is scored by that class alone, so
+    that an empty mask counts as with ``bce``.
 
     Args:
         reduction: ``image`` balances each image, ``batch`` the pixels of the batch together.
@@ -116,9 +116,10 @@ class BalancedBCELoss(nn.Module):
 
 
 class TopKLoss(nn.Module):
-    """Cross-entropy of the worst k per cent of the pixels alone (Wu et al. 2016; Ma et al. 2021 take 10 per cent).
+    """Cross-entropy of the worst k per cent of the pixels alone (Wu et al. 2016, arXiv:1605.06885).
 
-    An empty mask is judged by its k per cent most lesion-like pixels. Pixels outside the worst have no gradient.
+    The default is that of Ma et al. 2021. An empty mask is judged by its k per cent most lesion-like pixels. Pixels
+    outside the worst have no gradient.
 
     Args:
         k: per cent of the pixels, in (0, 100]; at least one pixel is taken, and 100 gives ``bce``.
@@ -146,7 +147,7 @@ class TopKLoss(nn.Module):
 
 
 class PolyBCELoss(nn.Module):
-    """Cross-entropy plus epsilon times the probability of the wrong class: Poly-1 (Leng et al. 2022, equation 5).
+    """Cross-entropy plus epsilon times the probability of the wrong class: Poly-1 (Leng et al. 2022, arXiv:2204.12511).
 
     The first term of cross-entropy's expansion in powers of (1 - p) then has the weight 1 + epsilon. An empty mask
     counts like any other.

@@ -8,11 +8,12 @@ from lightning_seg.losses.region import RegionLoss
 
 
 class MCCLoss(RegionLoss):
-    """1 - Matthews' correlation coefficient with soft counts (Abhishek & Hamarneh 2021, equation 4), from 0 to 2.
+    """1 - Matthews' correlation coefficient with soft counts, from 0 to 2 (Abhishek & Hamarneh 2021).
 
-    ``1 - (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN))``. The smoothing term is added to TP and to TN,
-    so that the loss is 0 at the truth even where a mask is empty or full; without it such a mask is 0 / 0. On an empty
-    mask the loss is ``1 - sqrt(s (TN + s) / ((s + FP) (N + s)))`` for N pixels, which falls with every false alarm.
+    doi:10.1109/ISBI48211.2021.9433782. ``1 - (TP TN - FP FN) / sqrt((TP + FP) (TP + FN) (TN + FP) (TN + FN))``. The
+    smoothing term is added to TP and to TN, so that the loss is 0 at the truth even where a mask is empty or full;
+    without it such a mask is 0 / 0. On an empty mask the loss is ``1 - sqrt(s (TN + s) / ((s + FP) (N + s)))`` for N
+    pixels, which grows with every false alarm.
     """
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -24,10 +25,10 @@ class MCCLoss(RegionLoss):
 
 
 class SensitivitySpecificityLoss(nn.Module):
-    """Squared errors of lesion and background, each averaged over its own pixels (Brosch et al. 2015, equation 4).
+    """Squared errors of lesion and background, each averaged over its own pixels (Brosch et al. 2015).
 
-    ``r sum((p - y)^2 y) / sum(y) + (1 - r) sum((p - y)^2 (1 - y)) / sum(1 - y)``, from 0 to 1. A class without pixels
-    adds nothing: an empty mask is scored by (1 - r) times its mean squared probability.
+    doi:10.1007/978-3-319-24574-4_1. ``r sum((p - y)^2 y) / sum(y) + (1 - r) sum((p - y)^2 (1 - y)) / sum(1 - y)``, from
+    0 to 1. A class without pixels adds nothing: an empty mask is scored by (1 - r) times its mean squared probability.
 
     Args:
         r: weight of the lesion's part, in (0, 1). The authors find 0.01 to 0.1 alike and take 0.05; Ma et al. 2021

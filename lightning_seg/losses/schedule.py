@@ -12,8 +12,8 @@ FORMS = "linear(start, end), linear(start, end, epochs), until(epochs) or after(
 class Schedule:
     """A factor for each epoch of a training, written as a call.
 
-    * ``linear(start, end)``: from ``start`` in the first epoch to ``end`` in the last; with a third number, within so many
-      epochs, and constant afterwards.
+    * ``linear(start, end)``: from ``start`` in the first epoch to ``end`` in the last; with a third number, within so
+      many epochs, and constant afterwards.
     * ``until(n)``: 1 in the first n epochs, 0 afterwards. ``after(n)``: the reverse.
 
     Numbers of epochs below 1 are shares of the whole training: ``after(0.5)`` begins half way.

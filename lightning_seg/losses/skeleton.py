@@ -9,7 +9,7 @@ from lightning_seg.losses.region import RegionLoss
 
 
 class CenterlineDiceLoss(RegionLoss):
-    """1 - clDice with soft skeletons (Shit et al. 2021, algorithm 2), from 0 to 1.
+    """1 - clDice with soft skeletons (Shit et al. 2021, arXiv:2003.07311), from 0 to 1.
 
     clDice is the harmonic mean of two shares: of the prediction's skeleton that lies in the lesion, and of the lesion's
     skeleton that lies in the prediction. Alone it says nothing of the borders, so the paper trains with

@@ -23,7 +23,7 @@ def tversky_distance(tp: Tensor, fp: Tensor, fn: Tensor, alpha: float, beta: flo
 
 
 class TverskyLoss(RegionLoss):
-    """1 - Tversky index with soft counts (Salehi et al. 2017, equation 4), from 0 to 1.
+    """1 - Tversky index with soft counts (Salehi et al. 2017, arXiv:1706.05721), from 0 to 1.
 
     Args:
         alpha: weight of false positives, > 0; the paper's best is 0.3.
@@ -57,7 +57,7 @@ class TverskyLoss(RegionLoss):
 
 
 class FocalTverskyLoss(TverskyLoss):
-    """(1 - TI) ** (1 / gamma) (Abraham & Khan 2019, equation 4): above a gamma of 1, good overlap still pulls.
+    """(1 - TI) ** (1 / gamma) (Abraham & Khan 2019, arXiv:1810.07842): above a gamma of 1, good overlap still pulls.
 
     Args:
         alpha: weight of false positives, > 0; 0.3 (the paper calls the weight of false negatives alpha).
@@ -90,7 +90,7 @@ class FocalTverskyLoss(TverskyLoss):
 
 
 class AsymmetricLoss(TverskyLoss):
-    """1 - F_b, the F score that counts recall b times as much as precision (Hashemi et al. 2018, equation 2).
+    """1 - F_b, the F score that counts recall b times as much as precision (Hashemi et al. 2018, arXiv:1803.11078).
 
     The Tversky loss with weights of 1 / (1 + b^2) on false positives and b^2 / (1 + b^2) on false negatives.
 

@@ -12,12 +12,13 @@ from lightning_seg.losses.tversky import tversky_distance
 
 
 class UnifiedFocalLoss(RegionLoss):
-    """Focal and focal Tversky loss with their parameters in common (Yeung et al. 2022, equations 21 to 24).
+    """Focal and focal Tversky loss with their parameters in common (Yeung et al. 2022, arXiv:2102.04525).
 
-    ``weight F + (1 - weight) T``. F is the mean over pixels of ``-[d y log p + (1 - d) p^g (1 - y) log(1 - p)]``, and T the
-    mean over lesion and background of 1 - TI, in which a class's missed pixels weigh d and false ones 1 - d, the lesion's
-    to the power 1 - g. So g plays down easy background in F and plays up the lesion in T. The symmetric variant does both
-    to both classes. With d = 1/2 and g = 0, F is half of ``bce`` and T the mean Dice loss of both classes.
+    ``weight F + (1 - weight) T``. F is the mean over pixels of ``-[d y log p + (1 - d) p^g (1 - y) log(1 - p)]``, and T
+    the mean over lesion and background of 1 - TI, in which a class's missed pixels weigh d and false ones 1 - d, the
+    lesion's to the power 1 - g. So g plays down easy background in F and plays up the lesion in T. The symmetric
+    variant does both to both classes. With d = 1/2 and g = 0, F is half of ``bce`` and T the mean Dice loss of both
+    classes.
 
     An empty mask has F as usual, and in T the lesion's part of Dice with its smoothing.
 
