@@ -125,7 +125,7 @@ class DistanceBCELoss(DistanceLoss):
     """
 
     def weigh(self, logits: Tensor, targets: Tensor, distances: Tensor) -> Tensor:
-        weights = 1 + sum(_closeness(distances, region) for region in (targets, 1 - targets))
+        weights = 1 + _closeness(distances, targets) + _closeness(distances, 1 - targets)
         return F.binary_cross_entropy_with_logits(logits, targets, weight=weights)
 
 

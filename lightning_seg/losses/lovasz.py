@@ -10,7 +10,7 @@ from lightning_seg.losses.region import RegionLoss
 
 
 class LovaszLoss(RegionLoss):
-    """The convex extension of 1 - IoU from sets of wrong pixels to errors of pixels (Berman et al. 2018, arXiv:1705.08790).
+    """The convex extension of 1 - IoU from sets of wrong pixels to errors (Berman et al. 2018, arXiv:1705.08790).
 
     Pixels are sorted by their error, largest first, and each error is weighted by what its pixel adds to the IoU loss
     of the set of wrong pixels so far (algorithm 1). With hard predictions it is the IoU loss with the same smoothing.

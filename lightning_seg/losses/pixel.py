@@ -61,7 +61,7 @@ class FocalLoss(nn.Module):
 
 
 class WeightedBCELoss(nn.Module):
-    """Cross-entropy with weights of alpha on the lesion and 1 - alpha elsewhere (Ronneberger et al. 2015, arXiv:1505.04597).
+    """Cross-entropy weighted by alpha on the lesion, 1 - alpha elsewhere (Ronneberger et al. 2015, arXiv:1505.04597).
 
     The mean over pixels of ``-[a B log p + (1-a) (1-B) log(1-p)]``, in nats per pixel. Ma et al. 2021 weigh 0.8 and
     0.2 (doi:10.1016/j.media.2021.102035), the default. An empty mask counts as with ``bce``, times 1 - alpha.
