@@ -14,13 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from grids import HERE, LOSSES, run_grid
+from grids import HERE, run_grid
 from measure import Stopwatch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.sweep.plan import grid_cells
+from lightning_seg.catalogue import LOSSES
+from lightning_seg.sweep.cells import grid_cells
 
 OVERRIDES = (
     *("trainer=cpu", "logger=csv", "trainer.max_epochs=1", "data.image_size=32", "dataset.count=12"),
@@ -102,7 +103,7 @@ def main() -> None:
         assert cells == 3600
         times["the same grid when all are finished"] = run(*command(folder))
         times["lightning-seg status"] = run(
-            *(sys.executable, "-m", "lightning_seg.cli", "status", "default", "--output-dir", str(folder))
+            *(sys.executable, "-m", "lightning_seg.cli.app", "status", "default", "--output-dir", str(folder))
         )
         times[f"a run besides its training (grid of {arguments.runs})"] = cost_per_run(Path(two), arguments.runs)
     table = Table("", "wall, s", "cpu, s", box=box.SIMPLE_HEAD)

@@ -13,7 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.sweep.plan import grid_cells, make_plan
+from lightning_seg.planning.estimate import make_plan
+from lightning_seg.sweep.cells import grid_cells
 
 
 def main() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from lightning_seg.build import build_nameless
-from lightning_seg.config import compose_config
-from lightning_seg.losses.gallery import gallery
-from lightning_seg.plugins import choices
+from lightning_seg.catalogue import BASIC_LOSSES, is_compound
+from lightning_seg.config.build import build_nameless
+from lightning_seg.config.compose import compose_config
+from lightning_seg.config.plugins import choices
+from lightning_seg.report.figures.losses import gallery
 from lightning_seg.report.figures.style import save
-from lightning_seg.report.names import BASIC_LOSSES, is_compound
 
 
 @cache

@@ -11,10 +11,11 @@ from lightning import Callback
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from lightning_seg.metrics import METRICS, confusion_counts, image_scores
+from lightning_seg.catalogue import METRICS
+from lightning_seg.metrics import confusion_counts, image_scores
 from lightning_seg.models import SegmentationModel
-from lightning_seg.runs.history import History
-from lightning_seg.runs.resume import BestWeights
+from lightning_seg.training.callbacks import BestWeights
+from lightning_seg.training.history import History
 from tests.tiny_fit import TinyData, fit, make_module
 
 

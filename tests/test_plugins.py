@@ -9,10 +9,10 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 
-from lightning_seg.build import build_nameless
-from lightning_seg.config import compose_config
+from lightning_seg.config.build import build_nameless
+from lightning_seg.config.compose import compose_config
 from lightning_seg.errors import UserError
-from lightning_seg.inference.scaffold import KINDS, new_part
+from lightning_seg.parts.scaffold import KINDS, new_part
 
 LOSS = """
 import torch
@@ -81,7 +81,7 @@ def test_a_new_part_passes_its_own_test_and_trains(workplace: Path) -> None:
     )
     assert tests.returncode == 0, tests.stdout
     options = "loss=my_loss model=my_model trainer=cpu trainer.max_epochs=1 data.image_size=32 dataset.count=10"
-    train = "from lightning_seg.train import main; main()"
+    train = "from lightning_seg.cli.train import main; main()"
     run = subprocess.run(
         [sys.executable, "-c", train, *options.split(), "logger=none"], capture_output=True, text=True, cwd=workplace
     )

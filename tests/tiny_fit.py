@@ -8,7 +8,7 @@ from lightning import Callback, LightningDataModule, Trainer
 from torch import Tensor, nn
 
 from lightning_seg.data.datamodule import Batch
-from lightning_seg.module import SegmentationModule
+from lightning_seg.training.module import SegmentationModule
 
 
 class TinyData(LightningDataModule):

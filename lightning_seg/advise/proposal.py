@@ -9,15 +9,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import OverrideParseException
 from omegaconf import DictConfig
 
-from lightning_seg.config import explain
+from lightning_seg.catalogue import LOSSES, loss_name, model_name
+from lightning_seg.config.compose import explain
 from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UserError
-from lightning_seg.report.names import loss_name, model_name
+from lightning_seg.planning.estimate import make_plan
 from lightning_seg.report.published import load_published
-from lightning_seg.sweep.plan import grid_cells, make_plan
-from lightning_seg.sweep.position import duration
+from lightning_seg.sweep.cells import grid_cells
+from lightning_seg.wording import duration
 
-LOSSES = ("iou", "dice", "bce", "focal", "iou_dice", "iou_bce", "iou_focal", "dice_bce", "dice_focal", "bce_focal")
 GRID_KEYS = ("model", "loss", "repeat")  # that a proposal decides, unless the user has
 BASELINE = "unet"  # the common yardstick, which starts from no downloaded weights
 BEST = 3  # models of the highest published Dice that are thought of beside it

@@ -8,10 +8,10 @@ from typing import Any
 import wandb_workspaces.expr as expr
 import wandb_workspaces.reports.v2 as reports
 
+from lightning_seg.catalogue import METRICS
 from lightning_seg.dashboard.project import logged_losses
 from lightning_seg.dashboard.summary import JOB_TYPE
 from lightning_seg.files import write_text
-from lightning_seg.report.names import METRICS
 
 DASHBOARD = "dashboard.json"  # in the study's folder: the saved dashboard, so that the next one takes its place
 # Of the report's tables, those that answer the study's question, in reading order.

@@ -16,18 +16,18 @@ import torch
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
-from lightning_seg.build import build
-from lightning_seg.config import compose_config
+from lightning_seg.catalogue import COUNTS, METRICS
+from lightning_seg.config.build import build
+from lightning_seg.config.compose import compose_config
 from lightning_seg.data import FileDataset, LesionDataset
 from lightning_seg.data.images import MASK_THRESHOLD, open_mask
 from lightning_seg.errors import UserError
-from lightning_seg.files import write_text
+from lightning_seg.files import mark_output, write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
+from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
-from lightning_seg.inference.statistics import interval
 from lightning_seg.inference.trained import Predictor, TrainedRun
-from lightning_seg.metrics import COUNTS, METRICS, image_scores
-from lightning_seg.output import mark_output
+from lightning_seg.metrics import image_scores
 from lightning_seg.runs.record import versions
 
 FILES = ("images.csv", "summary.json")
@@ -207,7 +207,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
             values = np.array([row[name] for row in rows])
             summary[name] = {
                 "mean": values.mean(),
-                "interval_95": interval(values),
+                "interval_95": bootstrap_interval(values),
                 "median": float(np.median(values)),
                 "std": float(values.std(ddof=1)) if len(values) > 1 else None,
             }
@@ -237,7 +237,7 @@ def write_evaluation(
     empty_prediction = sum(row["tp"] + row["fp"] == 0 for row in rows)
     summary = {
         "runs": [str(run.directory) for run in predictor.runs],
-        "trained_on": predictor.runs[0].record["dataset"],
+        "trained_on": predictor.runs[0].record.dataset,
         "dataset": dataset.name,
         "images": len(rows),
         "empty": {"truth": empty_truth, "prediction": empty_prediction},

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightning_seg.data.folder import MASK_SUFFIX
 from lightning_seg.data.images import IMAGE_SUFFIXES, open_image
+from lightning_seg.data.readers.folder import MASK_SUFFIX
 from lightning_seg.errors import UserError
 from lightning_seg.inference.trained import Preparation
 

@@ -16,11 +16,10 @@ from PIL import Image
 from scipy import ndimage
 
 from lightning_seg.errors import UserError
-from lightning_seg.files import write_atomic, write_text
+from lightning_seg.files import check_output, mark_output, write_atomic, write_text
 from lightning_seg.inference.images import Photo, name_images, read_photo
 from lightning_seg.inference.overlay import draw_overlay
 from lightning_seg.inference.trained import Predictor
-from lightning_seg.output import check_output, mark_output
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -130,7 +129,7 @@ def predict_into(
     """:func:`predict`, then :func:`save_predictions`, in a folder where that destroys nothing.
 
     Raises:
-        UserError: as :func:`lightning_seg.output.check_output`, before anything is computed.
+        UserError: as :func:`lightning_seg.files.check_output`, before anything is computed.
     """
     runs = len(predictor.runs)
     names = output_names(name_images(paths), runs=runs, probabilities=probabilities, overlays=overlays)

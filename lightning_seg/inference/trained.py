@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,11 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lightning_seg import __version__
-from lightning_seg.build import build_nameless
+from lightning_seg.config.build import build_nameless, without_weights
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.errors import UserError
-from lightning_seg.runs.record import RESULT, WEIGHTS, read_result, versions
-from lightning_seg.speed import keep_freed_memory
+from lightning_seg.machine.speed import keep_freed_memory
+from lightning_seg.runs.folder import RESULT, WEIGHTS, RunFolder, repeats_in
+from lightning_seg.runs.record import Record, versions
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 _PRECISIONS = ("32-true", "32", *_AUTOCAST)
@@ -56,13 +56,13 @@ class TrainedRun:
     """
 
     directory: Path
-    record: dict[str, Any]
+    record: Record
     config: DictConfig
     model: nn.Module
     preparation: Preparation
 
 
-def find_runs(paths: Sequence[Path]) -> list[Path]:
+def find_weights(paths: Sequence[Path]) -> list[Path]:
     """The weights files that ``paths`` stand for, in order, each once.
 
     A path is a run's folder, a safetensors file beside its run's ``result.json``, or the folder of a cell, whose
@@ -75,11 +75,10 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     for path in paths:
         if not path.exists():
             raise UserError(f"{path} does not exist; give a run's folder or its {WEIGHTS}.")
-        repeats = sorted(path.glob("repeat_*/" + RESULT)) if path.is_dir() else []
-        folders = [result.parent for result in repeats] or [path]
+        folders = [run.path for run in repeats_in(path) if run.result.is_file()] or [path]
         found += [folder / WEIGHTS if folder.is_dir() else folder for folder in folders]
     for weights in found:
-        if read_result(weights.parent) is None:
+        if RunFolder(weights.parent).record() is None:
             raise UserError(f"{weights.parent} holds no finished run; weights need their run's {RESULT} beside them.")
         if not weights.is_file():
             raise UserError(
@@ -97,10 +96,10 @@ def load_run(weights: Path) -> TrainedRun:
     Raises:
         UserError: the file is damaged, or its weights are not those of the recorded network.
     """
-    record = read_result(weights.parent)
+    record = RunFolder(weights.parent).record()
     if record is None:
         raise UserError(f"{weights.parent} holds no finished run.")
-    config = OmegaConf.create(record["config"])
+    config = OmegaConf.create(record.config)
     try:
         state = load_file(weights)
         with safe_open(weights, "pt") as file:
@@ -109,16 +108,15 @@ def load_run(weights: Path) -> TrainedRun:
         raise UserError(
             f"{weights} cannot be read as weights: it is damaged or no safetensors file ({error})."
         ) from error
-    if marked.get("fingerprint", record["fingerprint"]) != record["fingerprint"]:
+    if marked.get("fingerprint", record.fingerprint) != record.fingerprint:
         raise UserError(
             f"{weights} are another run's weights than those of the record beside them; keep them together."
         )
     model = build_nameless(without_weights(config.model), "model")
     if misfit := _misfit(model.state_dict(), state):
-        trained_with = record.get("versions", {}).get("lightning-seg")
         raise UserError(
-            f"{weights} does not fit the model {record['model']} of its record ({misfit}): it belongs to another "
-            f"model, or to another version of it (recorded with lightning-seg {trained_with}, this is {__version__})."
+            f"{weights} does not fit the model {record.model} of its record ({misfit}): it belongs to another "
+            f"model, or to another version of it (recorded with lightning-seg {record.version}, this is {__version__})."
         )
     model.load_state_dict(state)
     data = config.data
@@ -132,7 +130,7 @@ def version_remark(runs: Sequence[TrainedRun]) -> str | None:
     Their results may differ from those recorded: a network or a dataset may since have been put right.
     """
     here = versions()["lightning-seg"]
-    recorded = [(run.record.get("versions") or {}).get("lightning-seg") for run in runs]
+    recorded = [run.record.version for run in runs]
     others = [(run.directory, version) for run, version in zip(runs, recorded, strict=True) if version != here]
     if not others:
         return None
@@ -140,16 +138,6 @@ def version_remark(runs: Sequence[TrainedRun]) -> str | None:
     by = " and ".join(sorted({version or "an unknown version" for _, version in others}))
     made_with = f"{others[0][0]}{more} trained with lightning-seg {by}"
     return f"{made_with}, and this is {here}: results may differ from those recorded."
-
-
-def without_weights(model: DictConfig) -> DictConfig:
-    """The network's configuration without the encoder's weights, which the run's own replace."""
-    model = model.copy()
-    if "pretrained" in model:
-        model.pretrained = False
-    if "weights" in model:
-        model.weights = dict.fromkeys(model.weights) if isinstance(model.weights, DictConfig) else None
-    return model
 
 
 def _reduces_jpeg(dataset: DictConfig) -> bool:
@@ -192,7 +180,7 @@ class Predictor:
     """One run, or the mean of several, on a device.
 
     Args:
-        runs: weights files as :func:`find_runs` gives them; their images must be prepared alike.
+        runs: weights files as :func:`find_weights` gives them; their images must be prepared alike.
         device: where to compute.
         flips: average over the image, its two mirror images and its half turn.
 

@@ -6,8 +6,8 @@ from math import inf, isnan
 import numpy as np
 import pandas as pd
 
+from lightning_seg.catalogue import dataset_name, loss_name, model_name
 from lightning_seg.report.comparison import Comparison
-from lightning_seg.report.names import dataset_name, loss_name, model_name
 from lightning_seg.report.statistics import (
     ALPHA,
     TEST_TO_TRAIN,

@@ -8,8 +8,8 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_seg.config import CONFIG_DIR
-from lightning_seg.overrides import override_value
+from lightning_seg.config.compose import CONFIG_DIR
+from lightning_seg.config.overrides import override_value
 from lightning_seg.report.records import Study
 
 _CHOSEN = ("dataset", "model", "loss")

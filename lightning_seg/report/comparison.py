@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from lightning_seg.report.names import METRICS
+from lightning_seg.catalogue import METRICS
 from lightning_seg.report.records import Study
 from lightning_seg.report.statistics import TEST_TO_TRAIN
 

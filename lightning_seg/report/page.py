@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import lightning_seg
+from lightning_seg.catalogue import METRIC_NAMES, METRICS, dataset_name, loss_name, model_name
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.answer import scope_of
 from lightning_seg.report.figures.style import Figure
-from lightning_seg.report.names import METRIC_NAMES, METRICS, dataset_name, loss_name, model_name
 from lightning_seg.report.pictures import gallery
 from lightning_seg.report.published import CITATION
 from lightning_seg.report.ranking import Ranking

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lightning_seg.runs.record import essential, flatten
+from lightning_seg.runs.fingerprint import essential, flatten
 
 _MOST_VALUES = 4  # that are told of one setting
 

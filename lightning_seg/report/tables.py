@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from lightning_seg.catalogue import METRIC_NAMES, dataset_name, loss_name, model_name
 from lightning_seg.report.analysis import Analysis, Certainty
-from lightning_seg.report.names import METRIC_NAMES, dataset_name, loss_name, model_name
 from lightning_seg.report.published import Published
 from lightning_seg.report.ranking import Ranking, metric_places
 from lightning_seg.report.statistics import critical_difference

@@ -2,64 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import Tensor, nn
 
 from lightning_seg.files import write_atomic
 from lightning_seg.runs import stop
-from lightning_seg.runs.claim import refuse_lost
-from lightning_seg.seed import derive_seed
-
-
-class EpochSeed(Callback):
-    """Seed all of torch's random numbers (dropout and the like) from (seed, repeat, epoch) at each epoch's start.
-
-    An epoch then draws the same numbers whether or not training was interrupted before it.
-    """
-
-    def __init__(self, seed: int, repeat: int) -> None:
-        self.seed = seed
-        self.repeat = repeat
-
-    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        torch.manual_seed(derive_seed(self.seed, self.repeat, trainer.current_epoch))
-
-
-class BestWeights(Callback):
-    """Keep the weights of the epoch with the highest validation Dice in memory; the first of equals wins.
-
-    They travel inside the resume checkpoint as this callback's state, so that one file holds a consistent whole.
-
-    Attributes:
-        score: the highest validation Dice so far.
-        epoch: its epoch, from 0.
-        weights: the network's state then.
-    """
-
-    def __init__(self) -> None:
-        self.score = -1.0
-        self.epoch = -1
-        self.weights: dict[str, Tensor] = {}
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        score = float(trainer.callback_metrics["val_dice"])
-        if score > self.score:
-            self.score = score
-            self.epoch = trainer.current_epoch
-            self.weights = {
-                name: value.detach().clone(memory_format=torch.contiguous_format)  # as files keep them
-                for name, value in cast(nn.Module, pl_module.model).state_dict().items()
-            }
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"score": self.score, "epoch": self.epoch, "weights": self.weights}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.score, self.epoch, self.weights = state_dict["score"], state_dict["epoch"], state_dict["weights"]
+from lightning_seg.runs.folder import RunFolder
 
 
 class DirectCheckpointIO(TorchCheckpointIO):
@@ -78,18 +29,21 @@ class ResumeCheckpoint(Callback):
     training is not saved: resumed from the one before, training stops at the same place by itself.
 
     Args:
-        path: where.
+        folder: of the run.
+        fingerprint: of its configuration, so that no other one resumes from it.
         every_minutes: the least time between two savings; 0 saves every epoch.
 
     Attributes:
+        path: of the checkpoint.
         stopped: whether training ended here because a stop was requested.
 
     Raises:
         ClaimedError: at an epoch's end, if another process has taken the run over.
     """
 
-    def __init__(self, path: Path, every_minutes: float) -> None:
-        self.path = path
+    def __init__(self, folder: RunFolder, fingerprint: str, every_minutes: float) -> None:
+        self.folder = folder
+        self.path = folder.checkpoint(fingerprint)
         self.every_minutes = every_minutes
         self.saved_at = time.monotonic()
         self.stopped = False
@@ -104,7 +58,7 @@ class ResumeCheckpoint(Callback):
         stop.listen()  # or the test
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        refuse_lost(self.path.parent)
+        self.folder.refuse_lost()
         if trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs:
             return
         self.stopped = stop.requested()

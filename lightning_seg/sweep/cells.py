@@ -5,18 +5,24 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from statistics import median
 from typing import Any
 
+from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
-from lightning_seg.config import check
+from lightning_seg.config.compose import CONFIG_DIR, check, explain
 from lightning_seg.errors import UserError
-from lightning_seg.runs.record import flatten, read_result, run_directory
+from lightning_seg.runs.fingerprint import flatten
+from lightning_seg.runs.folder import RunFolder, repeats_in
+from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cost import static_cost
 
 
@@ -28,8 +34,9 @@ class Cell:
     config: dict[str, Any]
 
     @cached_property
-    def directory(self) -> Path:
-        return run_directory(self.config)
+    def folder(self) -> RunFolder:
+        """Where the run's results go."""
+        return RunFolder.of(self.config)
 
     def group(self, prefix: str) -> dict[str, Any]:
         """The keys of one configuration group, without their prefix."""
@@ -55,6 +62,23 @@ def expand(loader: ConfigLoader, config: DictConfig, params: DictConfig, argumen
     parser = OverridesParser.create(config_loader=loader)
     defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in params.items()])
     return list(compose_cells(grid_axes([*defaults, *parser.parse_overrides(arguments)]), composer(loader, config)))
+
+
+def grid_cells(overrides: list[str]) -> list[Cell]:
+    """The cells that ``train.py -m`` with these arguments would run.
+
+    Raises:
+        UserError: an argument is wrong, or two cells have the same folder.
+    """
+    try:
+        with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+            loader = GlobalHydra.instance().config_loader()
+            config = loader.load_configuration("config", overrides, run_mode=RunMode.MULTIRUN)
+            cells = expand(loader, config, config.hydra.sweeper.params, list(config.hydra.overrides.task))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error)) from error
+    refuse_shared_folders(cells)
+    return cells
 
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str]], dict[str, Any]]:
@@ -174,14 +198,14 @@ def refuse_shared_folders(cells: list[Cell]) -> None:
     Raises:
         UserError: two share one, and the second would never run.
     """
-    by_folder: dict[Path, Cell] = {}
+    by_folder: dict[RunFolder, Cell] = {}
     for cell in cells:
-        other = by_folder.setdefault(cell.directory, cell)
+        other = by_folder.setdefault(cell.folder, cell)
         if other is not cell:
             values = [value for value in cell.overrides if value not in other.overrides]
             raise UserError(
                 f"Several runs ({', '.join(values) or 'the same values twice'} among them) have the folder "
-                f"{cell.directory}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
+                f"{cell.folder.path}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
                 "optimizer.lr."
             )
 
@@ -198,8 +222,7 @@ def longest_first(cells: list[Cell]) -> list[Cell]:
         key = (cell.config["dataset.name"], cell.config["model.name"])
         if key not in costs:
             costs[key] = static_cost(*key)
-            records = filter(None, map(read_result, cell.directory.parents[1].glob("*/repeat_*")))
-            if taken := [sum(record["seconds"].values()) for record in records]:
+            if taken := [record.total_seconds for record in _finished(cell)]:
                 seconds[key] = max(taken)
     rate = median(seconds[key] / costs[key] for key in seconds) if seconds else 1.0
     expected = {key: seconds.get(key, rate * cost) for key, cost in costs.items()}
@@ -207,3 +230,10 @@ def longest_first(cells: list[Cell]) -> list[Cell]:
         cells,
         key=lambda cell: (cell.config["repeat"], -expected[cell.config["dataset.name"], cell.config["model.name"]]),
     )
+
+
+def _finished(cell: Cell) -> Iterator[Record]:
+    """The records of a cell's dataset and model, whatever the loss."""
+    losses = cell.folder.path.parents[1]
+    for loss in losses.iterdir() if losses.is_dir() else ():
+        yield from filter(None, (run.record() for run in repeats_in(loss)))

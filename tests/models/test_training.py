@@ -12,8 +12,8 @@ from hydra.utils import instantiate
 from timm.layers import DropPath
 from torch import Tensor, nn
 
+from lightning_seg.catalogue import NETWORKS
 from lightning_seg.models import SegmentationModel
-from lightning_seg.models.facts import FACTS
 from tests.models.configs import SMALL, build
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_all_of_them_are_here():
-    assert SMALL.keys() == FACTS.keys()
+    assert SMALL.keys() == NETWORKS.keys()
     assert len(LOSSES) == 10
 
 

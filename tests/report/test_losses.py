@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from lightning_seg.catalogue import LOSSES
 from lightning_seg.losses import FocalLoss
-from lightning_seg.report.losses import PUBLISHED, loss_figures, rebuild
+from lightning_seg.report.losses import loss_figures, rebuild
 from lightning_seg.report.records import Study, load_study
 from tests.report.make_study import make_study
 
@@ -52,5 +53,5 @@ def test_records_call_nothing_but_losses(tmp_path: Path, target: str, monkeypatc
     study = study_of(tmp_path / "study", {"mine": nested})
     assert rebuild(study, "mine") is None
     assert not (tmp_path / "made").exists()
-    assert len(drawn(study)) == len(PUBLISHED)
+    assert len(drawn(study)) == len(LOSSES)
     assert "build mine on this machine" in loss_figures(study, ["mine"])[0].caption

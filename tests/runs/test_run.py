@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from lightning_seg.runs import run as runs
+from lightning_seg.runs.folder import RunFolder
 from tests.conftest import SMALL, Train
 from tests.outcome import outcome
 
@@ -119,10 +120,10 @@ def test_outcome_of_a_run_that_ended_elsewhere_between_look_and_claim(
     path.unlink()
 
     @contextmanager
-    def late_claim(directory: Path) -> Iterator[None]:
+    def late_claim(folder: RunFolder) -> Iterator[None]:
         path.write_text(record)
         yield
 
-    monkeypatch.setattr(runs, "claim", late_claim)
+    monkeypatch.setattr(RunFolder, "claim", late_claim)
     monkeypatch.setattr(runs, "_train", lambda *_: pytest.fail("trained twice"))
     assert train.here("loss=bce")[0] == 0

@@ -16,12 +16,12 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from lightning_seg.config import CONFIG_DIR
+from lightning_seg.catalogue import NETWORKS
+from lightning_seg.config.compose import CONFIG_DIR
 from lightning_seg.errors import UserError
 from lightning_seg.runs.failure import FailedElsewhereError, refuse_failed
-from lightning_seg.runs.record import flatten
+from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.sweep.cells import Cell, compose_cells, composer, grid_axes, longest_first
-from lightning_seg.sweep.cost import GMACS
 from lightning_seg.sweep.grid import GridSweeper, Outcome, check_datasets
 from tests.conftest import Train
 from tests.parts import Tiny
@@ -239,7 +239,7 @@ def test_the_whole_study(sweeper) -> None:  # type: ignore[no-untyped-def]
     ordered = longest_first(cells)  # as a parallel launcher gets them
     assert [cell.config["repeat"] for cell in ordered] == [repeat for repeat in range(5) for _ in range(720)]
     models = [cell.config["model.name"] for cell in ordered[:720] if cell.config["dataset.name"] == "isic"]
-    assert list(dict.fromkeys(models)) == sorted(GMACS, key=lambda name: -GMACS[name])
+    assert list(dict.fromkeys(models)) == sorted(NETWORKS, key=lambda name: -NETWORKS[name].gmacs)
     assert {cell.config["dataset.name"] for cell in ordered[:40]} == {"isic"}
 
 

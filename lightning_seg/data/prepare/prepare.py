@@ -11,11 +11,11 @@ from rich.markup import escape
 from rich.progress import track
 
 from lightning_seg.data.dataset import FileDataset
-from lightning_seg.data.layout import image_files
 from lightning_seg.data.prepare.download import download
 from lightning_seg.data.prepare.sources import Source
 from lightning_seg.data.prepare.unpack import is_archive, unpack
 from lightning_seg.data.prepare.verify import verify
+from lightning_seg.data.readers.layout import image_files
 from lightning_seg.errors import UserError
 
 Check = Callable[[FileDataset], object] | None

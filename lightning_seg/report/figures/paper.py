@@ -6,9 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map, outlines
-from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new, room_for, wrapped
-from lightning_seg.report.names import (
+from lightning_seg.catalogue import (
     METRIC_NAMES,
     METRICS,
     dataset_label,
@@ -19,6 +17,8 @@ from lightning_seg.report.names import (
     model_name,
     short,
 )
+from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map, outlines
+from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new, room_for, wrapped
 from lightning_seg.report.ranking import Ranking, metric_places
 
 

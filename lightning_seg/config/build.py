@@ -1,0 +1,56 @@
+"""From a configuration group to the object that it names."""
+
+from typing import Any
+
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, open_dict
+
+from lightning_seg.config.plugins import import_from_working_directory
+from lightning_seg.errors import UserError
+from lightning_seg.machine.memory import is_out_of_memory
+
+
+def build(node: DictConfig, what: str, **extra: Any) -> Any:
+    """Instantiate a group's ``_target_`` with its other keys as arguments.
+
+    Args:
+        node: the group.
+        what: its name in errors.
+        extra: more arguments.
+
+    Raises:
+        UserError: there is no ``_target_``, or it refuses the arguments.
+        RuntimeError, MemoryError: memory could not be had, see :mod:`lightning_seg.machine.memory`.
+    """
+    if "_target_" not in node:
+        raise UserError(f"{what} has no _target_, the class to build.")
+    import_from_working_directory()  # here too: a launcher's worker starts without Hydra
+    try:
+        return instantiate(node, **extra)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from error
+        if cause is not None and is_out_of_memory(cause):
+            raise cause from error
+        detail = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
+        raise UserError(f"{what} cannot be built from {node._target_}: {' '.join(detail.split())}") from error
+
+
+def build_nameless(node: DictConfig, what: str) -> Any:
+    """:func:`build` for a model or a loss, whose ``name`` says where its results go and is no argument."""
+    nameless = node.copy()  # which keeps its place in the whole, for interpolations
+    with open_dict(nameless):
+        nameless.pop("name", None)
+    return build(nameless, what)
+
+
+def without_weights(model: DictConfig) -> DictConfig:
+    """The network's configuration without the encoder's weights, which the run's own replace."""
+    model = model.copy()
+    if "pretrained" in model:
+        model.pretrained = False
+    if "weights" in model:
+        model.weights = dict.fromkeys(model.weights) if isinstance(model.weights, DictConfig) else None
+    return model

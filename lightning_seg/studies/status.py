@@ -1,0 +1,120 @@
+"""How far a study is: a table of its runs."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import mean
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from lightning_seg.runs.folder import State
+from lightning_seg.runs.record import Record
+from lightning_seg.studies.folder import StudyFolder
+from lightning_seg.wording import duration
+
+
+@dataclass
+class CellStatus:
+    """The repeats of one dataset, model and loss.
+
+    Attributes:
+        results: records of those that have ended.
+        counts: how many are in each other state.
+    """
+
+    results: list[Record] = field(default_factory=list)
+    counts: Counter[State] = field(default_factory=Counter)
+
+    @property
+    def waiting(self) -> int:
+        """How many have yet to end well."""
+        return sum(self.counts.values())
+
+
+Key = tuple[str, str, str]  # dataset, model, loss
+
+
+def read_study(study: StudyFolder) -> tuple[dict[Key, CellStatus], str]:
+    """The state of every run that the study's folder holds or that a grid announced for it, and what is wrong."""
+    runs, problem = study.runs()
+    cells: dict[Key, CellStatus] = {}
+    for run in runs:
+        cell = cells.setdefault((run.dataset, run.model, run.loss), CellStatus())
+        look = run.look()
+        if look.record is not None:
+            cell.results.append(look.record)
+        else:
+            cell.counts[look.state] += 1
+    return cells, problem
+
+
+def print_status(study: StudyFolder, console: Console | None = None) -> None:
+    """Print the study's table and its totals."""
+    console = console or Console()
+    cells, problem = read_study(study)
+    counts = sum((cell.counts for cell in cells.values()), Counter())
+    shown = [state for state in State if counts[state]]
+    table = Table(title=f"Study {study.path.name}", title_justify="left", box=box.SIMPLE_HEAD)
+    for name in ("dataset", "model", "loss"):
+        table.add_column(name, no_wrap=True)
+    for name in ("done", *shown, "val Dice", "test Dice", "per run"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for key, cell in cells.items():
+        done = str(len(cell.results))
+        if diverged := sum(record.status == "diverged" for record in cell.results):
+            done += f" ({diverged} diverged)"
+        table.add_row(
+            *key,
+            done,
+            *(str(cell.counts[state] or "") for state in shown),
+            _mean(record.best_val_dice for record in cell.results),
+            _mean(record.test.get("dice") for record in cell.results),
+            duration(mean(record.total_seconds for record in cell.results)) if cell.results else "",
+        )
+    console.width = max(console.width, console.measure(table).maximum)  # a name in two pieces cannot be looked for
+    console.print(table)
+    if problem:
+        console.print(problem, markup=False, highlight=False)
+    results = [record for cell in cells.values() for record in cell.results]
+    parts = [f"{len(results)} finished", *(f"{counts[state]} {state}" for state in shown)]
+    if results:
+        parts.append(f"{duration(sum(record.total_seconds for record in results))} of training")
+    if left := time_left(cells):
+        running = max(1, counts[State.RUNNING])
+        parts.append(f"about {duration(left / running)} left with {running} at a time")
+    console.print(", ".join(parts), highlight=False)
+
+
+def time_left(cells: dict[Key, CellStatus]) -> float | None:
+    """Seconds of training that the runs without a result will take together, learnt from those with one.
+
+    A run is taken to last as the mean of its dataset and model; where nothing of the two has finished, the mean of all
+    times how much slower than that the dataset's and the model's runs are. A running run counts in full.
+
+    Returns:
+        ``None`` if nothing has finished or nothing is left.
+    """
+    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    for (dataset, model, _), cell in cells.items():
+        groups[dataset, model] += [record.total_seconds for record in cell.results]
+    means = {key: mean(seconds) for key, seconds in groups.items() if seconds}
+    if not means:
+        return None
+    overall = mean(means.values())
+
+    def factor(axis: int, name: str) -> float:
+        own = [value for key, value in means.items() if key[axis] == name]
+        return mean(own) / overall if own else 1.0
+
+    left = 0.0
+    for (dataset, model, _), cell in cells.items():
+        per_run = means.get((dataset, model), overall * factor(0, dataset) * factor(1, model))
+        left += cell.waiting * per_run
+    return left or None
+
+
+def _mean(values: Iterable[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return f"{mean(known):.4f}" if known else ""
