@@ -7,8 +7,9 @@ from omegaconf import OmegaConf
 
 from lightning_seg.catalogue import LOSSES
 from lightning_seg.config.build import build_nameless
-from lightning_seg.config.compose import check, compose_config
+from lightning_seg.config.compose import compose_config
 from lightning_seg.config.overrides import override_value
+from lightning_seg.config.rules import check
 from lightning_seg.config.variants import as_hydra_reads, parse, survey
 from lightning_seg.errors import UserError
 from lightning_seg.sweep.cells import grid_cells

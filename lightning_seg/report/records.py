@@ -26,6 +26,7 @@ from lightning_seg.studies.folder import StudyFolder
 _LONGEST_ERROR = 300  # characters
 KEYS = ["dataset", "model", "loss", "repeat"]
 _IMAGE_COLUMNS = ("id", *COUNTS, *METRICS)
+_NO_METRICS = {"test_images", "test_to_train"}  # columns of the table of runs that are counts of images
 # A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
 _COLLAPSED_SHARE = 0.99
 # `result.json` and `test_images.csv` are written from the same numbers; a larger gap in Dice means a damaged record.
@@ -120,6 +121,12 @@ def write_tables(study: Study, output_dir: Path) -> list[Path]:
     return written
 
 
+def metrics_of(runs: pd.DataFrame) -> list[str]:
+    """The metrics in a table of runs: the four of the study, then a user's own."""
+    names = [name.removeprefix("test_") for name in runs if name.startswith("test_") and name not in _NO_METRICS]
+    return [*METRICS, *(name for name in names if name not in METRICS)]
+
+
 def image_counts(runs: pd.DataFrame) -> dict[str, int]:
     """Number of images of every dataset, over all parts of its split; datasets without a record of it are left out."""
     return runs.groupby("dataset")["images"].max().dropna().astype(int).to_dict()
@@ -187,7 +194,7 @@ def _read_run(folder: RunFolder) -> _Record:
 def _fill_row(row: dict[str, Any], record: Record) -> None:
     """Take what the tables need from a record."""
     row.update({f"test_{metric}": _number(record.test.get(metric)) for metric in METRICS})
-    row.update({f"test_{metric}": _number(value) for metric, value in record.test.items() if metric not in METRICS})
+    row.update({f"test_{metric}": value for metric, value in record.test.items() if metric not in METRICS})
     for name in ("parameters", "epochs", "best_epoch", "best_val_dice", "seed"):
         row[name] = _number(getattr(record, name))
     row["siblings"] = _number(record.siblings_in_training)
@@ -275,7 +282,10 @@ def _with_keys(table: pa.Table, keys: dict[str, Any]) -> pa.Table:
 
 def _run_columns(records: list[_Record]) -> list[str]:
     """All columns, also where no run has them yet, so that an empty study has the same table."""
-    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), "best_val_dice", "best_epoch", "epochs"]
+    measured = sorted({name for record in records for name in record.row if name.startswith("test_")} - _NO_METRICS)
+    own = [name for name in measured if name.removeprefix("test_") not in METRICS]
+    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), *own]
+    columns += ["best_val_dice", "best_epoch", "epochs"]
     columns += [
         "failure_rate",
         "empty_predictions",

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
 from lightning_seg.catalogue import COUNTS, METRICS
-from lightning_seg.config.compose import check, plain
+from lightning_seg.config.compose import plain
+from lightning_seg.config.rules import check
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
@@ -33,12 +34,11 @@ from lightning_seg.runs.stop import StoppedError
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, predictions, save_cases
-from lightning_seg.training.factory import make_data, make_metrics, make_module, make_trainer
+from lightning_seg.training.factory import logging_to_wandb, make_data, make_metrics, make_module, make_trainer
 from lightning_seg.training.history import History
 from lightning_seg.training.logs import log_to
 from lightning_seg.training.module import SegmentationModule
 from lightning_seg.training.progress import EpochProgress
-from lightning_seg.training.wandb_run import logging_to_wandb
 
 log = logging.getLogger(__name__)
 
