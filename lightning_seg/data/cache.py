@@ -17,7 +17,7 @@ from rich.progress import track
 
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, raise_problems
-from lightning_seg.data.distances import boundary_distances
+from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
 from lightning_seg.files import sync, write_atomic
 

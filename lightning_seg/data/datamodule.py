@@ -21,7 +21,7 @@ from lightning_seg.seed import derive_seed
 class Batch(NamedTuple):
     """Images ``(N, 3, H, W)``, uint8 on their way to the device, normalised float on it; masks ``(N, 1, H, W)``, bool
     on their way, float in {0, 1} on the device; where they are served, the masks' distances ``(N, 1, H, W)``, float16:
-    see :func:`lightning_seg.data.distances.boundary_distances`."""
+    see :func:`lightning_seg.distances.boundary_distances`."""
 
     images: Tensor
     masks: Tensor

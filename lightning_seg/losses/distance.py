@@ -2,7 +2,7 @@
 
 The distance D of a pixel is that to the nearest pixel of the other class, in pixels and at least 1. The data module
 serves it with each batch, computed once an image; a loss that is called without computes it. An empty or a full mask
-has no boundary: see :func:`lightning_seg.data.distances.no_boundary`.
+has no boundary: see :func:`lightning_seg.distances.no_boundary`.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_seg.data.distances import boundary_distances, no_boundary
+from lightning_seg.distances import boundary_distances, no_boundary
 from lightning_seg.losses.inputs import margins, require, to_computing_dtype
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lightning_seg.data import Folder, LesionDataset, Synthetic
 from lightning_seg.data.cache import cache_folder, open_cache, open_distances
-from lightning_seg.data.distances import boundary_distances
+from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
 from tests.conftest import PATIENCE_SECONDS, PROCESSES
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lightning_seg.data.distances import boundary_distances
+from lightning_seg.distances import boundary_distances
 from lightning_seg.losses import BalancedSum, BoundaryLoss, DiceLoss, DistanceBCELoss, HausdorffLoss, WeightedSum
 from lightning_seg.losses.distance import _to_nearest, compare, distance_maps, needs_distances
 from tests.losses.cases import batch, discs, named
