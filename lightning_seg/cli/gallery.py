@@ -12,18 +12,15 @@ def gallery(
 ) -> None:
     """Draw the losses: value and slope against logit and overlap, and their pull on difficult masks."""
     from lightning_seg.catalogue import BASIC_LOSSES, is_compound
-    from lightning_seg.config.build import build_nameless
-    from lightning_seg.config.compose import compose_config
+    from lightning_seg.config.named import build_loss
     from lightning_seg.config.plugins import choices
-    from lightning_seg.config.variants import as_hydra_reads
     from lightning_seg.files import check_output, mark_output
     from lightning_seg.report.figures.losses import gallery as draw
     from lightning_seg.report.figures.style import file_names, save
 
     every = sorted(choices("loss"), key=lambda name: (name not in BASIC_LOSSES, not is_compound(name)))
     names = losses or [name for name in every if name != "monai"]
-    configs = {name: compose_config([as_hydra_reads(f"loss={name}")]).loss for name in names}
-    built = {config.name: build_nameless(config, "loss") for config in configs.values()}
+    built = {name: build_loss(name) for name in names}
     figures = draw(built)
     files = [name for figure in figures for name in file_names(figure)]
     check_output(output, files)

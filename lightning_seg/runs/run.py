@@ -104,6 +104,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
         data.serve_distances = needs_distances(module.loss)
+        metrics = make_metrics(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
         siblings = data.siblings_in_training()  # now, while the source files are there
         write_json(folder.split, data.ids())
@@ -117,7 +118,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
             module.model.load_state_dict(watch.best.weights)
             trainer.test(module, datamodule=data, verbose=False)
             folder.refuse_lost()
-            scores = Scores.of(module.test_counts, make_metrics(cfg))
+            scores = Scores.of(module.test_counts, metrics)
             _write_results(cfg, folder, data, scores, watch)
             if wandb is not None:
                 wandb.log_test(scores.means, predictions(watch.cases.arrays))
@@ -218,6 +219,7 @@ def _record(
         device=_device_name(module.device),
         parameters=sum(p.numel() for p in module.model.parameters()),
         weights_source=getattr(module.model, "weights_source", None),
+        training_version=getattr(module.model, "training_version", 1),
         epochs=len(watch.history.rows),
         best_epoch=watch.best.epoch,
         best_val_dice=watch.best.score,
