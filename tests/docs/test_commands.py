@@ -114,7 +114,7 @@ def compose(arguments: list[str], grid: bool) -> int:
     overrides = [*arguments, *(f"{key}={value}" for key, value in corner.items() if key not in given)]
     cells = grid_cells([argument for argument in overrides if argument != "-m"])
     for cell in cells:
-        cell.directory.mkdir(parents=True, exist_ok=True)  # for `status`
+        cell.folder.path.mkdir(parents=True, exist_ok=True)  # for `status`
     return 0 if cells else 1
 
 
