@@ -20,6 +20,7 @@ from lightning_seg.config.rules import check
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
+from lightning_seg.losses.distance import needs_distances
 from lightning_seg.machine.memory import in_one_sentence
 from lightning_seg.metrics import Scores
 from lightning_seg.runs import stop
@@ -102,6 +103,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
         data = make_data(cfg)
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
+        data.serve_distances = needs_distances(module.loss)
         metrics = make_metrics(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
         siblings = data.siblings_in_training()  # now, while the source files are there

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.rules import check
+from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.runs.folder import RunFolder, repeats_in
@@ -61,7 +62,7 @@ def expand(loader: ConfigLoader, config: DictConfig, params: DictConfig, argumen
         UserError: an argument is wrong.
     """
     parser = OverridesParser.create(config_loader=loader)
-    defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in params.items()])
+    defaults = parser.parse_overrides([as_hydra_reads(f"{key!s}={value}") for key, value in params.items()])
     return list(compose_cells(grid_axes([*defaults, *parser.parse_overrides(arguments)]), composer(loader, config)))
 
 
@@ -72,6 +73,7 @@ def grid_cells(overrides: list[str]) -> list[Cell]:
         UserError: an argument is wrong, or two cells have the same folder.
     """
     try:
+        overrides = [as_hydra_reads(override) for override in overrides]
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
             config = loader.load_configuration("config", overrides, run_mode=RunMode.MULTIRUN)
@@ -204,10 +206,12 @@ def refuse_shared_folders(cells: list[Cell]) -> None:
         other = by_folder.setdefault(cell.folder, cell)
         if other is not cell:
             values = [value for value in cell.overrides if value not in other.overrides]
+            of_loss = any(value.lstrip("+").startswith("loss.") for value in values)
+            remedy = ", or as loss=tversky(alpha=0.3),tversky(alpha=0.7) for one of a loss" if of_loss else ""
             raise UserError(
                 f"Several runs ({', '.join(values) or 'the same values twice'} among them) have the folder "
                 f"{cell.folder.path}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
-                "optimizer.lr."
+                f"optimizer.lr{remedy}."
             )
 
 
