@@ -80,7 +80,7 @@ class Record:
     @property
     def version(self) -> str:
         """The version of this program that made it, or nothing."""
-        return self.versions.get("lightning-seg") or ""
+        return self.versions.get("lightning-seg") or self.versions.get("lightning_seg") or ""
 
     def as_json(self) -> dict[str, Any]:
         """The object that is written."""
@@ -95,8 +95,10 @@ class Record:
         """
         if not isinstance(value, dict):
             raise UnreadableError("it is no JSON object")
-        if value.get("status") not in STATUSES:
-            raise UnreadableError(f"unknown status {_shown(value.get('status'))}")
+        if "status" not in value:
+            raise UnreadableError("it lacks 'status'")
+        if value["status"] not in STATUSES:
+            raise UnreadableError(f"unknown status {_shown(value['status'])}")
         known = {name: value[name] for name in _HINTS if name in value}
         for name, found in known.items():
             if not _fits(found, _HINTS[name]):
