@@ -60,6 +60,12 @@ class Tuning:
         self._proposals = _checked(self._tuner.propose())
         self._names = _names(self._proposals)
         self.study = cells[0].folder.study
+        for cell, key in itertools.product(cells, self.keys):
+            if key not in cell.config and not any(belongs(known, [key]) for known in cell.config):
+                raise UserError(
+                    f"{key} cannot be tuned: {cell_of(cell.folder)} has no such key, and all in a grid have the same "
+                    "chances."
+                )
 
     @property
     def keys(self) -> list[str]:
