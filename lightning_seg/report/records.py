@@ -106,6 +106,7 @@ def load_study(directory: Path, workers: int | None = None) -> Study:
     images = _join_images(records)
     runs = pd.DataFrame([record.row for record in records], columns=_run_columns(records))
     _add_versions_problem(runs, problems)
+    _add_training_problems(runs, problems)
     return Study(directory, runs, images, problems, differences)
 
 
@@ -207,6 +208,7 @@ def _fill_row(row: dict[str, Any], record: Record) -> None:
     row["test_to_train"] = images["test"] / images["train"] if images.get("test") and images.get("train") else math.nan
     row.update({f"seconds_{part}": _number(record.seconds.get(part)) for part in ("data", "fit", "test")})
     row["version"] = record.version
+    row["training_version"] = record.training_version
     row["versions"] = json.dumps(record.versions, sort_keys=True)
     row["device"] = record.device
     row["fingerprint"] = record.fingerprint
@@ -299,7 +301,7 @@ def _run_columns(records: list[_Record]) -> list[str]:
         "seconds_data",
         "seconds_fit",
     ]
-    columns += ["seconds_test", "seed", "device", "version", "versions", "fingerprint", "settings"]
+    columns += ["seconds_test", "seed", "device", "version", "versions", "training_version", "fingerprint", "settings"]
     columns += ["overrides", "error", "path"]
     return columns
 
@@ -314,6 +316,18 @@ def _add_versions_problem(runs: pd.DataFrame, problems: list[str]) -> None:
             f"All runs were made by lightning-seg {versions.index[0]}; this report is by {__version__}, whose own runs "
             "may differ."
         )
+
+
+def _add_training_problems(runs: pd.DataFrame, problems: list[str]) -> None:
+    """A sentence for each network whose runs do not all train alike."""
+    for model, found in runs[runs["training_version"].notna()].groupby("model", sort=True):
+        counts = found["training_version"].astype(int).value_counts().sort_index()
+        if len(counts) > 1:
+            parts = " and ".join(f"{count} by version {version}" for version, count in counts.items())
+            problems.append(
+                f"The runs of {model} do not all train alike, {parts} of its training behaviour, which "
+                "docs/networks.md tells apart; rerun=true replaces the older ones."
+            )
 
 
 def _number(value: float | None) -> float:

@@ -53,8 +53,9 @@ class AddedKey:
 # A key that a record lacks counts as the value that it had before it existed, so that a study begun with an older
 # version goes on with a newer one. Each new essential key needs its line here.
 ADDED: tuple[AddedKey, ...] = (
-    AddedKey("tune", "0.2.0", {}),
-    AddedKey("test", "0.2.0", True),
+    AddedKey("model.norm_momentum", since="0.2.0", before=None),
+    AddedKey("tune", since="0.2.0", before={}),
+    AddedKey("test", since="0.2.0", before=True),
 )
 
 # Keys that the networks of this package had, with the only value that they could have.

@@ -21,6 +21,7 @@ from lightning_seg.config.rules import check
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
+from lightning_seg.losses.distance import needs_distances
 from lightning_seg.machine.memory import in_one_sentence
 from lightning_seg.metrics import Scores
 from lightning_seg.runs import stop
@@ -106,6 +107,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
         data = make_data(cfg)
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
+        data.serve_distances = needs_distances(module.loss)
         metrics = make_metrics(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
         # Now, while the source files are there.
@@ -231,6 +233,7 @@ def _record(
         device=_device_name(module.device),
         parameters=sum(p.numel() for p in module.model.parameters()),
         weights_source=getattr(module.model, "weights_source", None),
+        training_version=getattr(module.model, "training_version", 1),
         epochs=len(watch.history.rows),
         best_epoch=watch.best.epoch,
         best_val_dice=watch.best.score,

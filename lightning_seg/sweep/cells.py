@@ -22,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.overrides import letting_in
 from lightning_seg.config.rules import check
+from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.runs.folder import RunFolder, repeats_in
@@ -62,7 +63,7 @@ def grid_overrides(loader: ConfigLoader, params: DictConfig, arguments: list[str
         UserError: an argument is wrong.
     """
     parser = OverridesParser.create(config_loader=loader)
-    defaults = parser.parse_overrides([f"{key!s}={value}" for key, value in params.items()])
+    defaults = parser.parse_overrides([as_hydra_reads(f"{key!s}={value}") for key, value in params.items()])
     return [*defaults, *parser.parse_overrides(arguments)]
 
 
@@ -102,7 +103,7 @@ def loaded_grid(overrides: list[str]) -> Iterator[tuple[ConfigLoader, DictConfig
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
-            arguments = [letting_in(override) for override in overrides]
+            arguments = [letting_in(as_hydra_reads(override)) for override in overrides]
             config = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
             parsed = grid_overrides(loader, config.hydra.sweeper.params, list(config.hydra.overrides.task))
             yield loader, config, parsed
@@ -240,10 +241,12 @@ def refuse_shared_folders(cells: list[Cell]) -> None:
         other = by_folder.setdefault(cell.folder, cell)
         if other is not cell:
             values = [value for value in cell.overrides if value not in other.overrides]
+            of_loss = any(value.lstrip("+").startswith("loss.") for value in values)
+            remedy = ", or as loss=tversky(alpha=0.3),tversky(alpha=0.7) for one of a loss" if of_loss else ""
             raise UserError(
                 f"Several runs ({', '.join(values) or 'the same values twice'} among them) have the folder "
                 f"{cell.folder.path}; give each its own, such as with study='lr_${{optimizer.lr}}' for a sweep of "
-                "optimizer.lr."
+                f"optimizer.lr{remedy}."
             )
 
 

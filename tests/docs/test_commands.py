@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 PROGRAMS = ("lightning-seg", "python", "make", "pip", "wandb")
 # Needs a cluster, or more time and pretrained weights than there are here.
-COMPOSED = re.compile(r"experiment=paper|hydra/launcher=|fatnet")
+COMPOSED = re.compile(r"experiment=(paper|odyssey)|loss=survey|hydra/launcher=|fatnet")
 
 RUN = "multirun/default/synthetic/unet/iou_focal/repeat_0"  # what README.md says that RUN stands for
 
