@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lightning_seg.cli.shared import note
+from lightning_seg.cli.shared import note, say
 
 
 def export(
@@ -31,5 +31,5 @@ def export(
     note(version_remark([trained]))
     found = export_run(trained, output, format_ or ["onnx"], dynamic_size)
     for name, difference in found.items():
-        typer.echo(f"{output / FORMATS[name]}: logits differ from PyTorch's by at most {difference:.1e}")
-    typer.echo(f"{output / PREPROCESSING}\n{output / CARD}")
+        say(f"{output / FORMATS[name]}: logits differ from PyTorch's by at most {difference:.1e}")
+    say(f"{output / PREPROCESSING}\n{output / CARD}")

@@ -14,6 +14,7 @@ from lightning_seg.cli.shared import (
     WithOption,
     note,
     progress_bar,
+    say,
     skip,
 )
 
@@ -59,6 +60,6 @@ def predict(
             else:
                 failed += 1
                 skip(bar.console, sentence)
-    typer.echo(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
+    say(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
     if failed:
         raise typer.Exit(1)

@@ -1,7 +1,5 @@
 """Trained networks on the user's images: masks, overlays and a table."""
 
-import csv
-import io
 import itertools
 import os
 from collections import deque
@@ -16,7 +14,7 @@ from PIL import Image
 from scipy import ndimage
 
 from lightning_seg.errors import UserError
-from lightning_seg.files import check_output, mark_output, write_atomic, write_text
+from lightning_seg.files import check_output, csv_text, mark_output, write_atomic, write_text
 from lightning_seg.inference.images import Photo, name_images, read_photo
 from lightning_seg.inference.overlay import draw_overlay
 from lightning_seg.inference.trained import Predictor
@@ -172,11 +170,7 @@ def save_predictions(
             rows.append(saved)
             yield None
     if rows:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(output / TABLE, text.getvalue())
+        write_text(output / TABLE, csv_text([rows[0], *(row.values() for row in rows)]))
 
 
 def _save(

@@ -18,6 +18,7 @@ from pyarrow import csv, parquet
 from lightning_seg import __version__
 from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.errors import UserError
+from lightning_seg.files import write_atomic
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
 from lightning_seg.runs.folder import RESULT, RunFolder, State
 from lightning_seg.runs.record import Record
@@ -113,9 +114,8 @@ def write_tables(study: Study, output_dir: Path) -> list[Path]:
     written = []
     for name, frame in (("runs", study.runs), ("images", study.images)):
         target = output_dir / f"{name}.parquet"
-        partial = target.with_suffix(".parquet.part")
-        parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), partial, compression="zstd")
-        partial.replace(target)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        write_atomic(target, lambda path, table=table: parquet.write_table(table, path, compression="zstd"))
         written.append(target)
     return written
 

@@ -13,6 +13,7 @@ from lightning_seg.errors import UnreadableError
 
 SCHEMA = 2  # 1: records without this number
 STATUSES = ("finished", "diverged")
+_DEEPEST = 32  # levels of the configuration
 _LARGEST = 2.0**63  # of a number, beyond which no count, seed or score lies
 
 
@@ -98,6 +99,8 @@ class Record:
         for name, found in known.items():
             if not _fits(found, _HINTS[name]):
                 raise UnreadableError(f"its {name} is {_shown(found)}")
+        if _depth(known.get("config")) > _DEEPEST:
+            raise UnreadableError("its config is nested too deeply")
         return cls(**known)
 
 
@@ -119,6 +122,14 @@ def _fits(value: object, hint: Any) -> bool:
     if arguments:  # a union
         return any(_fits(value, each) for each in arguments)
     return isinstance(value, hint)
+
+
+def _depth(value: object, level: int = 0) -> int:
+    """How deeply a value is nested, up to a little more than is allowed."""
+    if not isinstance(value, dict | list) or level > _DEEPEST:
+        return level
+    children = value.values() if isinstance(value, dict) else value
+    return max((_depth(each, level + 1) for each in children), default=level)
 
 
 def _shown(value: object) -> str:

@@ -8,7 +8,7 @@ import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lightning_seg.files import write_atomic
+from lightning_seg.files import telling_file, write_atomic
 from lightning_seg.runs import stop
 from lightning_seg.runs.folder import RunFolder
 
@@ -17,8 +17,8 @@ class DirectCheckpointIO(TorchCheckpointIO):
     """Checkpoints written straight to their path: Lightning's way there leads through memory and ``$TMPDIR``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        with Path(path).open("wb") as file:  # torch's own writer does not say why it cannot write
-            torch.save(checkpoint, file)
+        with telling_file(Path(path)) as file:
+            torch.save(checkpoint, file)  # type: ignore[arg-type]  # which writes and flushes, no more
 
 
 class ResumeCheckpoint(Callback):
@@ -50,6 +50,8 @@ class ResumeCheckpoint(Callback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
+        for partial in self.folder.partial_files():  # each as large as a checkpoint
+            partial.unlink(missing_ok=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stop.listen()  # Lightning's own handler would break the epoch off

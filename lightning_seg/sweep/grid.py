@@ -35,6 +35,7 @@ from lightning_seg.runs.position import announce_position
 from lightning_seg.runs.record import Record
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.sweep.cells import Cell, expand, longest_first, nested, refuse_shared_folders
+from lightning_seg.wording import printable
 
 log = logging.getLogger(__name__)
 LEAST_FREE_BYTES = 64 * 2**20
@@ -291,8 +292,9 @@ def _print_summary(outcomes: dict[RunFolder, Outcome], cells: int) -> None:
         console.print("\nFailures")
         for folder in failed:
             failure = folder.failure()
-            console.print(Text(str(folder.path)), soft_wrap=True)  # is there to be copied
-            console.print(Padding(Text(failure.message if failure else "ended without a word (killed?)"), (0, 0, 0, 2)))
+            console.print(Text(printable(folder.path)), soft_wrap=True)  # is there to be copied
+            reason = printable(failure.message) if failure else "ended without a word (killed?)"
+            console.print(Padding(Text(reason), (0, 0, 0, 2)))
         console.print()
     counts = Counter(outcomes.values())
     parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]]
@@ -301,7 +303,9 @@ def _print_summary(outcomes: dict[RunFolder, Outcome], cells: int) -> None:
     console.print(", ".join(parts), highlight=False)
     for study in sorted({folder.study for folder in outcomes}):
         place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
-        console.print(f"lightning-seg status {shlex.quote(study.name)}{place}", highlight=False, soft_wrap=True)
+        console.print(
+            f"lightning-seg status {shlex.quote(study.name)}{place}", highlight=False, markup=False, soft_wrap=True
+        )
 
 
 def _may_pass(cell: Cell) -> bool:

@@ -13,8 +13,6 @@ from urllib.parse import urlparse
 
 from omegaconf import DictConfig
 
-from lightning_seg.config.compose import plain
-
 if TYPE_CHECKING:
     from lightning_seg.training.wandb_logger import CellLogger
 
@@ -90,7 +88,8 @@ def logging_to_wandb(cfg: DictConfig, directory: Path) -> "Iterator[CellLogger |
     if not cfg.logger.wandb:
         yield None
         return
-    from lightning_seg.training.wandb_logger import CellLogger  # here: it loads wandb
+    from lightning_seg.config.compose import plain  # here: it loads Hydra
+    from lightning_seg.training.wandb_logger import CellLogger  # and this wandb
 
     address = (cfg.study, cfg.dataset.name, cfg.model.name, cfg.loss.name, f"repeat_{cfg.repeat}")
     logger = CellLogger(address, directory, plain(cfg), **plain(cfg.logger.wandb))

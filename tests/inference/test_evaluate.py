@@ -18,7 +18,7 @@ from lightning_seg.data import Folder, Synthetic
 from lightning_seg.errors import UserError
 from lightning_seg.inference.distances import outline_distances
 from lightning_seg.inference.evaluate import choose_dataset, evaluate, fair_positions, native_mask
-from lightning_seg.inference.intervals import interval
+from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.trained import Predictor, find_weights
 from tests.inference.calls import invoke, read_csv
 
@@ -219,6 +219,6 @@ def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for seed in range(100):
-        low, high = interval(rng.normal(0.5, 0.2, 40), seed)
+        low, high = bootstrap_interval(rng.normal(0.5, 0.2, 40), seed)
         covered += low <= 0.5 <= high
     assert 85 <= covered <= 100
