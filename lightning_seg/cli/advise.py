@@ -200,7 +200,7 @@ def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> 
         return None
     except UnreadableError as error:
         raise UserError(
-            f"{path} cannot be used ({error}); remove it, or name another study with study=... ."
+            f"{path} cannot be read ({error}); remove it, or name another study with study=... ."
         ) from error
     if changed:
         values = "; ".join(f"{key} was {kept['inputs'].get(key)!r} and is now {inputs[key]!r}" for key in changed)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from lightning_seg.files import read_json, write_text
 from lightning_seg.runs.folder import RunFolder, repeat_of, study_lock
 
 _ANNOUNCED = "cells.json"
+_ADDRESS = re.compile(r"(?:(?!\.)[^/\\\x00-\x1f]{1,255}/){3}repeat_(?:0|[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True)
@@ -47,31 +49,40 @@ class StudyFolder:
             the runs by dataset, model, loss and repeat; and a sentence on the list of announced runs where it cannot
             be read, or nothing.
         """
-        found = {RunFolder(path) for path in self._held()}
-        problem = ""
-        try:
-            found |= self._announced()
-        except UnreadableError as error:
-            problem = f"{_ANNOUNCED} cannot be read ({error}); runs that have not started are not known."
+        begun, waiting, problem = self.survey()
+        found = [*begun, *(RunFolder(self.path / address) for address in waiting)]
         return sorted(found, key=lambda run: (run.path.parts[:-1], run.repeat)), problem
 
-    def _held(self) -> Iterable[Path]:
+    def survey(self) -> tuple[list[RunFolder], set[str], str]:
+        """The runs that the folder holds, the addresses of those only announced, and what is wrong with their list.
+
+        No file is looked for that is known not to be there: a study may announce hundreds of thousands.
+        """
+        begun = [RunFolder(Path(path)) for path in self._held()]
+        problem = ""
+        waiting: set[str] = set()
+        try:
+            waiting = self._announced() - {run.address for run in begun}
+        except UnreadableError as error:
+            problem = f"{_ANNOUNCED} cannot be read ({error}); runs that have not started are not known."
+        return begun, waiting, problem
+
+    def _held(self) -> Iterable[str]:
         level = [str(self.path)]
         for _ in range(3):
             level = [entry.path for folder in level for entry in _folders(folder)]
-        return [Path(entry.path) for folder in level for entry in _folders(folder) if repeat_of(entry.name) is not None]
+        return [entry.path for folder in level for entry in _folders(folder) if repeat_of(entry.name) is not None]
 
-    def _announced(self) -> set[RunFolder]:
+    def _announced(self) -> set[str]:
         try:
             names = read_json(self.announcement)
         except FileNotFoundError:
             return set()
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UnreadableError("it is no list of runs")
-        paths = [Path(name) for name in names]
-        if any(len(path.parts) != 4 or ".." in path.parts or repeat_of(path.name) is None for path in paths):
+        if not all(map(_ADDRESS.fullmatch, names)):
             raise UnreadableError("it names no runs")
-        return {RunFolder(self.path / path) for path in paths}
+        return set(names)
 
     def announce(self, runs: Iterable[RunFolder]) -> float:
         """Add runs to the list of those that grids have announced.
@@ -90,7 +101,7 @@ class StudyFolder:
                 raise UserError(
                     f"{self.announcement} cannot be read ({error}): remove it, and the same grids make it again."
                 ) from error
-            names = sorted({run.address for run in (*known, *runs)})
+            names = sorted(known | {run.address for run in runs})
             write_text(self.announcement, json.dumps(names, indent=0))
             return self.announcement.stat().st_mtime
 
@@ -128,5 +139,8 @@ def find_study(output_dir: Path, name: str) -> StudyFolder:
 
 
 def _folders(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+    except PermissionError:  # what cannot be looked into is not there for this user
+        return []

@@ -80,7 +80,7 @@ def test_a_damaged_file_ends_in_a_sentence(content: str, tmp_path: Path, monkeyp
     place = tmp_path / "multirun" / "advise_synthetic"
     place.mkdir(parents=True)
     (place / "advice.json").write_text(content)
-    with pytest.raises(UserError, match=r"advice\.json cannot be used|proposed for something else"):
+    with pytest.raises(UserError, match=r"advice\.json cannot be read|proposed for something else"):
         invoke(advise, "synthetic", "dataset.count=12", "data.image_size=32", "--yes")
 
 
