@@ -134,6 +134,11 @@ METRIC_NAMES = {"dice": "Dice", "iou": "IoU", "precision": "Precision", "recall"
 METRICS = tuple(METRIC_NAMES)
 
 
+def metric_name(metric: str) -> str:
+    """The name shown for a metric; one's own keeps the name that is typed."""
+    return METRIC_NAMES.get(metric, metric)
+
+
 def is_compound(loss: str) -> bool:
     """Whether ``loss`` is a plain sum of basic losses, as its name says, such as ``iou_focal``."""
     parts = loss.split("_")

@@ -1,4 +1,4 @@
-"""What the status command foretells."""
+"""What the status command estimates."""
 
 from collections import Counter
 
@@ -33,6 +33,6 @@ def test_an_unseen_pair_is_as_slow_as_its_dataset_and_its_model() -> None:
     assert time_left(cells) == pytest.approx(30)
 
 
-def test_nothing_is_foretold_without_a_finished_run_or_without_one_left() -> None:
+def test_nothing_is_estimated_without_a_finished_run_or_without_one_left() -> None:
     assert time_left({("a", "unet", "dice"): CellStatus(counts=Counter({State.MISSING: 3}))}) is None
     assert time_left({("a", "unet", "dice"): CellStatus(results=[finished(5)])}) is None

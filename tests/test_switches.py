@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightning_seg.config.compose import check, compose_config
+from lightning_seg.config.compose import compose_config
+from lightning_seg.config.rules import check
 from lightning_seg.errors import UserError
 from lightning_seg.machine.speed import apply_switches
 from lightning_seg.models import UNet

@@ -51,8 +51,9 @@ def advise(
     from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
     from lightning_seg.advise.words import halved_study_sentences, study_sentences
     from lightning_seg.cli.train import train_with
-    from lightning_seg.config.compose import check, compose_config
+    from lightning_seg.config.compose import compose_config
     from lightning_seg.config.overrides import override_value
+    from lightning_seg.config.rules import check
     from lightning_seg.data.split import Fractions, count_repeats
     from lightning_seg.files import refuse_links
     from lightning_seg.report.build import build_report

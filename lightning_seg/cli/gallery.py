@@ -12,8 +12,7 @@ def gallery(
 ) -> None:
     """Draw the losses: value and slope against logit and overlap, and their pull on difficult masks."""
     from lightning_seg.catalogue import BASIC_LOSSES, is_compound
-    from lightning_seg.config.build import build_nameless
-    from lightning_seg.config.compose import compose_config
+    from lightning_seg.config.named import build_loss
     from lightning_seg.config.plugins import choices
     from lightning_seg.files import check_output, mark_output
     from lightning_seg.report.figures.losses import gallery as draw
@@ -21,7 +20,7 @@ def gallery(
 
     every = sorted(choices("loss"), key=lambda name: (name not in BASIC_LOSSES, not is_compound(name)))
     names = losses or [name for name in every if name != "monai"]
-    built = {name: build_nameless(compose_config([f"loss={name}"]).loss, "loss") for name in names}
+    built = {name: build_loss(name) for name in names}
     figures = draw(built)
     files = [name for figure in figures for name in file_names(figure)]
     check_output(output, files)

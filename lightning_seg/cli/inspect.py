@@ -29,7 +29,8 @@ def inspect(
     output: Annotated[Path | None, typer.Option(help="The page to write; by default inspect/<name>.html.")] = None,
 ) -> None:
     """Look at a dataset: sizes, lesions, masks, duplicates, siblings across splits; a table here and a page."""
-    from lightning_seg.config.compose import check, compose_config
+    from lightning_seg.config.compose import compose_config
+    from lightning_seg.config.rules import check
     from lightning_seg.data.inspect import write_page
     from lightning_seg.files import check_output, mark_output
 

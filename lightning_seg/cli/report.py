@@ -1,9 +1,10 @@
 """``lightning-seg report``: from run records to the page."""
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -11,6 +12,10 @@ from rich.console import Console
 from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
 from lightning_seg.studies.folder import StudyFolder, find_study
+
+if TYPE_CHECKING:
+    from lightning_seg.report.analysis import Analysis
+    from lightning_seg.report.figures.style import Figure
 
 _REFRESH_SECONDS = 60
 _PUBLISHED = ".published"  # in the folder of studies; a name with a point is no study's
@@ -28,6 +33,9 @@ def report(
     ] = False,
     losses: Annotated[
         str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
+    ] = None,
+    figure: Annotated[
+        list[str] | None, typer.Option("--figure", help="One more figure, a choice of your conf/figure; repeatable.")
     ] = None,
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
     rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
@@ -54,6 +62,7 @@ def report(
         rope=rope / 100,
         losses=losses.split(",") if losses else (),
         published=published,
+        own_figures=[_figure(name) for name in figure or []],
     )
     index = build(refresh=_REFRESH_SECONDS if watch else None)
     say(index, console)
@@ -75,6 +84,16 @@ def report(
     except KeyboardInterrupt:
         console.print("built once more, for a page that stays as it is")
         build()
+
+
+def _figure(name: str) -> "Callable[[Analysis], Figure]":
+    """What draws the figure of a choice of the group ``figure``."""
+    from lightning_seg.config.build import build
+    from lightning_seg.config.compose import compose_config
+    from lightning_seg.config.overrides import override_value
+
+    node = compose_config([f"+figure={override_value(name)}"]).figure
+    return build(node, f"figure {name}", _partial_=True)
 
 
 def _state(study: StudyFolder) -> frozenset[tuple[str, int]]:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from lightning_seg.catalogue import METRIC_NAMES, METRICS, NETWORKS, dataset_name, loss_name
 from lightning_seg.data.prepare.sources import SOURCES, Source
-from lightning_seg.data.split import BY_FRACTIONS
+from lightning_seg.data.rules import BY_FRACTIONS
 from lightning_seg.errors import UserError
 from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.tested import tested_ids, tested_images

@@ -10,7 +10,8 @@ from hydra.utils import instantiate
 from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.data.cache import cache_folder
 from lightning_seg.data.dataset import LesionDataset
-from lightning_seg.data.split import BY_FRACTIONS, Fractions, make_split
+from lightning_seg.data.rules import BY_FRACTIONS
+from lightning_seg.data.split import Fractions, make_split
 from lightning_seg.errors import UserError
 from lightning_seg.sweep.cells import Cell, nested
 

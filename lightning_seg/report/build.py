@@ -29,6 +29,7 @@ def build_report(
     refresh: int | None = None,
     losses: Sequence[str] = (),
     published: bool = False,
+    own_figures: Sequence[Callable[[Analysis], Figure]] = (),
 ) -> Path:
     """Read a study's records and write its report.
 
@@ -41,6 +42,7 @@ def build_report(
         refresh: seconds after which the page loads itself again; None for never.
         losses: those to compare, as if the study had no others; none for all.
         published: whether to show the paper's tables in full beside the study's.
+        own_figures: what draws further figures, after the report's own.
 
     Returns:
         path of ``index.html``.
@@ -64,9 +66,10 @@ def build_report(
         for table in published_tables(printed, *rank_published(printed)):
             shown = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
             tables[shown.name] = shown
-    return _write(
-        output_dir, study_figures(analysis), tables, lambda drawn: study_page(analysis, drawn, tables, refresh)
-    )
+    own = [draw(analysis) for draw in own_figures]
+    names = [figure.name for figure in own]
+    figures = [*study_figures(analysis), *own]
+    return _write(output_dir, figures, tables, lambda drawn: study_page(analysis, drawn, tables, refresh, names))
 
 
 def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = ROPE) -> Path:

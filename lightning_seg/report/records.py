@@ -28,6 +28,7 @@ from lightning_seg.studies.folder import StudyFolder
 _LONGEST_ERROR = 300  # characters
 KEYS = ["dataset", "model", "loss", "repeat"]
 _IMAGE_COLUMNS = ("id", *COUNTS, *METRICS)
+_NO_METRICS = {"test_images", "test_to_train"}  # columns of the table of runs that are counts of images
 # A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
 _COLLAPSED_SHARE = 0.99
 # `result.json` and `test_images.csv` are written from the same numbers; a larger gap in Dice means a damaged record.
@@ -107,6 +108,7 @@ def load_study(directory: Path, workers: int | None = None) -> Study:
     images = _join_images(records)
     runs = pd.DataFrame([record.row for record in records], columns=_run_columns(records))
     _add_versions_problem(runs, problems)
+    _add_training_problems(runs, problems)
     return Study(directory, runs, images, problems, differences)
 
 
@@ -119,6 +121,12 @@ def write_tables(study: Study, output_dir: Path) -> list[Path]:
         write_atomic(target, partial(parquet.write_table, table, compression="zstd"))
         written.append(target)
     return written
+
+
+def metrics_of(runs: pd.DataFrame) -> list[str]:
+    """The metrics in a table of runs: the four of the study, then a user's own."""
+    names = [name.removeprefix("test_") for name in runs if name.startswith("test_") and name not in _NO_METRICS]
+    return [*METRICS, *(name for name in names if name not in METRICS)]
 
 
 def image_counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -188,7 +196,7 @@ def _read_run(folder: RunFolder) -> _Record:
 def _fill_row(row: dict[str, Any], record: Record) -> None:
     """Take what the tables need from a record."""
     row.update({f"test_{metric}": _number(record.test.get(metric)) for metric in METRICS})
-    row.update({f"test_{metric}": _number(value) for metric, value in record.test.items() if metric not in METRICS})
+    row.update({f"test_{metric}": value for metric, value in record.test.items() if metric not in METRICS})
     for name in ("parameters", "epochs", "best_epoch", "best_val_dice", "seed"):
         row[name] = _number(getattr(record, name))
     row["siblings"] = _number(record.siblings_in_training)
@@ -201,6 +209,7 @@ def _fill_row(row: dict[str, Any], record: Record) -> None:
     row["test_to_train"] = images["test"] / images["train"] if images.get("test") and images.get("train") else math.nan
     row.update({f"seconds_{part}": _number(record.seconds.get(part)) for part in ("data", "fit", "test")})
     row["version"] = record.version
+    row["training_version"] = record.training_version
     row["versions"] = json.dumps(record.versions, sort_keys=True)
     row["device"] = record.device
     row["fingerprint"] = record.fingerprint
@@ -278,7 +287,10 @@ def _with_keys(table: pa.Table, keys: dict[str, Any]) -> pa.Table:
 
 def _run_columns(records: list[_Record]) -> list[str]:
     """All columns, also where no run has them yet, so that an empty study has the same table."""
-    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), "best_val_dice", "best_epoch", "epochs"]
+    measured = sorted({name for record in records for name in record.row if name.startswith("test_")} - _NO_METRICS)
+    own = [name for name in measured if name.removeprefix("test_") not in METRICS]
+    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), *own]
+    columns += ["best_val_dice", "best_epoch", "epochs"]
     columns += [
         "failure_rate",
         "empty_predictions",
@@ -292,7 +304,7 @@ def _run_columns(records: list[_Record]) -> list[str]:
         "seconds_data",
         "seconds_fit",
     ]
-    columns += ["seconds_test", "seed", "device", "version", "versions", "fingerprint", "settings"]
+    columns += ["seconds_test", "seed", "device", "version", "versions", "training_version", "fingerprint", "settings"]
     columns += ["overrides", "error", "path"]
     return columns
 
@@ -307,6 +319,18 @@ def _add_versions_problem(runs: pd.DataFrame, problems: list[str]) -> None:
             f"All runs were made by lightning-seg {versions.index[0]}; this report is by {__version__}, whose own runs "
             "may differ."
         )
+
+
+def _add_training_problems(runs: pd.DataFrame, problems: list[str]) -> None:
+    """A sentence for each network whose runs do not all train alike."""
+    for model, found in runs[runs["training_version"].notna()].groupby("model", sort=True):
+        counts = found["training_version"].astype(int).value_counts().sort_index()
+        if len(counts) > 1:
+            parts = " and ".join(f"{count} by version {version}" for version, count in counts.items())
+            problems.append(
+                f"The runs of {model} do not all train alike, {parts} of its training behaviour, which "
+                "docs/networks.md tells apart; rerun=true replaces the older ones."
+            )
 
 
 def _number(value: float | None) -> float:

@@ -51,7 +51,7 @@ class AddedKey:
 
 # A key that a record lacks counts as the value that it had before it existed, so that a study begun with an older
 # version goes on with a newer one. Each new essential key needs its line here.
-ADDED: tuple[AddedKey, ...] = ()
+ADDED: tuple[AddedKey, ...] = (AddedKey("model.norm_momentum", since="0.2.0", before=None),)
 
 # Keys that the networks of this package had, with the only value that they could have.
 _REMOVED = {"model.in_channels": 3, "model.classes": 1}

@@ -35,6 +35,8 @@ class Record:
         host, device: where it ran.
         parameters: of the network.
         weights_source: by encoder, where its first weights came from.
+        training_version: which form of the network's behaviour in training it was, see
+            :class:`lightning_seg.models.SegmentationModel`.
         epochs: trained.
         best_epoch: the one with the highest validation Dice, from 0.
         best_val_dice: that Dice, in [0, 1].
@@ -61,6 +63,7 @@ class Record:
     device: str = ""
     parameters: int | None = None
     weights_source: dict[str, dict[str, str]] | None = None
+    training_version: int = 1
     epochs: int | None = None
     best_epoch: int | None = None
     best_val_dice: float | None = None

@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
 from lightning_seg.catalogue import COUNTS, METRICS
-from lightning_seg.config.compose import check, plain
+from lightning_seg.config.compose import plain
+from lightning_seg.config.rules import check
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
@@ -32,12 +33,11 @@ from lightning_seg.runs.stop import StoppedError
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, predictions, save_cases
-from lightning_seg.training.factory import make_data, make_metrics, make_module, make_trainer
+from lightning_seg.training.factory import logging_to_wandb, make_data, make_metrics, make_module, make_trainer
 from lightning_seg.training.history import History
 from lightning_seg.training.logs import log_to
 from lightning_seg.training.module import SegmentationModule
 from lightning_seg.training.progress import EpochProgress
-from lightning_seg.training.wandb_run import logging_to_wandb
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +102,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
         data = make_data(cfg)
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
+        metrics = make_metrics(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
         siblings = data.siblings_in_training()  # now, while the source files are there
         write_json(folder.split, data.ids())
@@ -115,7 +116,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
             module.model.load_state_dict(watch.best.weights)
             trainer.test(module, datamodule=data, verbose=False)
             folder.refuse_lost()
-            scores = Scores.of(module.test_counts, make_metrics(cfg))
+            scores = Scores.of(module.test_counts, metrics)
             _write_results(cfg, folder, data, scores, watch)
             if wandb is not None:
                 wandb.log_test(scores.means, predictions(watch.cases.arrays))
@@ -216,6 +217,7 @@ def _record(
         device=_device_name(module.device),
         parameters=sum(p.numel() for p in module.model.parameters()),
         weights_source=getattr(module.model, "weights_source", None),
+        training_version=getattr(module.model, "training_version", 1),
         epochs=len(watch.history.rows),
         best_epoch=watch.best.epoch,
         best_val_dice=watch.best.score,

@@ -18,7 +18,8 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from lightning_seg.config.compose import CONFIG_DIR, check, explain
+from lightning_seg.config.compose import CONFIG_DIR, explain
+from lightning_seg.config.rules import check
 from lightning_seg.errors import UserError
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.runs.folder import RunFolder, repeats_in

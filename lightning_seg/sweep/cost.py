@@ -1,4 +1,4 @@
-"""Which runs take longer than others, told before any has run and without building a network."""
+"""Which runs take longer than others, estimated before any has run and without building a network."""
 
 from functools import cache
 from importlib.resources import files

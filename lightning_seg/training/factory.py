@@ -1,10 +1,12 @@
-"""The three parts of a run, made from its configuration."""
+"""What a training is made of, built from its configuration: data, module, metrics, trainer, logger."""
 
 import copy
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning import Callback, Trainer
@@ -14,12 +16,16 @@ from torch import nn
 
 from lightning_seg.catalogue import METRICS
 from lightning_seg.config.build import build, build_nameless
+from lightning_seg.config.compose import plain
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Fractions
 from lightning_seg.errors import UserError
 from lightning_seg.machine.speed import apply_switches, keep_freed_memory
 from lightning_seg.metrics import Metric
 from lightning_seg.training.module import SegmentationModule
+
+if TYPE_CHECKING:
+    from lightning_seg.training.wandb_logger import CellLogger
 
 PROFILERS = {"simple": SimpleProfiler, "advanced": AdvancedProfiler, "pytorch": PyTorchProfiler}
 
@@ -87,6 +93,24 @@ def make_trainer(cfg: DictConfig, directory: Path, callbacks: list[Callback], lo
         enable_progress_bar=False,
         **options,
     )
+
+
+@contextmanager
+def logging_to_wandb(cfg: DictConfig, directory: Path) -> "Iterator[CellLogger | None]":
+    """The cell's W&B logger, or ``None`` where W&B is off or does not work; closed with the run's true exit code."""
+    if not cfg.logger.wandb:
+        yield None
+        return
+    from lightning_seg.training.wandb_logger import CellLogger  # here: it loads wandb
+
+    address = (cfg.study, cfg.dataset.name, cfg.model.name, cfg.loss.name, f"repeat_{cfg.repeat}")
+    logger = CellLogger(address, directory, plain(cfg), **plain(cfg.logger.wandb))
+    try:
+        yield logger if logger.works else None
+    except BaseException:
+        logger.close(exit_code=1)
+        raise
+    logger.close(exit_code=0)
 
 
 def _refuse_float16_on_cpu(trainer: DictConfig) -> None:

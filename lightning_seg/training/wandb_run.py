@@ -5,16 +5,8 @@ import logging
 import netrc
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 from urllib.parse import urlparse
-
-from omegaconf import DictConfig
-
-if TYPE_CHECKING:
-    from lightning_seg.training.wandb_logger import CellLogger
 
 log = logging.getLogger(__name__)
 
@@ -80,22 +72,3 @@ def has_login() -> bool:
 def in_one_line(error: Exception) -> str:
     """An error's kind and message."""
     return " ".join(f"{type(error).__name__}: {error}".split())
-
-
-@contextmanager
-def logging_to_wandb(cfg: DictConfig, directory: Path) -> "Iterator[CellLogger | None]":
-    """The cell's W&B logger, or ``None`` where W&B is off or does not work; closed with the run's true exit code."""
-    if not cfg.logger.wandb:
-        yield None
-        return
-    from lightning_seg.config.compose import plain  # here: it loads Hydra
-    from lightning_seg.training.wandb_logger import CellLogger  # and this wandb
-
-    address = (cfg.study, cfg.dataset.name, cfg.model.name, cfg.loss.name, f"repeat_{cfg.repeat}")
-    logger = CellLogger(address, directory, plain(cfg), **plain(cfg.logger.wandb))
-    try:
-        yield logger if logger.works else None
-    except BaseException:
-        logger.close(exit_code=1)
-        raise
-    logger.close(exit_code=0)

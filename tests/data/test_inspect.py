@@ -13,7 +13,8 @@ from typer.testing import CliRunner, Result
 
 from lightning_seg.cli import inspect as commands
 from lightning_seg.config.build import build
-from lightning_seg.config.compose import check, compose_config
+from lightning_seg.config.compose import compose_config
+from lightning_seg.config.rules import check
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.inspect import Inspection, inspect_dataset, summary_table, write_page
 from lightning_seg.data.inspect.page import outlined

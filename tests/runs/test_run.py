@@ -66,6 +66,7 @@ def test_what_a_run_leaves(train: Train) -> None:
     assert {path.name for path in directory.iterdir()} == FILES
     record = read(directory)
     assert record["status"] == "finished" and record["seed"] == 42 and record["parameters"] == 125
+    assert record["training_version"] == 3
     assert record["config"]["optimizer"]["lr"] == 0.05 and record["versions"]["torch"]
     assert record["images"] == {"train": 14, "val": 5, "test": 5}
     assert record["seconds"].keys() == {"data", "fit", "test"}

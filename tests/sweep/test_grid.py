@@ -19,8 +19,9 @@ from omegaconf import OmegaConf, open_dict
 from lightning_seg.catalogue import NETWORKS
 from lightning_seg.config.compose import CONFIG_DIR
 from lightning_seg.errors import UserError
-from lightning_seg.runs.failure import FailedElsewhereError, refuse_failed
+from lightning_seg.runs.failure import FailedElsewhereError
 from lightning_seg.runs.fingerprint import flatten
+from lightning_seg.runs.folder import RunFolder
 from lightning_seg.sweep.cells import Cell, compose_cells, composer, grid_axes, longest_first
 from lightning_seg.sweep.grid import GridSweeper, Outcome, check_datasets
 from tests.conftest import Train
@@ -90,12 +91,12 @@ def test_what_another_process_has_tried_is_left_alone(train: Train) -> None:
 def test_a_run_that_has_failed_since_its_sweep_was_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "error.txt").write_text("ArithmeticError: over there")
     os.utime(tmp_path / "error.txt", (100.5, 100.5))
-    refuse_failed(tmp_path)  # a run by itself
+    RunFolder(tmp_path).refuse_failed()  # a run by itself
     monkeypatch.setenv("LIGHTNING_SEG_FAILED_SINCE", "100.5")
-    refuse_failed(tmp_path)
+    RunFolder(tmp_path).refuse_failed()
     monkeypatch.setenv("LIGHTNING_SEG_FAILED_SINCE", "100.25")
     with pytest.raises(FailedElsewhereError, match="over there"):
-        refuse_failed(tmp_path)
+        RunFolder(tmp_path).refuse_failed()
 
 
 @pytest.mark.parametrize(("returned", "outcome"), [(None, Outcome.ELSEWHERE), (math.nan, Outcome.FAILED)])

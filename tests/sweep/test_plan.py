@@ -1,4 +1,4 @@
-"""What is foretold of a grid."""
+"""What is estimated of a grid."""
 
 import io
 import json
