@@ -136,15 +136,21 @@ def refuse_links(path: Path, top: Path) -> None:
             )
 
 
-def open_plain(path: Path, most_bytes: int) -> BinaryIO:
+def open_plain(path: Path, most_bytes: int, follow: bool = False) -> BinaryIO:
     """Open a file that may come from anywhere: a regular one, not by a link, of a bounded size.
+
+    Args:
+        path: of the file.
+        most_bytes: what it may hold.
+        follow: take a link to such a file as well, as for images, of which whole folders of links are usual.
 
     Raises:
         FileNotFoundError: there is no such file.
         UnreadableError: it is something else, larger, or cannot be opened.
     """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)  # without which a pipe would wait for a writer
     try:
-        file = os.open(path, os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0))  # a pipe would wait for a writer
+        file = os.open(path, flags if follow else flags | _NO_FOLLOW)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FileNotFoundError(error.errno, error.strerror, str(path)) from error
     except OSError as error:

@@ -45,7 +45,7 @@ def evaluate(
     from lightning_seg.files import check_output
     from lightning_seg.inference import evaluate as evaluation
     from lightning_seg.inference.distances import load_monai
-    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, version_remark
+    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     check_output(output, evaluation.FILES)
     if distances:
@@ -53,6 +53,7 @@ def evaluate(
     console = Console(stderr=True)
     predictor = Predictor(find_weights([run, *(with_ or [])]), choose_device(device), flips)
     note(version_remark(predictor.runs))
+    note(poor_remark(predictor.runs))
     dataset = evaluation.choose_dataset(predictor.runs[0], overrides or [])
     positions = evaluation.fair_positions(predictor.runs, dataset)
     if len(positions) < len(dataset.ids()):

@@ -40,11 +40,12 @@ def predict(
     """
     from lightning_seg.inference import predict as prediction
     from lightning_seg.inference.images import find_images
-    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, version_remark
+    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     console = Console(stderr=True)
     predictor = Predictor(find_weights([run, *(with_ or [])]), choose_device(device), flips)
     note(version_remark(predictor.runs))
+    note(poor_remark(predictor.runs))
     paths, problems = find_images(images)
     failed = len(problems)
     for problem in problems:

@@ -62,9 +62,7 @@ def _is_own(node: DictConfig) -> bool:
 def without_weights(model: DictConfig) -> DictConfig:
     """The network's configuration without the encoder's weights, which the run's own replace."""
     model = model.copy()
-    if "pretrained" in model or str(model.get("_target_", "")).endswith(
-        ".SMP"
-    ):  # which starts from weights unless told
+    if "pretrained" in model or str(model.get("_target_")).endswith(".SMP"):  # whose default are weights
         model.pretrained = False
     if "weights" in model:
         model.weights = dict.fromkeys(model.weights) if isinstance(model.weights, DictConfig) else None

@@ -19,14 +19,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from lightning_seg import __version__
+from lightning_seg.catalogue import COUNTS
 from lightning_seg.config.allowed import allowed, as_text, refuse_foreign
 from lightning_seg.config.build import build_nameless, without_weights
 from lightning_seg.config.compose import plain
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.errors import UserError
+from lightning_seg.inference.tested import tested_images
 from lightning_seg.machine.speed import keep_freed_memory
 from lightning_seg.runs.folder import RESULT, WEIGHTS, RunFolder, repeats_in
-from lightning_seg.runs.record import Record, versions
+from lightning_seg.runs.record import COLLAPSED_SHARE, Record, versions
 from lightning_seg.wording import byte_count
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -122,8 +124,14 @@ def load_run(weights: Path) -> TrainedRun:
             f"{weights} does not fit the model {record.model} of its record ({misfit}): it belongs to another "
             f"model, or to another version of it (recorded with lightning-seg {record.version}, this is {__version__})."
         )
+    state = load_file(weights)
+    if wrong := [name for name, each in state.items() if each.is_floating_point() and not each.isfinite().all()]:
+        raise UserError(
+            f"{weights} holds values that are no numbers, such as in {wrong[0]}, so nothing can be predicted with it: "
+            "its training has diverged."
+        )
     model = _network(network, folder)
-    model.load_state_dict(load_file(weights))
+    model.load_state_dict(state)
     return TrainedRun(folder.path, record, config, model.eval(), preparation)
 
 
@@ -216,6 +224,29 @@ def version_remark(runs: Sequence[TrainedRun]) -> str | None:
     by = " and ".join(sorted({version or "an unknown version" for _, version in others}))
     made_with = f"{others[0][0]}{more} trained with lightning-seg {by}"
     return f"{made_with}, and this is {here}: results may differ from those recorded."
+
+
+def poor_remark(runs: Sequence[TrainedRun]) -> str | None:
+    """A sentence on runs whose own test shows that their predictions are of no use; ``None`` if there are none."""
+    poor = [(run.directory, reason) for run in runs if (reason := _poorness(run))]
+    return "; ".join(f"{directory}: {reason}" for directory, reason in poor) or None
+
+
+def _poorness(run: TrainedRun) -> str:
+    if run.record.status == "diverged":
+        return "its training diverged, the loss became infinite or not a number"
+    if not run.record.test.get("dice", math.nan) > 0:
+        return f"its Dice on its own test images is {run.record.test.get('dice', 'not known')}"
+    try:
+        rows = tested_images(RunFolder(run.directory))
+    except UserError:
+        return ""
+    counts = np.array([[int(row[name]) for name in COUNTS] for row in rows])
+    tp, fp, fn, tn = counts.T
+    for kind, alike in (("background", tp + fp == 0), ("lesion", fn + tn == 0)):
+        if np.mean(alike) >= COLLAPSED_SHARE:
+            return f"it has predicted {kind} everywhere in its own test images"
+    return ""
 
 
 def _reduces_jpeg(config: DictConfig) -> bool:

@@ -22,15 +22,13 @@ from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import MOST_TABLE_BYTES, read_bytes, write_atomic
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
 from lightning_seg.runs.folder import RESULT, RunFolder, State
-from lightning_seg.runs.record import Record
+from lightning_seg.runs.record import COLLAPSED_SHARE, Record
 from lightning_seg.studies.folder import StudyFolder
 
 _LONGEST_ERROR = 300  # characters
 KEYS = ["dataset", "model", "loss", "repeat"]
 _IMAGE_COLUMNS = ("id", *COUNTS, *METRICS)
 _NO_METRICS = {"test_images", "test_to_train"}  # columns of the table of runs that are counts of images
-# A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
-_COLLAPSED_SHARE = 0.99
 # `result.json` and `test_images.csv` are written from the same numbers; a larger gap in Dice means a damaged record.
 _AGREEMENT = 1e-3
 
@@ -256,9 +254,9 @@ def _read_images(record: _Record, folder: RunFolder) -> None:
     row["test_images"] = table.num_rows
     row["failure_rate"] = float(np.mean(table["dice"].to_numpy() < 0.1))
     row["empty_predictions"] = float(np.mean(tp + fp == 0))
-    if np.mean(tp + fp == 0) >= _COLLAPSED_SHARE and np.any(tp + fn > 0):
+    if np.mean(tp + fp == 0) >= COLLAPSED_SHARE and np.any(tp + fn > 0):
         row["collapse"] = "background"
-    elif np.mean(fn + tn == 0) >= _COLLAPSED_SHARE and np.any(fp + tn > 0):
+    elif np.mean(fn + tn == 0) >= COLLAPSED_SHARE and np.any(fp + tn > 0):
         row["collapse"] = "lesion"
     record.images = _with_keys(table, {key: row[key] for key in KEYS})
 

@@ -223,6 +223,7 @@ class RunFolder:
 
     def clear_failure(self) -> None:
         """Forget an earlier failure."""
+        refuse_links(self.path, self.study)
         self.error.unlink(missing_ok=True)
         self.failure_file.unlink(missing_ok=True)
 
@@ -298,7 +299,7 @@ class RunFolder:
             leftover.unlink(missing_ok=True)
 
     def _leftovers(self) -> Iterator[Path]:
-        yield from self.path.glob("resume-*.ckpt")
+        yield from self.path.glob("resume-*.ckpt*")
         yield from self.partial_files()
 
     def partial_files(self) -> Iterator[Path]:

@@ -169,7 +169,7 @@ class _Watch:
         Raises:
             StoppedError: a stop was requested.
         """
-        saved = self._checkpoint.path if self._checkpoint.path.is_file() else None
+        saved = self._checkpoint.usable()
         trainer.fit(module, datamodule=self.data, ckpt_path=saved, weights_only=True)
         if self._checkpoint.stopped:
             epochs = len(self.history.rows)

@@ -58,20 +58,26 @@ class StudyFolder:
 
         No file is looked for that is known not to be there: a study may announce hundreds of thousands.
         """
-        begun = [RunFolder(Path(path)) for path in self._held()]
+        links: list[str] = []
+        begun = [RunFolder(Path(path)) for path in self._held(links)]
         problem = ""
+        if links:
+            problem = (
+                f"{len(links)} links in the study are not followed, such as {links[0]}; move what they lead to there."
+            )
         waiting: set[str] = set()
         try:
             waiting = self._announced() - {run.address for run in begun}
         except UnreadableError as error:
-            problem = f"{_ANNOUNCED} cannot be read ({error}); runs that have not started are not known."
-        return begun, waiting, problem
+            problem += f" {_ANNOUNCED} cannot be read ({error}); runs that have not started are not known."
+        return begun, waiting, problem.strip()
 
-    def _held(self) -> Iterable[str]:
+    def _held(self, links: list[str]) -> Iterable[str]:
         level = [str(self.path)]
         for _ in range(3):
-            level = [entry.path for folder in level for entry in _folders(folder)]
-        return [entry.path for folder in level for entry in _folders(folder) if repeat_of(entry.name) is not None]
+            level = [entry.path for folder in level for entry in _folders(folder, links)]
+        runs = (entry for folder in level for entry in _folders(folder, links))
+        return [entry.path for entry in runs if repeat_of(entry.name) is not None]
 
     def _announced(self) -> set[str]:
         try:
@@ -138,9 +144,12 @@ def find_study(output_dir: Path, name: str) -> StudyFolder:
     return StudyFolder(directory)
 
 
-def _folders(folder: str) -> list[os.DirEntry[str]]:
+def _folders(folder: str, links: list[str]) -> list[os.DirEntry[str]]:
+    """The folders in a folder; links to some, by which a received study might lead anywhere, go into ``links``."""
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+            named = [entry for entry in entries if not entry.name.startswith(".")]
+            links += [entry.path for entry in named if entry.is_symlink() and Path(entry.path).is_dir()]
+            return [entry for entry in named if entry.is_dir(follow_symlinks=False)]
     except PermissionError:  # what cannot be looked into is not there for this user
         return []

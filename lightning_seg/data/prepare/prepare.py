@@ -140,6 +140,8 @@ def _take(source: Source, given: Path, data_dir: Path, target: Path, console: Co
     archives = [given] if given.is_file() else [path for path in sorted(given.iterdir()) if is_archive(path)]
     if given.is_dir() and (image_files(given) or not archives):
         files = _files_of(source, given)
+        if odd := [path for path in files if not path.is_file()]:
+            raise UserError(f"{odd[0]} is no file, nor a link to one, and is not copied.")
         _check_disk(data_dir, sum(path.stat().st_size for path in files))
         with _put_in_place(target, str(given)) as partial:
             for path in track(files, "Copying", console=console, transient=True):
