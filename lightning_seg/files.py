@@ -47,6 +47,9 @@ def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+        number = _unwritable_number(error)
+        if number is not None and not isinstance(error, OSError):  # a library's own error
+            raise OSError(number, os.strerror(number), str(path)) from error
         if isinstance(error, OSError) and error.filename in (None, str(temporary)):
             error.filename = str(path)
         raise
@@ -233,6 +236,11 @@ def csv_text(rows: Iterable[Iterable[object]]) -> str:
 
 def unwritable(error: BaseException | None) -> str | None:
     """In words, that a disk takes no more files, if an exception or what led to it says so; else ``None``."""
+    number = _unwritable_number(error)
+    return None if number is None else os.strerror(number).lower()
+
+
+def _unwritable_number(error: BaseException | None) -> int | None:
     seen: set[int] = set()
     while error is not None and id(error) not in seen:  # `raise cause from error` closes a circle
         seen.add(id(error))
@@ -240,7 +248,7 @@ def unwritable(error: BaseException | None) -> str | None:
         if in_words := re.search(r"\(os error (\d+)\)", str(error)):  # safetensors', which are no OSError
             number = int(in_words[1])
         if number in _UNWRITABLE:
-            return os.strerror(number).lower()
+            return number
         error = error.__cause__ or error.__context__
     return None
 

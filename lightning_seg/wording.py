@@ -58,7 +58,7 @@ def as_markdown(text: object) -> str:
     shown = printable(" ".join(str(text).split()))
     shown = re.sub(r"[&<>]", lambda match: {"&": "&amp;", "<": "&lt;", ">": "&gt;"}[match[0]], shown)
     shown = re.sub(r"[\\`*\[\]|~!]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", shown)
-    shown = re.sub(r"^([#+-]|\d+[.)])(?=\s|$)", r"\\\1", shown)
+    shown = re.sub(r"^(\d*)([#+-]+|(?<=\d)[.)])(?=\s|$)", r"\1\\\2", shown)
     # Addresses become links without any markup.
     return re.sub(r":(?=//)|(?<=www)\.|@", lambda match: f"&#{ord(match[0])};", shown, flags=re.I)
 

@@ -1,12 +1,13 @@
 """From a configuration group to the object that it names."""
 
 import sys
+from collections.abc import Iterator
 from importlib.util import find_spec
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from lightning_seg.config.allowed import targets
 from lightning_seg.config.plugins import import_from_working_directory
@@ -60,10 +61,20 @@ def _is_own(node: DictConfig) -> bool:
 
 
 def without_weights(model: DictConfig) -> DictConfig:
-    """The network's configuration without the encoder's weights, which the run's own replace."""
+    """A network's configuration without its encoders' weights, which the run's own replace; nested ones too."""
     model = model.copy()
-    if "pretrained" in model or str(model.get("_target_")).endswith(".SMP"):  # whose default are weights
-        model.pretrained = False
-    if "weights" in model:
-        model.weights = dict.fromkeys(model.weights) if isinstance(model.weights, DictConfig) else None
+    for node in _parts(model):
+        if "pretrained" in node or str(node._get_node("_target_")).endswith(".SMP"):  # whose default are weights
+            node.pretrained = False
+        if "weights" in node:
+            node.weights = dict.fromkeys(node.weights) if isinstance(node.weights, DictConfig) else None
     return model
+
+
+def _parts(node: object) -> Iterator[DictConfig]:
+    """Every part of a configuration that names a class."""
+    if isinstance(node, DictConfig) and "_target_" in node:
+        yield node
+    if isinstance(node, DictConfig | ListConfig):
+        for child in node._content.values() if isinstance(node, DictConfig) else node._content:  # type: ignore[union-attr]
+            yield from _parts(child)

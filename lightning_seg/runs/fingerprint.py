@@ -57,6 +57,9 @@ ADDED: tuple[AddedKey, ...] = (AddedKey("model.norm_momentum", since="0.2.0", be
 _REMOVED = {"model.in_channels": 3, "model.classes": 1}
 
 
+_LONGEST = 200  # characters of a recorded value in a sentence
+
+
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     """A nested mapping as one mapping of dotted keys."""
     if isinstance(tree, DictConfig):
@@ -97,7 +100,7 @@ def differences(flat: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
     now, then = essential(flat), essential(flatten(recorded))
     absent = "absent"
     return [
-        f"{key} was {then.get(key, absent)} and is now {now.get(key, absent)}"
+        f"{key} was {str(then.get(key, absent))[:_LONGEST]} and is now {now.get(key, absent)}"
         for key in sorted(now.keys() | then.keys())
         if now.get(key, absent) != then.get(key, absent)
     ]

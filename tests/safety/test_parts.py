@@ -18,6 +18,7 @@ from lightning_seg.cli.evaluate import evaluate
 from lightning_seg.cli.export import export
 from lightning_seg.cli.predict import predict
 from lightning_seg.config.allowed import as_text, refuse_foreign
+from lightning_seg.config.build import without_weights
 from lightning_seg.errors import UserError
 from lightning_seg.inference.model_card import model_card
 from lightning_seg.inference.trained import find_weights, load_run
@@ -236,3 +237,11 @@ def test_half_precision_weights_are_taken(run: Path) -> None:
     }
     save_file(state, run / "weights.safetensors")
     assert next(load_run(run / "weights.safetensors").model.parameters()).dtype == torch.float32
+
+
+def test_weights_of_nested_parts_are_left_out() -> None:
+    encoder = {"_target_": "lightning_seg.models.FCN", "pretrained": True, "weights": "/extra.pt"}
+    fat = {"_target_": "lightning_seg.models.FATNet", "weights": {"cnn": "/extra.pt", "transformer": "/extra.pt"}}
+    found = without_weights(as_text({**UNET, "width": encoder, "more": [[fat], {"x": encoder}]}))
+    assert "/extra.pt" not in str(found)
+    assert "True" not in str(found)
