@@ -1,11 +1,33 @@
 """Arguments of Hydra's command line, made by code."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
+
+_LONGEST = 4096  # characters of an argument
+_KEY = re.compile(r"\+?[a-z][a-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*")
+
+
+def is_plain(argument: str) -> bool:
+    """Whether an argument of a run that may come from anywhere does no more than choose and set plain values.
+
+    It names no class (``_target_``), takes nothing away, sets nothing of Hydra's own, and neither interpolates nor
+    calls a function.
+    """
+    key, _, value = argument.partition("=")
+    if _KEY.fullmatch(key) is None or key.lstrip("+").split(".")[0] == "hydra" or "$" in value:
+        return False
+    if "_target_" in value or len(argument) > _LONGEST:
+        return False
+    try:
+        parsed = OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return False
+    return not parsed.is_sweep_override() and not isinstance(parsed.value(), dict)
 
 
 def override_value(text: str) -> str:

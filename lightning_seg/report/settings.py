@@ -7,6 +7,7 @@ from typing import Any
 
 from lightning_seg.runs.fingerprint import belongs, essential, flatten
 
+_LONGEST = 200  # characters of a value
 _MOST_VALUES = 4  # that are told of one setting
 
 
@@ -37,7 +38,7 @@ def describe_differences(settings: Sequence[Mapping[str, Any]], cells: Sequence[
     for setting, cell in zip(settings, cells, strict=True):
         for key, value in setting.items():
             counts = values.setdefault(key, {}).setdefault(cell, {})
-            text = json.dumps(value, default=str)
+            text = json.dumps(value, default=str)[:_LONGEST]
             counts[text] = counts.get(text, 0) + 1
     sentences = []
     for key, by_cell in sorted(values.items()):

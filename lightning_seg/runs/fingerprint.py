@@ -62,6 +62,9 @@ ADDED: tuple[AddedKey, ...] = (
 _REMOVED = {"model.in_channels": 3, "model.classes": 1}
 
 
+_LONGEST = 200  # characters of a recorded value in a sentence
+
+
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
     """A nested mapping as one mapping of dotted keys."""
     if isinstance(tree, DictConfig):
@@ -112,7 +115,7 @@ def differences(flat: dict[str, Any], recorded: dict[str, Any], apart: Iterable[
     now, then = essential(flat), essential(flatten(recorded))
     absent = "absent"
     return [
-        f"{key} was {then.get(key, absent)} and is now {now.get(key, absent)}"
+        f"{key} was {str(then.get(key, absent))[:_LONGEST]} and is now {now.get(key, absent)}"
         for key in sorted(now.keys() | then.keys())
         if now.get(key, absent) != then.get(key, absent) and not belongs(key, apart)
     ]

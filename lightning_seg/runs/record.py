@@ -4,6 +4,7 @@ import math
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,9 @@ from lightning_seg.errors import UnreadableError
 
 SCHEMA = 2  # 1: records without this number
 STATUSES = ("finished", "diverged")
+# A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
+COLLAPSED_SHARE = 0.99
+_DEEPEST = 32  # levels of the configuration
 _LARGEST = 2.0**63  # of a number, beyond which no count, seed or score lies
 
 
@@ -112,6 +116,12 @@ class Record:
         for name, found in known.items():
             if not _fits(found, _HINTS[name]):
                 raise UnreadableError(f"its {name} is {_shown(found)}")
+        if not all(math.isfinite(each) and each >= 0 for each in known.get("seconds", {}).values()):
+            raise UnreadableError("its seconds are no durations")
+        if not _is_moment(known.get("started", "")):
+            raise UnreadableError(f"its started is {_shown(known['started'])}")
+        if _depth(known.get("config")) > _DEEPEST:
+            raise UnreadableError("its config is nested too deeply")
         return cls(**known)
 
 
@@ -123,8 +133,9 @@ def _fits(value: object, hint: Any) -> bool:
     if hint is Any:
         return True
     if hint is float or hint is int:
-        is_number = isinstance(value, int | float if hint is float else int) and not isinstance(value, bool)
-        return is_number and (not math.isfinite(value) or abs(value) < _LARGEST)  # type: ignore[arg-type]
+        if isinstance(value, bool) or not isinstance(value, int | float if hint is float else int):
+            return False
+        return abs(value) < _LARGEST or (isinstance(value, float) and not math.isfinite(value))
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is dict:
         return isinstance(value, dict) and all(_fits(each, arguments[1]) for each in value.values())
@@ -133,6 +144,22 @@ def _fits(value: object, hint: Any) -> bool:
     if arguments:  # a union
         return any(_fits(value, each) for each in arguments)
     return isinstance(value, hint)
+
+
+def _is_moment(text: str) -> bool:
+    """Whether a text is nothing, or an ISO time with its zone."""
+    try:
+        return not text or datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _depth(value: object, level: int = 0) -> int:
+    """How deeply a value is nested, up to a little more than is allowed."""
+    if not isinstance(value, dict | list) or level > _DEEPEST:
+        return level
+    children = value.values() if isinstance(value, dict) else value
+    return max((_depth(each, level + 1) for each in children), default=level)
 
 
 def _shown(value: object) -> str:

@@ -3,6 +3,7 @@
 import logging
 import platform
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -58,6 +59,11 @@ def run(cfg: DictConfig) -> float:
         FailedElsewhereError: another process has tried it since this one's sweep began, and failed.
         StoppedError: a stop was requested.
     """
+    return train_or_find(cfg)[0]
+
+
+def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
+    """:func:`run`, and whether it was trained here: it may have been finished before."""
     check(cfg)
     stop.listen()
     if cfg.threads is not None:
@@ -67,19 +73,25 @@ def run(cfg: DictConfig) -> float:
     trial = "" if cfg.test else f"{cfg.study} "
     title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} {trial}repeat {cfg.repeat}"
     if (finished := _finished(cfg, folder, title)) is not None:
-        return finished
+        return finished, False
     with folder.claim():
         # Another process may have ended the run between that look and the claim.
         if (finished := _finished(cfg, folder, title)) is not None:
-            return finished
+            return finished, False
         folder.refuse_failed()
         try:
             with in_one_sentence(cfg):
-                return _train(cfg, folder, title)
+                return _train(cfg, folder, title), True
         except (StoppedError, ClaimedError):
             raise
         except Exception as error:
-            folder.write_failure(error)
+            if not folder.path.is_dir():
+                raise UserError(
+                    f"{folder.path} has vanished in training (was it removed, or its disk unmounted?); once its disk "
+                    "is there, the same command begins anew."
+                ) from error
+            with suppress(OSError):  # of a full disk, of which the error itself tells
+                folder.write_failure(error)
             raise
 
 
@@ -180,7 +192,7 @@ class _Watch:
         Raises:
             StoppedError: a stop was requested.
         """
-        saved = self._checkpoint.path if self._checkpoint.path.is_file() else None
+        saved = self._checkpoint.usable()
         trainer.fit(module, datamodule=self.data, ckpt_path=saved, weights_only=True)
         if self._checkpoint.stopped:
             epochs = len(self.history.rows)

@@ -11,6 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from lightning_seg.runs.folder import RunFolder
+from lightning_seg.wording import printable
 
 
 class Outcome(StrEnum):
@@ -40,8 +41,9 @@ def print_summary(outcomes: Mapping[RunFolder, Outcome], cells: int, trials: Map
         console.print("\nFailures")
         for folder in failed:
             failure = folder.failure()
-            console.print(Text(str(folder.path)), soft_wrap=True)  # is there to be copied
-            console.print(Padding(Text(failure.message if failure else "ended without a word (killed?)"), (0, 0, 0, 2)))
+            console.print(Text(printable(folder.path)), soft_wrap=True)  # is there to be copied
+            reason = printable(failure.message) if failure else "ended without a word (killed?)"
+            console.print(Padding(Text(reason), (0, 0, 0, 2)))
         console.print()
     if trials:
         console.print(f"trials: {', '.join(_counts(trials.values()))}", highlight=False)
@@ -49,7 +51,8 @@ def print_summary(outcomes: Mapping[RunFolder, Outcome], cells: int, trials: Map
     console.print(", ".join([*_counts(outcomes.values()), *([f"{left} not started"] if left else [])]), highlight=False)
     for study in sorted({folder.study for folder in outcomes}):
         place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
-        console.print(f"lightning-seg status {shlex.quote(study.name)}{place}", highlight=False, soft_wrap=True)
+        line = f"lightning-seg status {shlex.quote(study.name)}{place}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _counts(outcomes: Iterable[Outcome]) -> list[str]:
