@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
+from rich.text import Text
 
+from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
+from lightning_seg.wording import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -45,7 +49,7 @@ def inspect(
         raise UserError(
             f"The page cannot be written to {path} ({error.strerror or error}); name another place with --output."
         ) from error
-    console.print(f"The page with pictures: {path}", highlight=False)
+    say(f"The page with pictures: {path}", console)
     if found.bad:
         raise typer.Exit(1)
 
@@ -71,7 +75,7 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
 
     dataset = build(cfg.dataset, "dataset")
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"Reading {dataset.name}", total=len(dataset.ids()))
+        task = progress.add_task(escape(printable(f"Reading {dataset.name}")), total=len(dataset.ids()))
         found = inspect_dataset(
             dataset,
             Fractions(**cfg.data.fractions),
@@ -83,5 +87,5 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
         )
     console.print(summary_table(found))
     for line in found.bad_lines:
-        console.print(line, style="red", markup=False, highlight=False)
+        console.print(Text(printable(line), style="red"))
     return found

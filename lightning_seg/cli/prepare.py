@@ -14,7 +14,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
+from lightning_seg.wording import printable
 
 
 def prepare(
@@ -56,10 +58,10 @@ def prepare(
             except UserError as error:
                 if len(sources) == 1:
                     raise
-                console.print(f"[red]{source.name}[/]: {escape(str(error))}", highlight=False)
+                console.print(f"[red]{source.name}[/]: {escape(printable(error, lines=True))}", highlight=False)
                 failed.append(source.name)
     if data_dir != Path("data") and len(failed) < len(sources):
-        console.print(f"Train on what lies there with data_dir={data_dir} .", highlight=False)
+        say(f"Train on what lies there with data_dir={data_dir} .", console)
     if failed:
         raise UserError(f"{len(failed)} of {len(sources)} could not be prepared: {', '.join(failed)}.")
 

@@ -3,6 +3,7 @@
 :func:`_decode` is the one place where a file is opened.
 """
 
+import math
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
+from lightning_seg.files import open_plain
 
 MASK_THRESHOLD = 128  # of 255: JPEG noise around 0 and 255 and stray values disappear; "> 0" would keep them
 IMAGE_SUFFIXES = frozenset(
@@ -27,6 +29,10 @@ COLOUR_TOLERANCE = 32  # of 255 between the channels of a grey mask; JPEG may le
 # be converted to something plausible and wrong.
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"})
 _PAGED = frozenset({"TIFF", "GIF", "WEBP"})  # of which a second page is a second picture
+# Pillow knows many more, and hands one of them, EPS, to another program. MPO are JPEGs of phones.
+_FORMATS = ("BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+_MOST_FILE_BYTES = 2**30
+_MOST_PIXELS = 178_956_970  # at which Pillow refuses images of its own kinds
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _DRAFT_FACTOR = 3  # a reduced JPEG keeps at least this multiple of the side that it is resized to
 _UPRIGHT = {
@@ -152,7 +158,10 @@ def _decode(
     """
     try:
         # Given a name, Pillow 13 maps grey TIFFs into memory, and scrambles those that lie on their side.
-        with path.open("rb") as file, _open(file, path, deepen, deep_colours) as image:
+        with (
+            open_plain(path, _MOST_FILE_BYTES, follow=True) as file,
+            _open(file, path, deepen, deep_colours) as image,
+        ):
             pages = getattr(image, "n_frames", 1) if image.format in _PAGED else 1
             if pages > 1:
                 raise BadFileError(path, f"holds {pages} pages; save one image a file")
@@ -196,7 +205,7 @@ def _open(file: BinaryIO, path: Path, deepen: Deepen | None, deep_colours: bool)
             _add_heif()
         is_tiff = path.suffix.lower() in (".tif", ".tiff")
         try:
-            image = Image.open(file)
+            image = Image.open(file, formats=_FORMATS)
         except UnidentifiedImageError:
             if not is_tiff:
                 raise ValueError("it is of no known kind") from None
@@ -219,7 +228,12 @@ def _add_heif() -> None:
 def _open_tiff(path: Path, deepen: Deepen | None) -> Image.Image:
     """A TIFF that Pillow refuses, such as CVC-ClinicDB's: three samples a pixel, declared as grey."""
     try:
-        pixels = tifffile.imread(path)
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            # Known before anything is unpacked: a few kilobytes may say that they are gigabytes.
+            if max(math.prod(series.shape), math.prod(series.keyframe.chunks)) > 3 * _MOST_PIXELS:
+                raise ValueError(f"it is of {series.shape} values, more than {_MOST_PIXELS:,} pixels")
+            pixels = series.asarray()
     except Exception as error:  # as in _decode
         raise ValueError(str(error)) from error
     if pixels.ndim != 2 and not (pixels.ndim == 3 and pixels.shape[2] == 3):

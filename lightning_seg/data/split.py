@@ -257,7 +257,7 @@ def _read(path: Path) -> Any:
             return json.loads(path.read_text(encoding="utf-8-sig"))
         with path.open(newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"data.split: {path} cannot be read ({error}).") from error
 
 

@@ -16,6 +16,7 @@ from lightning_seg.data.naming import MASK_SUFFIX, is_hidden
 from lightning_seg.errors import UserError
 from lightning_seg.inference.trained import Preparation
 
+_LONGEST_NAME = 255  # bytes, in every usual file system
 SMALLEST_SIDE = 16  # pixels; there is nothing to see in fewer
 PREVIEW_SIDE = 1024  # pixels of an overlay's longer side
 
@@ -84,6 +85,14 @@ def name_images(paths: Sequence[Path]) -> list[str]:
         if max(Counter(names).values(), default=0) <= 1:
             return names
     return [path.as_posix() for path in below]
+
+
+def is_file_name(name: str) -> bool:
+    """Whether results can be called ``<name>.png``: every part is text, and none longer than file systems take."""
+    try:
+        return all(len(part.encode("utf-8")) <= _LONGEST_NAME for part in f"{name}.png".split("/"))
+    except UnicodeEncodeError:
+        return False
 
 
 def read_photo(path: Path, preparation: Preparation) -> Photo:
