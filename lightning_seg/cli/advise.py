@@ -72,7 +72,7 @@ def advise(
     if cfg.study == "default":
         cfg.study = f"advise_{found.dataset.name}"
         given.append(f"study={override_value(cfg.study)}")
-    place = Path(cfg.output_dir) / str(cfg.study)
+    place = Path(cfg.output_dir).expanduser() / str(cfg.study)
     inputs = {"data": data, "overrides": overrides or [], "halving": halving}
     rule = None
     if halving:
@@ -140,6 +140,11 @@ def _propose(
         given = [*given, "data.split=grouped"]
         together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
         reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
+    elif cfg.data.split == "random" and _leaks(found):
+        reasons.append(
+            "Test images have siblings in training, which makes scores too good: data.split=grouped keeps siblings "
+            "together."
+        )
     errors = Console(stderr=True)
     with errors.status("timing") as status:
         proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)

@@ -49,7 +49,7 @@ def report(
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
         if watch or to_wandb or losses:
             raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
-        index = build_published_report(output_dir / _PUBLISHED, draws, rope / 100)
+        index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
         say(index, console)
         return
     found = find_study(output_dir, study)

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.overrides import letting_in
-from lightning_seg.config.rules import check
+from lightning_seg.config.rules import check_training
 from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
 from lightning_seg.runs.fingerprint import flatten
@@ -118,7 +118,7 @@ def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str
         cfg = loader.load_sweep_config(config, list(overrides))
         with open_dict(cfg):
             del cfg["hydra"]
-        check(cfg)
+        check_training(cfg)
         return flatten(OmegaConf.to_container(cfg, resolve=False))
 
     return compose
