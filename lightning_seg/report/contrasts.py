@@ -44,6 +44,8 @@ TEST_TO_TRAIN = 1 / 3
 FEWEST_LEVELS = 3
 # What Nadeau and Bengio suppose weighs as much as so many degrees of freedom of the blocks' own spread.
 _PRIOR_DF = 2.0
+# p-value below which datasets or models clearly favour some losses.
+_CLEAR = 0.01
 # Subtracted terms leave at least this share of the leading one, whatever chance makes of them.
 _LEAST_SHARE = 0.5
 
@@ -236,6 +238,7 @@ class Components:
         blocks: mean of every block, (blocks, losses), as contrasts to the mean of all losses.
         means: mean Dice over blocks, (losses,).
         dataset, model: codes of the blocks, (blocks,).
+        family: the same code for datasets whose splits favour the same losses, as near copies' do, (blocks,).
         repeats: mean over blocks of 1 / repeats.
         split: covariance of what a split favours, for all models alike, (losses, losses), from ``split_df``.
         run: covariance of a single run beyond that, from ``run_df``.
@@ -250,6 +253,7 @@ class Components:
     means: Array
     dataset: NDArray[np.intp]
     model: NDArray[np.intp]
+    family: NDArray[np.intp]
     repeats: float
     split: Array
     split_df: float
@@ -277,30 +281,60 @@ class Components:
         count = len(self.blocks)
         if not self._sees_splits:
             # One repeat: what models share by its split shows between datasets alone.
-            term, units = self._between(self.dataset)
+            term, units = self._between(self.family)
             return self._named(Scope.HERE, "dataset", units, [term] if term else [])
+        if between is None and (rest := self._own_of_blocks()) is not None:
+            terms = [*self._split_terms(self.split_weight), self._mixed(rest)]
+            return self._named(Scope.HERE, "block", count, terms)
         terms = self._split_terms(self.split_weight - self.split_between / count)
-        df = float(count - 1)
-        pooled_df = df * max(len(self.losses) - 1, 1)
-        weight = pooled_df / (pooled_df + _PRIOR_DF) if self.run_df > 0 else 1.0
-        if df:
-            if between is None:
-                between = np.cov(self.blocks, rowvar=False).reshape(len(self.losses), -1)
-            terms.append(Term(weight * between / count, df))
-        if weight < 1:
-            supposed = self.run * (self.repeats + self.test_to_train) + self.split * self.split_between
-            terms.append(Term((1 - weight) * supposed / count, self.run_df))
+        if between is None and count > 1:
+            between = np.cov(self.blocks, rowvar=False).reshape(len(self.losses), -1)
+        spread = Term(np.zeros_like(self.run) if between is None else between / count, float(count - 1))
+        terms.append(self._mixed(spread, self.split * self.split_between))
         unit, units = ("block", count) if count > 1 else ("repeat", round(1 / self.repeats))
         return self._named(Scope.HERE, unit, units, terms)
+
+    def _own_of_blocks(self) -> Term | None:
+        """Blocks' spread beyond their dataset and model, where these clearly favour some losses; else None.
+
+        What datasets and models favour is no noise here, but taking it out costs degrees of freedom. It is left in
+        where it cannot be told from noise, which errs on the safe side.
+        """
+        rest = self._interaction()
+        if rest is None or rest.df < 2 or rest.size <= 0:
+            return None
+        count, losses = len(self.blocks), len(self.losses)
+        levels = count - 1 - rest.df
+        whole = float(((self.blocks - self.blocks.mean(axis=0)) ** 2).sum()) / (losses - 1) / count
+        ratio = (whole - rest.size * rest.df) / levels / rest.size
+        p = stats.f.sf(ratio, levels * (losses - 1), rest.df * (losses - 1))
+        return rest if p < _CLEAR else None
+
+    def _mixed(self, seen: Term, supposed: Array | float = 0.0) -> Term:
+        """What is seen of blocks (or models), and where they are few what Nadeau and Bengio suppose of them.
+
+        Args:
+            seen: its part of the variance of the overall mean.
+            supposed: what the spread of blocks holds beside the blocks' own.
+        """
+        if self.run_df <= 0:
+            return seen
+        df = seen.df * max(len(self.losses) - 1, 1)
+        weight = df / (df + _PRIOR_DF)
+        guess = self.run * (self.repeats + self.test_to_train) + supposed
+        matrix = weight * seen.matrix + (1 - weight) * guess / len(self.blocks)
+        parts = [Term(weight * seen.matrix, seen.df), Term((1 - weight) * guess / len(self.blocks), self.run_df)]
+        noise = sum(part.size**2 / part.df for part in parts if part.df)
+        return Term(matrix, sum(part.size for part in parts) ** 2 / noise if noise > 0 else seen.df)
 
     def _models(self) -> Contrasts | None:
         term, units = self._between(self.model, within=self.dataset)
         if term is None or units < FEWEST_LEVELS or not self._sees_splits:
             return None
-        return self._named(Scope.MODELS, "model", units, [term, *self._split_terms(self.split_weight)])
+        return self._named(Scope.MODELS, "model", units, [self._mixed(term), *self._split_terms(self.split_weight)])
 
     def _datasets(self) -> Contrasts | None:
-        term, units = self._between(self.dataset)
+        term, units = self._between(self.family)
         if term is None or units < FEWEST_LEVELS:
             return None
         terms = [term]
@@ -313,7 +347,7 @@ class Components:
     @property
     def _sees_splits(self) -> bool:
         """Whether what models share by their splits has been seen, or there is nothing to share."""
-        return self.split_df > 0 or len(self.blocks) == len(np.unique(self.dataset))
+        return self.split_df > 0 or len(self.blocks) == len(np.unique(self.family))
 
     def _split_terms(self, weight: float) -> list[Term]:
         """The split's share, taken apart into what has been measured: splits' means, and runs."""
@@ -366,33 +400,45 @@ def components(pairs: pd.DataFrame, test_to_train: float = TEST_TO_TRAIN) -> Com
         test_to_train: test images over training images, mean over blocks; 0 where repeats do not re-split the same
             images.
     """
-    pairs = pairs.sort_index()
-    values = pairs.to_numpy(dtype=float)
     names = [pairs.index.get_level_values(level) for level in ("dataset", "model", "repeat")]
     dataset, model, repeat = (pd.factorize(labels, sort=True)[0] for labels in names)
-    block = pd.factorize(dataset * (model.max(initial=0) + 1) + model)[0]
+    losses = [str(name) for name in pairs.columns]
+    return components_of(pairs.to_numpy(dtype=float), dataset, model, repeat, losses, test_to_train)
+
+
+def components_of(
+    values: Array,
+    dataset: NDArray[np.intp],
+    model: NDArray[np.intp],
+    repeat: NDArray[np.intp],
+    names: list[str],
+    test_to_train: float = TEST_TO_TRAIN,
+) -> Components:
+    """The same of values, (rows, losses), with the codes of the rows' datasets, models and repeats, from 0."""
+    _, first, block = np.unique(dataset * (model.max(initial=0) + 1) + model, return_index=True, return_inverse=True)
     sizes = np.bincount(block)
     count, losses = len(sizes), values.shape[1]
-    first = np.unique(block, return_index=True)[1]
     sums = np.zeros((count, losses))
     np.add.at(sums, block, values)
     averages = sums / sizes[:, None]
     blocks = averages - averages.mean(axis=1, keepdims=True)
     contrast = values - values.mean(axis=1, keepdims=True)
     inside = contrast - blocks[block]
-    parts = [_Within.of(inside[rows], block[rows], repeat[rows], count) for rows in _rows_of(dataset)]
+    family = _families(inside, dataset, repeat)
+    parts = [_Within.of(inside[rows], block[rows], repeat[rows], count) for rows in _rows_of(family)]
     split, split_df, run, run_df, models = _solved(parts, losses)
-    crossed = np.zeros((count, count))
-    for rows in _rows_of(dataset):
-        seen = np.zeros((count, len(np.unique(repeat[rows]))))
-        seen[block[rows], pd.factorize(repeat[rows])[0]] = 1 / sizes[block[rows]]
-        crossed += seen @ seen.T
+    # Blocks of a dataset share what its splits favour: as far as they have the same repeats.
+    splits = np.unique(family * (repeat.max(initial=0) + 1) + repeat, return_inverse=True)[1]
+    seen = np.zeros((count, int(splits.max(initial=-1)) + 1))
+    seen[block, splits] = 1 / sizes[block]
+    crossed = seen @ seen.T
     between = (np.trace(crossed) - crossed.sum() / count) / (count - 1) if count > 1 else 0.0
     return Components(
-        losses=[str(name) for name in pairs.columns],
+        losses=names,
         blocks=blocks,
         means=averages.mean(axis=0),
         dataset=dataset[first],
+        family=family[first],
         model=model[first],
         repeats=float(np.mean(1 / sizes)),
         split=split,
@@ -461,6 +507,35 @@ def _solved(parts: list[_Within], losses: int) -> tuple[Array, float, Array, flo
         return split, float(free_splits), run, float(free_runs), models
     # No split has two models: what a split favours is a part of its runs.
     return zero, 0.0, runs / expected[1, 1] if expected[1, 1] > 0 else zero, float(free_splits + free_runs), 1.0
+
+
+def _families(inside: Array, dataset: NDArray[np.intp], repeat: NDArray[np.intp]) -> NDArray[np.intp]:
+    """A code for each row: that of its dataset, or of the first one whose splits favour the same losses.
+
+    Repeats of two datasets have nothing in common but where their images do, as near copies' have, since equal numbers
+    of images are divided alike. Then what a split favours is shared, which the correlation of the splits' means shows.
+
+    Args:
+        inside: deviations from the blocks' means, (rows, losses).
+    """
+    count, repeats, losses = int(dataset.max(initial=0)) + 1, int(repeat.max(initial=0)) + 1, inside.shape[1]
+    code = np.arange(count)
+    if count < 2 or losses < 2 or repeats < 2:
+        return dataset
+    sums, sizes = np.zeros((count, repeats, losses)), np.zeros((count, repeats))
+    np.add.at(sums, (dataset, repeat), inside)
+    np.add.at(sizes, (dataset, repeat), 1)
+    means = (sums / np.maximum(sizes, 1)[..., None]).reshape(count, -1)
+    products = means @ means.T
+    own = np.sqrt(np.diag(products))
+    df = ((sizes > 0).astype(float) @ (sizes > 0).T - 1) * (losses - 1) - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        alike = np.clip(products / np.outer(own, own), -1, 1 - 1e-12)
+        t = alike * np.sqrt(df / (1 - alike**2))
+        surely = stats.t.sf(t, df) < _CLEAR / (count * (count - 1) / 2)
+    for a, b in zip(*np.nonzero(np.triu(surely, 1)), strict=True):
+        code[code == code[b]] = code[a]
+    return code[dataset]
 
 
 def _rows_of(codes: NDArray[np.intp]) -> list[NDArray[np.intp]]:

@@ -72,6 +72,7 @@ class Resolution:
             means=np.zeros(losses),
             dataset=np.arange(blocks) % datasets,
             model=np.arange(blocks) // datasets,
+            family=np.arange(blocks) % datasets,
             repeats=1 / repeats,
             split=split * unit,
             split_df=datasets * (repeats - 1) if seen else 0.0,
