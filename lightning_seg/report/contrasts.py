@@ -102,10 +102,10 @@ class Contrasts:
     def df(self) -> float:
         """Degrees of freedom of a single variance; pooled over all losses there are (losses - 1) times as many."""
         total = sum(term.size for term in self.terms)
+        if any(term.df <= 0 for term in self.terms):
+            return 0.0
         noise = sum(term.size**2 / term.df for term in self.terms)
-        if noise <= 0 or total <= 0:
-            return max((term.df for term in self.terms), default=0.0)
-        return total**2 / noise
+        return total**2 / noise if noise > 0 and total > 0 else 0.0
 
     @cached_property
     def size(self) -> float:
@@ -118,7 +118,7 @@ class Contrasts:
         losses = len(self.losses)
         pooled, most = 2 * self.size, self.df * max(losses - 1, 1)
         variance, df = np.full((losses, losses), pooled), np.full((losses, losses), most)
-        if losses > 2 and pooled > 0 and np.isfinite(self.df):
+        if losses > 2 and pooled > 0 and self.df > 0:
             own = np.maximum(_of_differences(sum(term.matrix for term in self.terms)), 0.0)
             pairs = own[np.triu_indices(losses, 1)]
             scatter = float(np.mean((pairs / pooled - 1) ** 2))
@@ -282,7 +282,7 @@ class Components:
         if not self._sees_splits:
             # One repeat: what models share by its split shows between datasets alone.
             term, units = self._between(self.family)
-            return self._named(Scope.HERE, "dataset", units, [term] if term else [])
+            return self._named(Scope.HERE, "dataset", units, [term] if term and units >= FEWEST_LEVELS else [])
         if between is None and (rest := self._own_of_blocks()) is not None:
             terms = [*self._split_terms(self.split_weight), self._mixed(rest)]
             return self._named(Scope.HERE, "block", count, terms)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from itertools import islice, product
+from math import inf
 
 import pandas as pd
 

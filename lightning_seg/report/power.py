@@ -7,7 +7,7 @@ from math import inf, isfinite, sqrt
 import numpy as np
 from scipy import optimize, stats
 
-from lightning_seg.report.contrasts import ALPHA, TEST_TO_TRAIN, Components, Contrasts, Scope, Term
+from lightning_seg.report.contrasts import ALPHA, FEWEST_LEVELS, TEST_TO_TRAIN, Components, Contrasts, Scope, Term
 from lightning_seg.report.studentized import critical_range
 
 POWER = 0.8
@@ -84,7 +84,7 @@ class Resolution:
             test_to_train=self.test_to_train,
         )
         if per_split > 1 and repeats <= 1:  # see Components: datasets are the units
-            if datasets < 2:
+            if datasets < FEWEST_LEVELS:
                 return None
             whole = self.block / blocks + split / datasets + run / blocks
             return Contrasts(

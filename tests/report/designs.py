@@ -187,14 +187,16 @@ def block_anova(design: Design, studies: int, seed: int = 0) -> tuple[float, flo
     Returns:
         shares of studies in which a pair is told, of the better loss's pairs that are, and in which all are.
     """
-    rows = []
+    rows, limits = [], {}
     for parts, _ in design.studies(studies, seed):
         count, losses = parts.blocks.shape
         rest = parts.blocks - parts.blocks.mean(axis=0)
         df = (count - 1) * (losses - 1)
         error = np.sqrt((rest**2).sum() / df / count)
         q = (parts.means[:, None] - parts.means[None, :]) / error
-        told = stats.studentized_range.isf(ALPHA, losses, df) < q
+        if (losses, df) not in limits:
+            limits[losses, df] = stats.studentized_range.isf(ALPHA, losses, df)
+        told = q > limits[losses, df]
         rows.append((told.any(), told[0, 1:].mean(), told[0, 1:].all()))
     any_told, found, first = np.mean(rows, axis=0)
     return float(any_told), float(found), float(first)
