@@ -46,6 +46,8 @@ FEWEST_LEVELS = 3
 _PRIOR_DF = 2.0
 # p-value below which datasets or models clearly favour some losses.
 _CLEAR = 0.01
+# Variances below this are rounding errors of Dice.
+_ROUNDING = 1e-18
 # Subtracted terms leave at least this share of the leading one, whatever chance makes of them.
 _LEAST_SHARE = 0.5
 
@@ -101,11 +103,10 @@ class Contrasts:
     @cached_property
     def df(self) -> float:
         """Degrees of freedom of a single variance; pooled over all losses there are (losses - 1) times as many."""
-        total = sum(term.size for term in self.terms)
         if any(term.df <= 0 for term in self.terms):
             return 0.0
         noise = sum(term.size**2 / term.df for term in self.terms)
-        return total**2 / noise if noise > 0 and total > 0 else 0.0
+        return self.size**2 / noise if noise > 0 else 0.0
 
     @cached_property
     def size(self) -> float:
@@ -143,7 +144,7 @@ class Contrasts:
     @property
     def tested(self) -> bool:
         """Whether anything can be said: there is noise to hold differences against."""
-        return len(self.losses) > 1 and self.pair_df >= 1 and self.size > 0
+        return len(self.losses) > 1 and self.pair_df >= 1 and self.size > _ROUNDING
 
     @cached_property
     def p_adjusted(self) -> Array:
@@ -319,11 +320,13 @@ class Components:
         """
         if self.run_df <= 0:
             return seen
+        guess = Term((self.run * (self.repeats + self.test_to_train) + supposed) / len(self.blocks), self.run_df)
+        if guess.size < seen.size:
+            return seen
         df = seen.df * max(len(self.losses) - 1, 1)
         weight = df / (df + _PRIOR_DF)
-        guess = self.run * (self.repeats + self.test_to_train) + supposed
-        matrix = weight * seen.matrix + (1 - weight) * guess / len(self.blocks)
-        parts = [Term(weight * seen.matrix, seen.df), Term((1 - weight) * guess / len(self.blocks), self.run_df)]
+        matrix = weight * seen.matrix + (1 - weight) * guess.matrix
+        parts = [Term(weight * seen.matrix, seen.df), Term((1 - weight) * guess.matrix, guess.df)]
         noise = sum(part.size**2 / part.df for part in parts if part.df)
         return Term(matrix, sum(part.size for part in parts) ** 2 / noise if noise > 0 else seen.df)
 
@@ -501,7 +504,8 @@ def _solved(parts: list[_Within], losses: int) -> tuple[Array, float, Array, flo
     expected = sum((part.expected for part in parts), np.zeros((2, 2)))
     free_splits, free_runs = (sum(getattr(part, name) for part in parts) for name in ("free_splits", "free_runs"))
     models = float(np.mean([part.models for part in parts])) if parts else 1.0
-    if free_splits and free_runs:
+    # Singular where the splits of two models have but one repeat in common, or none.
+    if free_splits and free_runs and np.linalg.cond(expected) < 1e8:
         solved = np.linalg.solve(expected, np.stack([splits.ravel(), runs.ravel()]))
         split, run = solved.reshape(2, losses, losses)
         return split, float(free_splits), run, float(free_runs), models
