@@ -13,13 +13,15 @@ command can be stopped and started as one likes; it prints the table of what the
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
+from scipy import stats
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -28,6 +30,8 @@ from lightning_seg.data import Synthetic
 from lightning_seg.data.split import Fractions, make_split
 from lightning_seg.losses import BCELoss, DiceLoss, FocalLoss, IoULoss
 from lightning_seg.metrics import confusion_counts, image_scores
+from lightning_seg.report.contrasts import TEST_TO_TRAIN, Scope, components
+from lightning_seg.report.studentized import critical_range
 from lightning_seg.seed import derive_seed
 
 DATASETS, TRUTHS = 40, 60
@@ -147,5 +151,176 @@ def finish(folder: Path, datasets: int) -> None:
         print(path.name, found["dice"].reshape(len(MODELS), len(LOSSES), -1).mean(-1).round(3).tolist(), flush=True)
 
 
+Study = tuple[NDArray[np.float64], list[NDArray[np.int64]], list[NDArray[np.float64]]]
+Method = Callable[[pd.DataFrame, Study], tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]]
+
+
+def studies(folder: Path, kind: str) -> dict[int, Study]:
+    """Every dataset whose repeats are all there: Dice of runs, (repeats, models, losses); positions and Dice of the
+    test images, (models, losses, images), of every repeat."""
+    found: dict[int, dict[int, Mapping[str, NDArray]]] = {}
+    for path in folder.glob(f"{kind}-*-?.npz"):
+        _, seed, repeat = path.stem.split("-")
+        with np.load(path) as kept:
+            found.setdefault(int(seed), {})[int(repeat)] = dict(kept)
+    return {
+        seed: (
+            np.stack([repeats[n]["dice"].mean(axis=-1) for n in range(REPEATS)]),
+            [repeats[n]["images"] for n in range(REPEATS)],
+            [repeats[n]["dice"] for n in range(REPEATS)],
+        )
+        for seed, repeats in sorted(found.items())
+        if len(repeats) == REPEATS
+    }
+
+
+def truth(folder: Path) -> tuple[NDArray[np.float64], int]:
+    """Mean Dice over models on fresh images, (losses,), and of how many trainings of each it is."""
+    dice = [np.load(path)["dice"] for path in sorted(folder.glob("truth-*-0.npz"))]
+    return np.mean(dice, axis=(0, 1)), len(dice)
+
+
+def table_of(chosen: Mapping[int, Study]) -> pd.DataFrame:
+    """Pairs table, (dataset, model, repeat) x losses."""
+    index = pd.MultiIndex.from_product([chosen, MODELS, range(REPEATS)], names=["dataset", "model", "repeat"])
+    dice = np.stack([study[0].swapaxes(0, 1) for study in chosen.values()])
+    return pd.DataFrame(dice.reshape(-1, len(LOSSES)), index, list(LOSSES))
+
+
+def corrected(pairs: pd.DataFrame, study: Study) -> tuple[NDArray, NDArray, NDArray]:
+    """The corrected resampled t-test over all blocks as independent, pooled, Bonferroni over pairs."""
+    groups = pairs.groupby(level=["dataset", "model"])
+    inside = (pairs - groups.transform("mean")).to_numpy()
+    df = len(pairs) - groups.ngroups
+    own = _differences(inside.T @ inside / df)
+    upper = np.triu_indices(len(LOSSES), 1)
+    variance = np.maximum(own, own[upper].mean()) * (1 / REPEATS + TEST_TO_TRAIN) / groups.ngroups
+    df *= len(LOSSES) - 1
+    return np.sqrt(variance), stats.t.isf(0.025, df), stats.t.isf(0.025 / len(upper[0]), df)
+
+
+def analysis(pairs: pd.DataFrame, study: Study, ratio: float = TEST_TO_TRAIN) -> tuple[NDArray, NDArray, NDArray]:
+    """The report's, for these datasets and models."""
+    found = components(pairs, ratio).here()
+    wide = critical_range(0.05, len(LOSSES), found.pair_df) / np.sqrt(2)
+    return np.sqrt(found.variances), stats.t.isf(0.025, found.pair_df), wide
+
+
+def crossed(pairs: pd.DataFrame, study: Study) -> tuple[NDArray, NDArray, NDArray]:
+    """Images crossed with runs: runs as in :func:`analysis`, and what tests of the same images share, as measured.
+
+    An image that favours a loss in one run favours it in the next. The mean product of an image's scores in two runs
+    is that part of the variance; two repeats share it by as many images as they both test.
+    """
+    found = components(pairs, 0.0).here()
+    count, losses = IMAGES, len(LOSSES)
+    sums, squares = np.zeros((count, losses)), np.zeros((count, losses, losses))
+    tested, pairs_of_runs = np.zeros(count), np.zeros(count)
+    for images, dice in zip(study[1], study[2], strict=True):
+        centred = dice - dice.mean(axis=1, keepdims=True)
+        centred = centred - centred.mean(axis=-1, keepdims=True)
+        for scores in centred:
+            sums[images] += scores.T
+            squares[images] += np.einsum("in,jn->nij", scores, scores)
+            tested[images] += 1
+    pairs_of_runs = tested * (tested - 1)
+    shared = (np.einsum("ni,nj->ij", sums, sums) - squares.sum(axis=0)) / pairs_of_runs.sum()
+    times = np.bincount(np.concatenate(study[1]), minlength=count)
+    overlap = float((times * (times - 1)).sum()) / times.sum() ** 2
+    variances = np.maximum(found.variances + np.maximum(_differences(shared), 0.0) * overlap, 0.0)
+    wide = critical_range(0.05, losses, found.pair_df) / np.sqrt(2)
+    return np.sqrt(variances), stats.t.isf(0.025, found.pair_df), wide
+
+
+def of_images(pairs: pd.DataFrame, study: Study) -> tuple[NDArray, NDArray, NDArray]:
+    """Images alone, after Bayle et al. (2020): the variance of per-image differences, pooled within folds."""
+    total, count = np.zeros((len(LOSSES), len(LOSSES))), 0
+    for dice in study[2]:
+        scores = dice.mean(axis=0)
+        centred = scores - scores.mean(axis=-1, keepdims=True)
+        total, count = total + centred @ centred.T / (scores.shape[-1] - 1), count + scores.shape[-1]
+    variances = _differences(total / REPEATS) / count
+    df = float(count - REPEATS)
+    return np.sqrt(variances), stats.t.isf(0.025, df), critical_range(0.05, len(LOSSES), df) / np.sqrt(2)
+
+
+METHODS: dict[str, Method] = {
+    "corrected t, blocks independent (before)": corrected,
+    "this analysis": analysis,
+    "images crossed with runs": crossed,
+    "images alone (Bayle)": of_images,
+}
+
+
+def _differences(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    variance = np.diag(covariance)
+    return np.maximum(variance[:, None] + variance[None, :] - 2 * covariance, 0.0)
+
+
+def show(folder: Path) -> None:
+    """Print what there is, as Markdown."""
+    true, trainings = truth(folder)
+    upper = np.triu_indices(len(LOSSES), 1)
+    same = (list(LOSSES).index("dice"), list(LOSSES).index(AGAIN))
+    print(f"truth of {trainings} trainings: {dict(zip(LOSSES, true.round(4).tolist(), strict=True))}")
+    for kind in SPLITS:
+        chosen = studies(folder, kind)
+        if not chosen:
+            continue
+        print(f"\n{kind}: {len(chosen)} datasets x {len(MODELS)} models x {REPEATS} repeats, each dataset a study")
+        print("| method | detectable | Dice told from Dice | its interval | fresh images' truth in interval | wrong way |")
+        print("|---|---:|---:|---:|---:|---:|")
+        base = None
+        for name, method in METHODS.items():
+            rows = []
+            for seed, study in chosen.items():
+                pairs = table_of({seed: study})
+                means = pairs.mean().to_numpy()
+                error, single, wide = method(pairs, study)
+                difference, aim = means[:, None] - means[None, :], true[:, None] - true[None, :]
+                told = np.abs(difference) > wide * error + 1e-12
+                covered = np.abs(difference - aim) <= single * error
+                rows.append(
+                    (
+                        float(np.median((wide + 0.84) * error[upper])),
+                        told[same],
+                        np.abs(difference[same]) <= single * error[same],
+                        covered[upper].mean(),
+                        (told & (np.sign(difference) != np.sign(aim)))[upper].any(),
+                    )
+                )
+            found = np.mean(np.array(rows, dtype=float), axis=0)
+            base = base or found[0]
+            shown = " | ".join(f"{100 * value:.0f} %" for value in found[1:])
+            print(f"| {name} | {100 * found[0]:.2f} ({found[0] / base:.2f}) | {shown} |")
+        _show_groups(chosen, true)
+
+
+def _show_groups(chosen: Mapping[int, Study], true: NDArray[np.float64], size: int = 4) -> None:
+    """Studies of several datasets, for other datasets like these: there the truth is that of fresh images."""
+    seeds, upper, rows = list(chosen), np.triu_indices(len(LOSSES), 1), []
+    for start in range(0, len(seeds) - size + 1, size):
+        pairs = table_of({seed: chosen[seed] for seed in seeds[start : start + size]})
+        parts = components(pairs, TEST_TO_TRAIN)
+        aim = true[:, None] - true[None, :]
+        for scope in (Scope.HERE, Scope.DATASETS):
+            found = parts.contrasts(scope)
+            if found is None:
+                continue
+            difference = found.means[:, None] - found.means[None, :]
+            single = stats.t.isf(0.025, found.pair_df) * np.sqrt(found.variances)
+            told = np.abs(difference) > found.margins
+            wrong = (told & (np.sign(difference) != np.sign(aim)))[upper].any()
+            rows.append((scope, (np.abs(difference - aim) <= single)[upper].mean(), wrong, told[upper].mean()))
+    if not rows:
+        return
+    table = pd.DataFrame(rows, columns=["scope", "truth in interval", "wrong way", "pairs told"])
+    print(f"\n{len(table) // 2} studies of {size} datasets, against the truth of fresh images")
+    print("| scope | truth in interval | wrong way | pairs told |\n|---|---:|---:|---:|")
+    for scope, found in table.groupby("scope", sort=False).mean(numeric_only=False).iterrows():
+        print(f"| {scope} | {' | '.join(f'{100 * float(value):.0f} %' for value in found)} |")
+
+
 if __name__ == "__main__":
     finish(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else DATASETS)
+    show(Path(sys.argv[1]))

@@ -120,7 +120,7 @@ class Contrasts:
         pooled, most = 2 * self.size, self.df * max(losses - 1, 1)
         variance, df = np.full((losses, losses), pooled), np.full((losses, losses), most)
         if losses > 2 and pooled > 0 and self.df > 0:
-            own = np.maximum(_of_differences(sum(term.matrix for term in self.terms)), 0.0)
+            own = self.own
             pairs = own[np.triu_indices(losses, 1)]
             scatter = float(np.mean((pairs / pooled - 1) ** 2))
             # Pairs that have a loss in common vary together: a quarter of a variance's variance is shared.
@@ -130,6 +130,11 @@ class Contrasts:
             df = np.full((losses, losses), min(self.df / kept, most) if kept > 0 else most)
         np.fill_diagonal(variance, 0.0)
         return variance, df
+
+    @property
+    def own(self) -> Array:
+        """Of every difference of two means by its own runs alone, with ``df`` degrees of freedom, (losses, losses)."""
+        return np.maximum(_of_differences(sum(term.matrix for term in self.terms)), 0.0)
 
     @property
     def variances(self) -> Array:
