@@ -268,7 +268,9 @@ def show(folder: Path) -> None:
         if not chosen:
             continue
         print(f"\n{kind}: {len(chosen)} datasets x {len(MODELS)} models x {REPEATS} repeats, each dataset a study")
-        print("| method | detectable | Dice told from Dice | its interval | fresh images' truth in interval | wrong way |")
+        print(
+            "| method | detectable | Dice told from Dice | its interval | fresh images' truth in interval | wrong way |"
+        )
         print("|---|---:|---:|---:|---:|---:|")
         base = None
         for name, method in METHODS.items():

@@ -1,6 +1,6 @@
 """How often the halving of ``advise --halving`` drops the best loss, on made-up studies (tests/advise/simulation.py).
 
-    python benchmarks/halving_rates.py [studies]
+python benchmarks/halving_rates.py [studies]
 """
 
 import sys

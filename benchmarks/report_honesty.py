@@ -66,7 +66,9 @@ RISING = {
 
 def main(studies: int) -> None:
     """Print the tables, as Markdown."""
-    print("| equal losses: datasets x models x repeats | false | for other models | datasets | covered | others | together |")
+    print(
+        "| equal losses: datasets x models x repeats | false | for other models | datasets | covered | others | together |"
+    )
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, design in EQUAL.items():
         found = rates(design, studies)

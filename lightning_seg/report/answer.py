@@ -72,7 +72,9 @@ def headline(verdict: Verdict, rope: float, place: str) -> str:
     alike, bound = verdict.alike(rope)
     worse = _worse_clause(verdict)
     if set(alike) == set(verdict.group):
-        opening = f"Use any of {_names(alike, 'and')}" if len(alike) < len(losses) else f"Use any of the {len(alike)} losses"
+        opening = (
+            f"Use any of {_names(alike, 'and')}" if len(alike) < len(losses) else f"Use any of the {len(alike)} losses"
+        )
         return (
             f"{opening}: {place}, they differ by less than {_up(bound)} Dice points (95 % confidence)"
             f"{f'; {worse}' if worse else ''}."
@@ -228,7 +230,9 @@ def _method_sentence(verdict: Verdict, scope: str) -> str:
             "test images and says nothing about others."
         )
     if here.unit == "repeat" and verdict.resolution.test_to_train > 0:
-        return f"{text} The repeats re-split the same images, and their variance is corrected for it (Nadeau and Bengio)."
+        return (
+            f"{text} The repeats re-split the same images, and their variance is corrected for it (Nadeau and Bengio)."
+        )
     return text
 
 

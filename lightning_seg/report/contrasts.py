@@ -42,10 +42,12 @@ ALPHA = 0.05
 TEST_TO_TRAIN = 1 / 3
 # Models, and datasets, from which on the report speaks of others like them.
 FEWEST_LEVELS = 3
-# What Nadeau and Bengio suppose weighs as much as so many degrees of freedom of the blocks' own spread.
-_PRIOR_DF = 2.0
+# Degrees of freedom, over all losses, at which the blocks' own spread weighs as much as what Nadeau and Bengio suppose.
+_PRIOR_DF = 4.5
+# Degrees of freedom from which on a negative estimate of what splits favour is subtracted.
+_STEADY_DF = 30
 # p-value below which datasets or models clearly favour some losses.
-_CLEAR = 0.01
+_CLEAR = 0.001
 # Variances below this are rounding errors of Dice.
 _ROUNDING = 1e-18
 # Subtracted terms leave at least this share of the leading one, whatever chance makes of them.
@@ -329,7 +331,7 @@ class Components:
         if guess.size < seen.size:
             return seen
         df = seen.df * max(len(self.losses) - 1, 1)
-        weight = df / (df + _PRIOR_DF)
+        weight = df**2 / (df**2 + _PRIOR_DF**2)
         matrix = weight * seen.matrix + (1 - weight) * guess.matrix
         parts = [Term(weight * seen.matrix, seen.df), Term((1 - weight) * guess.matrix, guess.df)]
         noise = sum(part.size**2 / part.df for part in parts if part.df)
@@ -360,6 +362,9 @@ class Components:
     def _split_terms(self, weight: float) -> list[Term]:
         """The split's share, taken apart into what has been measured: splits' means, and runs."""
         if self.split_df <= 0 or weight <= 0:
+            return []
+        # Below zero by chance it offsets where it is above zero by chance; with few splits that is too wild to count on.
+        if np.trace(self.split) < 0 and self.split_df * (len(self.losses) - 1) < _STEADY_DF:
             return []
         own = self.run / self.models
         return [Term(weight * (self.split + own), self.split_df), Term(-weight * own, self.run_df)]

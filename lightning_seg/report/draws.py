@@ -131,9 +131,7 @@ def _root(matrix: Array) -> Array:
     return (vectors * np.sqrt(np.clip(values, 0, None))).T
 
 
-def _draw_level(
-    pairs: pd.DataFrame, draws: int, rng: np.random.Generator, test_to_train: float
-) -> tuple[Array, int]:
+def _draw_level(pairs: pd.DataFrame, draws: int, rng: np.random.Generator, test_to_train: float) -> tuple[Array, int]:
     """Draws of the mean over all losses and blocks, and the number of units that they rest on."""
     level = pairs.mean(axis=1)
     table = level.groupby(level=["dataset", "model"], observed=True).mean().unstack("model")

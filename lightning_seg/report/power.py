@@ -65,7 +65,7 @@ class Resolution:
         between = (datasets - 1) * per_split / repeats / (blocks - 1) if blocks > 1 else 0.0
         split, run = (self.split, self.run) if per_split > 1 else (0.0, self.split + self.run)
         spread = self.block + run / repeats + between * split
-        unit = (np.eye(losses) - 1 / losses)  # of size 1
+        unit = np.eye(losses) - 1 / losses  # of size 1
         parts = Components(
             losses=[str(n) for n in range(losses)],
             blocks=np.zeros((blocks, losses)),

@@ -184,7 +184,7 @@ def _pairs(verdict: Verdict, suffix: str) -> Table:
     )
     caption = "Not tested, since there are no repeats; differences in Dice points."
     if verdict.unit != "none":
-        data = data.assign(**{"low": 100 * pairs["low"], "high": 100 * pairs["high"], "p": pairs["p"]})
+        data = data.assign(low=100 * pairs["low"], high=100 * pairs["high"], p=pairs["p"])
         data["p (all pairs)"] = pairs["p_adjusted"]
         for scope, column in _WIDER.items():
             if f"p_{scope}" in pairs:

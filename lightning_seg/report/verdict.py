@@ -276,7 +276,9 @@ def _reversals(pairs: pd.DataFrame, best: str, test_to_train: float) -> list[Rev
             own = found.losses.index(best)
             for n, loss in enumerate(found.losses):
                 if n != own:
-                    looked_at.append((level, str(name), loss, float(found.means[n] - found.means[own]), found.p[n, own]))
+                    looked_at.append(
+                        (level, str(name), loss, float(found.means[n] - found.means[own]), found.p[n, own])
+                    )
     if not looked_at:
         return []
     adjusted = holm(np.array([row[-1] for row in looked_at]))

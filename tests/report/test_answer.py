@@ -64,7 +64,9 @@ def check_headline(text: str, verdict: Verdict, pairs: pd.DataFrame, rope: float
     for worse, points in re.findall(rf"({NAME}) is worse by ([\d.]+)", text):
         row = row_of(verdict, best, worse)
         assert row["p_adjusted"] < ALPHA and 100 * row["difference"] == pytest.approx(float(points), abs=0.00501)
-    if found := re.search(rf"(\d+) losses are worse than ({NAME}), by ([\d.]+) to ([\d.]+) Dice points: (.*?)[.;]", text):
+    if found := re.search(
+        rf"(\d+) losses are worse than ({NAME}), by ([\d.]+) to ([\d.]+) Dice points: (.*?)[.;]", text
+    ):
         worse = re.findall(NAME, found[5])
         assert found[2] == best and len(worse) == int(found[1]) and set(worse) == set(verdict.worse)
         sizes = [100 * row_of(verdict, best, loss)["difference"] for loss in worse]
@@ -93,7 +95,9 @@ def check_rest(text: list[str], verdict: Verdict, pairs: pd.DataFrame) -> None:
             means = part.mean().mean()
             assert found[4] == best
             assert 100 * (means[found[3]] - means[best]) == pytest.approx(float(found[5]), abs=0.00501)
-        elif found := re.match(rf"Mean and ranks disagree: the mean of ({NAME}) is ([\d.]+) Dice points below", sentence):
+        elif found := re.match(
+            rf"Mean and ranks disagree: the mean of ({NAME}) is ([\d.]+) Dice points below", sentence
+        ):
             row = row_of(verdict, best, found[1])
             assert 100 * row["difference"] == pytest.approx(float(found[2]), abs=0.00501)
             assert verdict.winner is None and found[1] not in verdict.worse
@@ -195,7 +199,9 @@ def test_collapsed_runs_are_told_for_all_losses_alike():
     pairs.loc[bad, "l0"] = 0.0
     pairs.loc[[("d1", "m02", 3)], "l2"] = 0.1
     text = " ".join(words(pairs, collapsed=pairs < 0.15))
-    assert "(l0 3 and l2 1)" in text and "without the 4 paired repeats" in text and "the answer is another: Use l0" in text
+    assert (
+        "(l0 3 and l2 1)" in text and "without the 4 paired repeats" in text and "the answer is another: Use l0" in text
+    )
     assert "No loss is recommended" in text and "repeat 2 (Dice 0.00 against" in text
     assert "predict one class" not in " ".join(words(pairs))
 
