@@ -7,9 +7,9 @@ trained on as a study would be: 4 losses, 2 small networks, 5 repeats, once with
 second Dice, from other initial weights, is a loss that is equal to the first by construction, with all noise real. The
 truth is that of further trainings, each on a dataset of its own and tested on 5,000 images that none has seen.
 
-Trainings are a plain loop of the paper's protocol (Adam, the best epoch by validation Dice, the same split, weights and
-order for all losses of a repeat) at a size at which a run takes a second. What is finished is not run again, so that the
-command can be stopped and started as one likes; it prints the table of what there is.
+Trainings are a plain loop of the paper's protocol (Adam, the best epoch by validation Dice, the same split, weights
+and order for all losses of a repeat) at a size at which a run takes a second. What is finished is not run again, so
+that the command can be stopped and started as one likes; it prints the table of what there is.
 """
 
 import sys
@@ -268,9 +268,7 @@ def show(folder: Path) -> None:
         if not chosen:
             continue
         print(f"\n{kind}: {len(chosen)} datasets x {len(MODELS)} models x {REPEATS} repeats, each dataset a study")
-        print(
-            "| method | detectable | Dice told from Dice | its interval | fresh images' truth in interval | wrong way |"
-        )
+        print("| method | detectable | Dice told from Dice | 0 in its interval | fresh truth in interval | wrong way |")
         print("|---|---:|---:|---:|---:|---:|")
         base = None
         for name, method in METHODS.items():

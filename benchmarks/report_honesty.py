@@ -2,8 +2,8 @@
 
     python benchmarks/report_honesty.py [studies]      (400 studies of a row take some ten minutes of one processor)
 
-False: a loss is called worse than another that it is no worse than. Covered: of the 95 % intervals of a loss's difference
-to the mean of all, how many hold the truth of their scope; together: all intervals of pairs hold at once.
+False: a loss is called worse than another that it is no worse than. Covered: of the 95 % intervals of a loss's
+difference to the mean of all, how many hold the truth of their scope; together: all intervals of pairs hold at once.
 """
 
 import sys
@@ -67,7 +67,7 @@ RISING = {
 def main(studies: int) -> None:
     """Print the tables, as Markdown."""
     print(
-        "| equal losses: datasets x models x repeats | false | for other models | datasets | covered | others | together |"
+        "| equal losses: datasets x models x repeats | false | other models | datasets | covered | others | together |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|")
     for name, design in EQUAL.items():

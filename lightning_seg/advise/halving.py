@@ -12,11 +12,11 @@ between looks that share their repeats. Rivals are counted as of the start even 
 same data chose those that are left. Stopping early, for whatever reason, can only take errors away.
 
 The single test is that of the report for one block (:mod:`lightning_seg.report.contrasts`): the corrected resampled
-t-test (Nadeau & Bengio, Machine Learning 52, 2003), since repeats re-split the same images: the variance of a mean over
-r repeats is s^2 (1/r + test/train), which does not vanish with more of them. Models are averaged first, because those of
-one repeat share its split and are no further repeats. Few repeats say little on s^2, so that of all losses left is
-pooled, and a pair that is noisier than that is judged by its own: a loss that has been dropped does not come back, so
-the error is kept on the safe side. This supposes normal errors of about equal size. RATES
+t-test (Nadeau & Bengio, Machine Learning 52, 2003), since repeats re-split the same images: the variance of a mean
+over r repeats is s^2 (1/r + test/train), which does not vanish with more of them. Models are averaged first, because
+those of one repeat share its split and are no further repeats. Few repeats say little on s^2, so that of all losses
+left is pooled, and a pair that is noisier than that is judged by its own: a loss that has been dropped does not come
+back, so the error is kept on the safe side. This supposes normal errors of about equal size. RATES
 """
 
 from collections.abc import Sequence

@@ -38,10 +38,10 @@ class Certainty:
     def unit_text(self) -> str:
         """What the tests and intervals count."""
         texts = {
-            "block": "The unit of analysis is the block, a dataset x model cell averaged over its paired repeats, never "
-            "the single run; what models share by their splits is noise of its own.",
-            "repeat": "The unit of analysis is the repeat, since there is one dataset x model cell: what is shown holds "
-            "for it alone.",
+            "block": "The unit of analysis is the block, a dataset x model cell averaged over its paired repeats, "
+            "never the single run; what models share by their splits is noise of its own.",
+            "repeat": "The unit of analysis is the repeat, since there is one dataset x model cell: what is shown "
+            "holds for it alone.",
             "dataset": "The unit of analysis is the dataset, since one repeat does not show what models share by its "
             "split.",
             "none": "Without repeats there is no unit of analysis: nothing is tested.",

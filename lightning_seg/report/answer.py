@@ -63,20 +63,17 @@ def headline(verdict: Verdict, rope: float, place: str) -> str:
         others = _names([dispute.loss for dispute in verdict.disputes])
         return f"No loss is recommended: {place}, {best} has the highest mean Dice, but {others} mostly scored higher."
     if verdict.winner:
-        others = losses[1:]
         least = min(float(row.low) for row in verdict.pairs.itertuples() if row.a == losses[0])
         return (
-            f"Use {best}: {place}, it is better than {_each(others)}, by at least {_down(least)} Dice points (95 % "
+            f"Use {best}: {place}, it is better than {_each(losses[1:])}, by at least {_down(least)} Dice points (95 % "
             "confidence)."
         )
     alike, bound = verdict.alike(rope)
     worse = _worse_clause(verdict)
     if set(alike) == set(verdict.group):
-        opening = (
-            f"Use any of {_names(alike, 'and')}" if len(alike) < len(losses) else f"Use any of the {len(alike)} losses"
-        )
+        which = _names(alike) if len(alike) < len(losses) else f"the {len(alike)} losses"
         return (
-            f"{opening}: {place}, they differ by less than {_up(bound)} Dice points (95 % confidence)"
+            f"Use any of {which}: {place}, they differ by less than {_up(bound)} Dice points (95 % confidence)"
             f"{f'; {worse}' if worse else ''}."
         )
     if not verdict.worse:
@@ -154,8 +151,8 @@ def _collapse_sentences(verdict: Verdict, rope: float, place: str) -> list[str]:
         return []
     counts = join([f"{loss_name(loss)} {count}" for loss, count in verdict.collapsed.items()])
     opening = (
-        f"Some runs predict one class everywhere ({counts}). They count in this answer; without the {verdict.set_aside} "
-        "paired repeats that hold one, which are then set aside for every loss,"
+        f"Some runs predict one class everywhere ({counts}). They count in this answer; without the "
+        f"{verdict.set_aside} paired repeats that hold one, which are then set aside for every loss,"
     )
     other = verdict.without_collapsed
     if other is None or other.unit == "none":
@@ -203,8 +200,8 @@ def _resolution_sentence(verdict: Verdict, rope: float) -> str:
         return "The losses have the very same Dice everywhere: what difference could have been seen is not known."
     n = count_pairs(found.losses)
     text = (
-        f"How sure: a typical pair of losses has to differ by {100 * found.detectable:.2f} Dice points to be told apart "
-        f"with 80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
+        f"How sure: a typical pair of losses has to differ by {100 * found.detectable:.2f} Dice points to be told "
+        f"apart with 80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
     )
     if found.detectable <= rope:
         return f"{text}; differences that matter ({100 * rope:g} points) would most likely have been seen."
@@ -220,8 +217,8 @@ def _method_sentence(verdict: Verdict, scope: str) -> str:
         "dataset": f"{here.units} datasets, since one repeat does not show what models share by its split",
     }
     text = (
-        f"Statistics: {scope}; differences of mean Dice against the spread of {kinds[here.unit]} ({here.df:.0f} degrees "
-        f"of freedom, {here.pair_df:.0f} with all losses'); Tukey's test of all pairs (smallest adjusted p "
+        f"Statistics: {scope}; differences of mean Dice against the spread of {kinds[here.unit]} ({here.df:.0f} "
+        f"degrees of freedom, {here.pair_df:.0f} with all losses'); Tukey's test of all pairs (smallest adjusted p "
         f"{_equals(smallest)})."
     )
     if verdict.same_images:

@@ -1,7 +1,7 @@
 """How much the losses' means differ, and how sure that is: one analysis in three scopes.
 
-The estimate is the same in all of them, the difference of two losses' mean Dice over blocks (dataset x model cells, each
-the mean of its repeats), so that direction and test cannot disagree. What differs is which noise it is held against:
+The estimate is the same in all of them, the difference of two losses' mean Dice over blocks (dataset x model cells,
+each the mean of its repeats), so that direction and test cannot disagree. What differs is the noise it is held against:
 
 ====================================  =========  ===========================================================
 scope                                 unit       error term
@@ -12,10 +12,10 @@ other datasets like these             dataset    dataset (its splits are in it) 
 ====================================  =========  ===========================================================
 
 **What a split favours is shared.** All models of a repeat are trained and tested on the same images, and what a loss
-gains by them is common to its models: averaging over models does not remove it, and the spread between models does not
-show it. It is a variance component of its own, taken from how the splits' means over models vary beyond what single runs
-explain. Terms are added and subtracted as in two-way cluster-robust variances (Cameron, Gelbach & Miller, J. Business &
-Economic Statistics 29, 2011), with degrees of freedom after Satterthwaite.
+gains by them is common to its models: averaging over models does not remove it, and the spread between models does
+not show it. It is a variance component of its own, taken from how the splits' means over models vary beyond what single
+runs explain. Terms are added and subtracted as in two-way cluster-robust variances (Cameron, Gelbach & Miller, J. Business
+& Economic Statistics 29, 2011), with degrees of freedom after Satterthwaite.
 
 **Few blocks.** Repeats re-split the same images, and what a block's repeats share does not show in their spread. Where
 blocks are few, their spread is therefore mixed with what Nadeau & Bengio (Machine Learning 52, 2003) suppose of it,
@@ -136,7 +136,7 @@ class Contrasts:
     @property
     def own(self) -> Array:
         """Of every difference of two means by its own runs alone, with ``df`` degrees of freedom, (losses, losses)."""
-        return np.maximum(_of_differences(sum(term.matrix for term in self.terms)), 0.0)
+        return np.maximum(_of_differences(np.sum([term.matrix for term in self.terms], axis=0)), 0.0)
 
     @property
     def variances(self) -> Array:
@@ -363,7 +363,7 @@ class Components:
         """The split's share, taken apart into what has been measured: splits' means, and runs."""
         if self.split_df <= 0 or weight <= 0:
             return []
-        # Below zero by chance it offsets where it is above zero by chance; with few splits that is too wild to count on.
+        # Below zero by chance it offsets where it is above; with few splits that is too wild to count on.
         if np.trace(self.split) < 0 and self.split_df * (len(self.losses) - 1) < _STEADY_DF:
             return []
         own = self.run / self.models

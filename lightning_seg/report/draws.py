@@ -1,7 +1,7 @@
 """What the study might have said: draws of its means by the noise that the analysis has found.
 
 A draw adds to every block what its dataset's splits favour and what the block's own runs do, of the size that the
-analysis holds differences against (:mod:`lightning_seg.report.contrasts`), so that ranks are no steadier than the tests.
+analysis holds differences against (:mod:`lightning_seg.report.contrasts`): ranks are no steadier than the tests.
 
 The absolute mean of a loss also depends on which datasets and models were taken. Its interval resamples the two, each
 with replacement (Owen's pigeonhole bootstrap), where there are ``FEWEST_LEVELS`` of each; with fewer these datasets and

@@ -1,7 +1,7 @@
 """The customary readings beside the analysis: tests of ranks, and what single runs vary with.
 
-Friedman's test and Nemenyi's critical difference count every row of a table as independent (Demsar, JMLR 7, 2006), which
-blocks of models that share their splits are not: they are a second reading, and the verdict does not rest on them.
+Friedman's test and Nemenyi's critical difference count every row of a table as independent (Demsar, JMLR 7, 2006),
+which blocks of models that share their splits are not: they are a second reading, and no verdict rests on them.
 """
 
 from dataclasses import dataclass

@@ -190,8 +190,8 @@ def _pairs(verdict: Verdict, suffix: str) -> Table:
             if f"p_{scope}" in pairs:
                 data[column] = pairs[f"p_{scope}"]
         caption = (
-            "Differences in Dice points with intervals that hold for all pairs at once (95 %), and Tukey's p-values: for "
-            "these datasets and models, and where there are enough, for others like them."
+            "Differences in Dice points with intervals that hold for all pairs at once (95 %), and Tukey's p-values: "
+            "for these datasets and models, and where there are enough, for others like them."
         )
     data["P(improvement)"] = pairs["improvement"]
     digits = dict.fromkeys(["Mean difference", "low", "high", "P(improvement)"], 3)

@@ -210,8 +210,8 @@ def _pairs(pairs: pd.DataFrame, losses: Sequence[str], scopes: dict[Scope, Contr
     difference, margin = here.means[a] - here.means[b], here.margins[a, b]
     delta = values[:, a] - values[:, b]
     columns = {
-        "a": [losses[n] for n in first],
-        "b": [losses[n] for n in second],
+        "a": [losses[int(n)] for n in first],
+        "b": [losses[int(n)] for n in second],
         "difference": difference,
         "low": difference - margin,
         "high": difference + margin,
@@ -276,9 +276,8 @@ def _reversals(pairs: pd.DataFrame, best: str, test_to_train: float) -> list[Rev
             own = found.losses.index(best)
             for n, loss in enumerate(found.losses):
                 if n != own:
-                    looked_at.append(
-                        (level, str(name), loss, float(found.means[n] - found.means[own]), found.p[n, own])
-                    )
+                    ahead = float(found.means[n] - found.means[own])
+                    looked_at.append((level, str(name), loss, ahead, float(found.p[n, own])))
     if not looked_at:
         return []
     adjusted = holm(np.array([row[-1] for row in looked_at]))

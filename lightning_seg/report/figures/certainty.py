@@ -134,8 +134,8 @@ def stability(drawn: Draws) -> Figure:
     figure = new(
         "stability",
         "Rank stability",
-        f"Share of {len(drawn.contrasts):,} draws of the study in which a loss is first (dark) and among the first three "
-        "(light), by the overall mean and by the 3/2/1 scores. A ranking to rely on has one dark bar near 100 %.",
+        f"Share of {len(drawn.contrasts):,} draws of the study in which a loss is first (dark) and among the first "
+        "three (light), by the overall mean and by the 3/2/1 scores. A ranking to rely on has one dark bar near 100 %.",
         7.6,
         0.9 + 0.26 * len(order),
     )
