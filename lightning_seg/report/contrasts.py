@@ -14,8 +14,8 @@ other datasets like these             dataset    dataset (its splits are in it) 
 **What a split favours is shared.** All models of a repeat are trained and tested on the same images, and what a loss
 gains by them is common to its models: averaging over models does not remove it, and the spread between models does
 not show it. It is a variance component of its own, taken from how the splits' means over models vary beyond what single
-runs explain. Terms are added and subtracted as in two-way cluster-robust variances (Cameron, Gelbach & Miller, J. Business
-& Economic Statistics 29, 2011), with degrees of freedom after Satterthwaite.
+runs explain. Terms are added and subtracted as in two-way cluster-robust variances (Cameron, Gelbach & Miller, J. of
+Business & Economic Statistics 29, 2011), with degrees of freedom after Satterthwaite.
 
 **Few blocks.** Repeats re-split the same images, and what a block's repeats share does not show in their spread. Where
 blocks are few, their spread is therefore mixed with what Nadeau & Bengio (Machine Learning 52, 2003) suppose of it,
