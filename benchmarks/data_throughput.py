@@ -17,10 +17,10 @@ from measure import Stopwatch, alternate, report
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from lightning_seg.config import compose_config
+from lightning_seg.config.compose import compose_config
 from lightning_seg.data.dataset import FileDataset
-from lightning_seg.runs.parts import make_data
-from lightning_seg.speed import keep_freed_memory
+from lightning_seg.machine.speed import keep_freed_memory
+from lightning_seg.training.factory import make_data
 
 SIZE, BATCH = 224, 8
 

@@ -14,13 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from grids import HERE, LOSSES, run_grid
+from grids import HERE, run_grid
 from measure import Stopwatch
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.sweep.plan import grid_cells
+from lightning_seg.catalogue import LOSSES
+from lightning_seg.sweep.cells import grid_cells
 
 OVERRIDES = (
     *("trainer=cpu", "logger=csv", "trainer.max_epochs=1", "data.image_size=32", "dataset.count=12"),
@@ -63,12 +64,12 @@ def finish_all(folder: Path) -> int:
     """Give every cell a record, as if it had been trained."""
     cells = grid_cells(grid(folder))
     for cell in cells:
-        cell.directory.mkdir(parents=True, exist_ok=True)
+        cell.folder.path.mkdir(parents=True, exist_ok=True)
         names = ("study", "dataset.name", "model.name", "loss.name", "repeat")
         record = {name.split(".")[0]: cell.config[name] for name in names}
         record |= {"status": "finished", "config": cell.config, "epochs": 100, "best_val_dice": 0.8}
         record |= {"test": {"dice": 0.8}, "seconds": {"data": 1.0, "fit": 600.0, "test": 1.0}}
-        (cell.directory / "result.json").write_text(json.dumps(record))
+        (cell.folder.path / "result.json").write_text(json.dumps(record))
     return len(cells)
 
 
@@ -102,7 +103,7 @@ def main() -> None:
         assert cells == 3600
         times["the same grid when all are finished"] = run(*command(folder))
         times["lightning-seg status"] = run(
-            *(sys.executable, "-m", "lightning_seg.cli", "status", "default", "--output-dir", str(folder))
+            *(sys.executable, "-m", "lightning_seg.cli.app", "status", "default", "--output-dir", str(folder))
         )
         times[f"a run besides its training (grid of {arguments.runs})"] = cost_per_run(Path(two), arguments.runs)
     table = Table("", "wall, s", "cpu, s", box=box.SIMPLE_HEAD)

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-LOSSES = ("iou", "dice", "bce", "focal", "iou_dice", "iou_bce", "iou_focal", "dice_bce", "dice_focal", "bce_focal")
 
 
 def run_grid(folder: Path, *overrides: str) -> list[float]:

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from measure import Stopwatch, Times, report
 
+from lightning_seg.machine.speed import keep_freed_memory
 from lightning_seg.models import UNet
-from lightning_seg.speed import keep_freed_memory
 
 STEPS = 5
 

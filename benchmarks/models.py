@@ -35,8 +35,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lightning_seg import models
-from lightning_seg.models.facts import FACTS
-from lightning_seg.speed import keep_freed_memory
+from lightning_seg.catalogue import NETWORKS
+from lightning_seg.machine.speed import keep_freed_memory
 
 MONAI = {"spatial_dims": 2, "in_channels": 3, "out_channels": 1, "act": "relu", "norm": "batch"}
 
@@ -276,5 +276,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    assert FACTS.keys() <= CONTESTS.keys()
+    assert NETWORKS.keys() <= CONTESTS.keys()
     main()

@@ -1,4 +1,4 @@
-"""What `lightning-seg plan` foretells of a small sweep against what the sweep then takes; the aim is 25 %.
+"""What `lightning-seg plan` estimates of a small sweep against what the sweep then takes; the aim is 25 %.
 
 python benchmarks/plan_accuracy.py
 """
@@ -13,7 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.sweep.plan import grid_cells, make_plan
+from lightning_seg.planning.estimate import make_plan
+from lightning_seg.sweep.cells import grid_cells
 
 
 def main() -> None:
@@ -31,14 +32,14 @@ def main() -> None:
         folder = Path(name)
         plan = make_plan(grid_cells([*overrides, f"output_dir={folder}"]))
         run_grid(folder, *overrides)
-        table = Table("run", "foretold, s", "taken, s", "ratio", title="Plan and truth", box=box.SIMPLE_HEAD)
+        table = Table("run", "estimate, s", "taken, s", "ratio", title="Plan and truth", box=box.SIMPLE_HEAD)
         rows = []
         for run in plan.left:
-            record = json.loads((folder / run.cell.directory / "result.json").read_text())
+            record = json.loads((folder / run.cell.folder.path / "result.json").read_text())
             rows.append((f"{record['model']} {record['loss']}", run.seconds(), sum(record["seconds"].values())))
         rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
-        for what, foretold, taken in rows:
-            table.add_row(what, f"{foretold:.1f}", f"{taken:.1f}", f"{foretold / taken:.2f}")
+        for what, estimate, taken in rows:
+            table.add_row(what, f"{estimate:.1f}", f"{taken:.1f}", f"{estimate / taken:.2f}")
         Console().print(table)
 
 

@@ -20,10 +20,10 @@ from rich.console import Console
 from rich.table import Table
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from lightning_seg.config import compose_config
-from lightning_seg.runs.history import History
-from lightning_seg.runs.parts import make_data, make_module, make_trainer
-from lightning_seg.runs.resume import BestWeights
+from lightning_seg.config.compose import compose_config
+from lightning_seg.training.callbacks import BestWeights
+from lightning_seg.training.factory import make_data, make_module, make_trainer
+from lightning_seg.training.history import History
 
 PARTS = ("forward", "backward", "optimizer")
 

@@ -17,10 +17,11 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.sweep.plan import EpochsKnown, Run, grid_cells, make_plan, subset_sizes
-from lightning_seg.sweep.position import duration
-from lightning_seg.sweep.schedule import LAUNCHERS, scaling
-from lightning_seg.sweep.timing import Timing
+from lightning_seg.planning.estimate import EpochsKnown, PlannedRun, make_plan, subset_sizes
+from lightning_seg.planning.schedule import LAUNCHERS, scaling
+from lightning_seg.planning.timing import Timing
+from lightning_seg.sweep.cells import grid_cells
+from lightning_seg.wording import duration
 
 # Parameters in millions, of the networks as configured.
 PARAMETERS = {
@@ -39,7 +40,7 @@ PARAMETERS = {
 }
 
 
-def given_runs(steps: dict[str, list[float]]) -> list[Run]:
+def given_runs(steps: dict[str, list[float]]) -> list[PlannedRun]:
     """The paper's runs, with these seconds of a training step and an evaluation batch for each model."""
     cells = grid_cells(["experiment=paper", "study=scaling"])
     epochs = EpochsKnown([])
@@ -58,7 +59,7 @@ def given_runs(steps: dict[str, list[float]]) -> list[Run]:
         for model, (train, evaluate) in steps.items()
     }
     return [
-        Run(cell, sizes[cell.config["dataset.name"]], timings[cell.config["model.name"]], epochs.of(cell))
+        PlannedRun(cell, sizes[cell.config["dataset.name"]], timings[cell.config["model.name"]], epochs.of(cell))
         for cell in cells
     ]
 

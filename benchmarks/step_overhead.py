@@ -17,13 +17,14 @@ from lightning.pytorch.callbacks import EarlyStopping
 from measure import Stopwatch, alternate, report
 from torch import nn
 
-from lightning_seg.config import compose_config
+from lightning_seg.config.compose import compose_config
 from lightning_seg.data.datamodule import normalise
 from lightning_seg.metrics import confusion_counts, image_scores
-from lightning_seg.progress import EpochProgress
-from lightning_seg.runs.history import History
-from lightning_seg.runs.parts import make_data, make_module, make_trainer
-from lightning_seg.runs.resume import BestWeights, EpochSeed, ResumeCheckpoint
+from lightning_seg.runs.resume import ResumeCheckpoint
+from lightning_seg.training.callbacks import BestWeights, EpochSeed
+from lightning_seg.training.factory import make_data, make_module, make_trainer
+from lightning_seg.training.history import History
+from lightning_seg.training.progress import EpochProgress
 
 
 class OneConvolution(nn.Conv2d):

@@ -11,8 +11,10 @@ import argparse
 import tempfile
 from pathlib import Path
 
-from grids import LOSSES, run_grid, run_scripts
+from grids import run_grid, run_scripts
 from measure import alternate, report
+
+from lightning_seg.catalogue import LOSSES
 
 
 def main() -> None:

@@ -17,8 +17,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from lightning_seg.config import compose_config
-from lightning_seg.runs.parts import make_module
+from lightning_seg.config.compose import compose_config
+from lightning_seg.training.factory import make_module
 
 MODELS = (
     *("fcn", "deeplabv3plus", "unet", "unetplusplus", "colonsegnet", "fatnet"),

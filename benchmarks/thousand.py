@@ -72,7 +72,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["PYTHONPATH"] = str(Path(__file__).parents[1])
-    from lightning_seg.train import main as train
+    from lightning_seg.cli.train import main as train
 
     found = sweep(arguments.runs, train)
     print("   run       MiB     files   threads   tensors")

@@ -3,13 +3,12 @@
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
-from lightning_seg import plugins
+from lightning_seg.config import plugins
 
 
 class OwnConfiguration(SearchPathPlugin):
-    """Lets Hydra find the parts that :mod:`lightning_seg.plugins` describes."""
+    """Lets Hydra find the parts that :mod:`lightning_seg.config.plugins` describes."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        plugins.import_from_working_directory()
         for path in plugins.search_paths():
             search_path.append(provider="lightning-seg", path=path)

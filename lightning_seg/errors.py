@@ -1,4 +1,4 @@
-"""The one exception that users are meant to see."""
+"""The errors that users are meant to see."""
 
 
 class UserError(Exception):
@@ -6,3 +6,11 @@ class UserError(Exception):
 
     Entry points print the message alone, without a traceback, and exit with a non-zero code.
     """
+
+
+class OutOfMemoryError(UserError):
+    """A run needs more memory than there is, which may pass: a grid with ``retry`` tries it again."""
+
+
+class UnreadableError(ValueError):
+    """A file from outside is not what it should be; the message says why in a few words, without naming the file."""

@@ -7,14 +7,13 @@ means a pooled IoU of .658. Both masks empty score 1 in all four; one of the two
 Nothing here makes the host wait for the device.
 """
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.classification import binary_stat_scores
-
-COUNTS = ("tp", "fp", "fn", "tn")
-METRICS = ("dice", "iou", "precision", "recall")
 
 
 def confusion_counts(logits: Tensor, masks: Tensor) -> Tensor:
@@ -58,3 +57,31 @@ def image_scores(counts: Tensor) -> dict[str, Tensor]:
     }
     # Counts are whole numbers, so the clamp changes 0 / 0 alone: into 0, where one mask is empty.
     return {name: torch.where(both_empty, 1.0, part / whole.clamp(min=1)) for name, (part, whole) in ratios.items()}
+
+
+Metric = Callable[[Tensor], Tensor]
+"""From counts (N, 4), int64, in the order of ``COUNTS``, to a score of each image, (N,), floating point."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The counts and scores of a set of images.
+
+    Attributes:
+        counts: (N, 4) int64, in the order of ``COUNTS``.
+        values: (N,) float64 for each metric, the four of ``METRICS`` first.
+    """
+
+    counts: Tensor
+    values: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, counts: Tensor, more: Mapping[str, Metric] | None = None) -> "Scores":
+        """Score images by the four metrics, and by ``more`` of them."""
+        own = {name: metric(counts).double() for name, metric in (more or {}).items()}
+        return cls(counts, {**image_scores(counts), **own})
+
+    @property
+    def means(self) -> dict[str, float]:
+        """The mean over images of each metric."""
+        return {name: values.mean().item() for name, values in self.values.items()}

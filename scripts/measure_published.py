@@ -19,7 +19,7 @@ from pathlib import Path
 from hydra.utils import instantiate
 
 from lightning_seg.advise.features import Features, as_row, measure_features
-from lightning_seg.config import compose_config
+from lightning_seg.config.compose import compose_config
 from lightning_seg.data.inspect import inspect_dataset
 from lightning_seg.data.split import Fractions
 from lightning_seg.errors import UserError

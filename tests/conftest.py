@@ -37,12 +37,12 @@ PATIENCE_SECONDS = 120  # for what takes a second or two where nothing else runs
 
 # Children are forked from a server that has imported torch and Lightning once, and nothing else has happened to it.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["lightning_seg.train", "lightning_seg.runs.run", "tests.parts"])
+PROCESSES.set_forkserver_preload(["lightning_seg.cli.train", "lightning_seg.runs.run", "tests.parts"])
 
 
 def call_main(arguments: list[str]) -> int:
-    """``lightning_seg.train.main`` with these command-line arguments; its exit code."""
-    from lightning_seg.train import main
+    """``lightning_seg.cli.train.main`` with these command-line arguments; its exit code."""
+    from lightning_seg.cli.train import main
 
     sys.argv = ["train.py", *arguments]
     try:

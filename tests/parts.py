@@ -20,6 +20,7 @@ class Tiny(nn.Sequential):
     """A network with batch normalisation and dropout, whose state and randomness must survive a restart."""
 
     alive: ClassVar[weakref.WeakSet[nn.Module]] = weakref.WeakSet()
+    training_version = 3
 
     def __init__(self, width: int) -> None:
         super().__init__(

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from lightning_seg.cli import app, main
+from lightning_seg.cli.app import app, main
 from lightning_seg.errors import UserError
 
 HEAVY = {"torch", "torchvision", "lightning", "hydra", "pandas", "scipy", "matplotlib", "wandb", "wandb_workspaces"}
 
 
 def test_help_loads_no_heavy_library() -> None:
-    program = "import sys, lightning_seg.cli; print(*{name.partition('.')[0] for name in sys.modules})"
+    program = "import sys, lightning_seg.cli.app; print(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert "lightning_seg" in loaded.stdout.split()
     assert set(loaded.stdout.split()) & HEAVY == set()
@@ -67,7 +67,7 @@ def test_an_unforeseen_error_is_one_line_that_tells_how_to_see_more(
     def fail(*arguments: object) -> None:
         raise IndexError("no such thing")
 
-    monkeypatch.setattr("lightning_seg.cli.find_study", fail)
+    monkeypatch.setattr("lightning_seg.cli.status.find_study", fail)
     assert ends(["status"], monkeypatch, capsys) == (
         "error: IndexError: no such thing (LIGHTNING_SEG_DEBUG=1 shows where)\n"
     )

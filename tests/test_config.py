@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from lightning_seg.config import compose_config
+from lightning_seg.config.compose import compose_config
 from lightning_seg.errors import UserError
 from tests.conftest import Train
 

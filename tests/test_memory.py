@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lightning_seg.build import build
-from lightning_seg.config import compose_config
-from lightning_seg.errors import UserError
-from lightning_seg.memory import OutOfMemoryError, explained, is_out_of_memory
+from lightning_seg.config.build import build
+from lightning_seg.config.compose import compose_config
+from lightning_seg.errors import OutOfMemoryError, UserError
+from lightning_seg.machine.memory import in_one_sentence, is_out_of_memory
 from tests.conftest import Train
 
 PETABYTE = 2**50
@@ -25,7 +25,7 @@ def allocate() -> None:
     ],
 )
 def test_a_run_says_what_does_not_fit(error: Exception | None, whose: str) -> None:
-    with pytest.raises(OutOfMemoryError) as caught, explained(compose_config(["data.batch_size=5"])):
+    with pytest.raises(OutOfMemoryError) as caught, in_one_sentence(compose_config(["data.batch_size=5"])):
         if error is not None:
             raise error
         allocate()
@@ -35,7 +35,7 @@ def test_a_run_says_what_does_not_fit(error: Exception | None, whose: str) -> No
 
 
 def test_other_errors_stay() -> None:
-    with pytest.raises(RuntimeError, match="shapes differ"), explained(compose_config([])):
+    with pytest.raises(RuntimeError, match="shapes differ"), in_one_sentence(compose_config([])):
         raise RuntimeError("shapes differ")
 
 

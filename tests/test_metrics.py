@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from lightning_seg.metrics import COUNTS, METRICS, confusion_counts, image_scores
+from lightning_seg.catalogue import COUNTS, METRICS
+from lightning_seg.metrics import confusion_counts, image_scores
 
 
 def lesions(*flat: list[int]) -> torch.Tensor:

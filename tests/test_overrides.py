@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
-from lightning_seg.overrides import override_value
+from lightning_seg.config.overrides import override_value
 from lightning_seg.report.command_lines import Run, train_lines
 from lightning_seg.report.records import load_study
 from tests.report.make_study import make_study

@@ -7,9 +7,10 @@ import pytest
 from lightning import Trainer
 from rich.console import Console
 
-from lightning_seg.logs import NotDrawn
-from lightning_seg.progress import EpochProgress
-from lightning_seg.sweep.position import announce_position, duration, position
+from lightning_seg.runs.position import announce_position, position
+from lightning_seg.training.logs import NotDrawn
+from lightning_seg.training.progress import EpochProgress
+from lightning_seg.wording import duration
 from tests.conftest import Train
 from tests.tiny_fit import FailingStep, fit
 
@@ -17,7 +18,7 @@ ESCAPE = "\x1b"
 
 
 def own_lines(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "lightning_seg.progress"]
+    return [record.getMessage() for record in caplog.records if record.name == "lightning_seg.training.progress"]
 
 
 def fit_on(console: Console, **options: object) -> Trainer:
@@ -25,7 +26,7 @@ def fit_on(console: Console, **options: object) -> Trainer:
 
 
 def test_a_log_gets_one_plain_line_an_epoch(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="lightning_seg.progress")
+    caplog.set_level("INFO", logger="lightning_seg.training.progress")
     text = io.StringIO()
     fit_on(Console(file=text), epochs=3)
     assert text.getvalue() == ""
@@ -35,12 +36,12 @@ def test_a_log_gets_one_plain_line_an_epoch(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_a_terminal_gets_a_bar_and_its_log_the_lines(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", logger="lightning_seg.progress")
+    caplog.set_level("INFO", logger="lightning_seg.training.progress")
     text = io.StringIO()
     fit_on(Console(file=text, force_terminal=True, width=120), epochs=3)
     shown = text.getvalue()
     assert ESCAPE in shown and "epoch 1," not in shown
-    records = [record for record in caplog.records if record.name == "lightning_seg.progress"]
+    records = [record for record in caplog.records if record.name == "lightning_seg.training.progress"]
     assert len(records) == 3 and not any(map(NotDrawn().filter, records))  # for files alone
     for part in ("synthetic tiny bce repeat 0", "3/3", "val Dice 0.", "loss 0."):
         assert part in re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", shown)

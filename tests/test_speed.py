@@ -8,7 +8,7 @@ import pytest
 
 STEPS = """
 import resource, torch
-from lightning_seg.speed import keep_freed_memory
+from lightning_seg.machine.speed import keep_freed_memory
 if {keeps}:
     keep_freed_memory()
 def step():

@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lightning_seg.config import check, compose_config
+from lightning_seg.config.compose import compose_config
+from lightning_seg.config.rules import check
 from lightning_seg.errors import UserError
+from lightning_seg.machine.speed import apply_switches
 from lightning_seg.models import UNet
-from lightning_seg.module import SegmentationModule
-from lightning_seg.runs.history import History
-from lightning_seg.runs.parts import make_data, make_module, make_trainer
-from lightning_seg.runs.resume import BestWeights
-from lightning_seg.speed import apply_switches
+from lightning_seg.training.callbacks import BestWeights
+from lightning_seg.training.factory import make_data, make_module, make_trainer
+from lightning_seg.training.history import History
+from lightning_seg.training.module import SegmentationModule
 
 SMALL = ["trainer=cpu", "data.image_size=32", "dataset.count=20", "model.width=4", "trainer.max_epochs=2", "loss=dice"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import wandb
 
-from lightning_seg import wandb_run
-from lightning_seg.wandb_logger import CellLogger
-from lightning_seg.wandb_run import has_login
+from lightning_seg.training import wandb_run
+from lightning_seg.training.wandb_logger import CellLogger
+from lightning_seg.training.wandb_run import has_login
 from tests.conftest import Train
 from tests.wandb_files import read_run
 
@@ -65,7 +65,7 @@ def test_a_server_that_cannot_be_reached(train: Train) -> None:
         "loss=bce",
         "repeat=0,1",
         environment={"WANDB_API_KEY": "a" * 40, "WANDB_BASE_URL": "http://127.0.0.1:9"},
-        constants={"lightning_seg.wandb_run.PATIENCE_SECONDS": 2.0},
+        constants={"lightning_seg.training.wandb_run.PATIENCE_SECONDS": 2.0},
     )
     assert training.stderr.count("W&B cannot be reached") == 1  # the second run did not try
     assert len(list((train.directory / CELL).rglob("result.json"))) == 2

@@ -1,34 +1,16 @@
 """Runs a proposal through the training application, all at once or look by look."""
 
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from lightning_seg.advise.halving import Halving, Rule, follow
 from lightning_seg.advise.proposal import Proposal
-from lightning_seg.build import build_nameless
-from lightning_seg.runs.record import read_result
-from lightning_seg.sweep.cells import nested
-from lightning_seg.sweep.plan import grid_cells
-
-
-def train(arguments: Sequence[str]) -> int:
-    """``train.py`` with these arguments, in this process; returns its exit code."""
-    from lightning_seg.train import main
-
-    before = sys.argv
-    sys.argv = ["train.py", *arguments]
-    try:
-        main()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 1
-    finally:
-        sys.argv = before
-    return 0
+from lightning_seg.config.build import build_nameless
+from lightning_seg.runs.folder import RunFolder
+from lightning_seg.runs.record import Record
+from lightning_seg.sweep.cells import grid_cells, nested
 
 
 def check_models(proposal: Proposal) -> None:
@@ -65,6 +47,7 @@ def halve(
     seconds: float,
     tell: Callable[[Halving, Halving], None],
     announce: Callable[[list[str]], None],
+    train: Callable[[Sequence[str]], int],
 ) -> Halved:
     """Train look by look, only the losses that are left.
 
@@ -76,6 +59,7 @@ def halve(
         seconds: of training that all looks may take, those of earlier calls included; the first look is always taken.
         tell: called with the states before and after, when a look has been taken.
         announce: called with the arguments of each training.
+        train: trains with these arguments and returns the exit code.
     """
     cells = grid_cells(proposal.line(repeats=range(rule.looks[-1]))[1:])
     choice_of = {
@@ -84,14 +68,14 @@ def halve(
     }
     models = list(dict.fromkeys(cell.config["model.name"] for cell in cells))
     places = {
-        (cell.config["loss.name"], cell.config["repeat"], cell.config["model.name"]): cell.directory for cell in cells
+        (cell.config["loss.name"], cell.config["repeat"], cell.config["model.name"]): cell.folder for cell in cells
     }
     losses = list(choice_of)
     state = follow(_dice(_records(places)), losses, models, rule)
     tell(follow(_dice({}), losses, models, rule), state)
     while state.todo:
         records = _records(places)
-        lengths = [sum(record["seconds"].values()) for record in records.values()]
+        lengths = [record.total_seconds for record in records.values()]
         wanted = [(loss, repeat, model) for loss in state.left for repeat in state.todo for model in models]
         needed = sum(key not in records for key in wanted) * (sum(lengths) / len(lengths) if lengths else 0.0)
         if state.repeats and sum(lengths) + needed > seconds:
@@ -109,14 +93,14 @@ def halve(
 Key = tuple[str, int, str]  # loss, repeat, model
 
 
-def _records(places: dict[Key, Path]) -> dict[Key, dict[str, Any]]:
-    found = ((key, read_result(directory)) for key, directory in places.items())
-    return {key: record for key, record in found if record is not None}
+def _records(places: dict[Key, RunFolder]) -> dict[Key, Record]:
+    found = ((key, folder.record()) for key, folder in places.items())
+    return {key: record for key, record in found if record is not None and "dice" in record.test}
 
 
-def _dice(records: dict[Key, dict[str, Any]]) -> pd.Series:
+def _dice(records: dict[Key, Record]) -> pd.Series:
     """Test Dice by (loss, repeat, model)."""
     index = pd.MultiIndex.from_arrays(
         [[key[level] for key in records] for level in range(3)], names=["loss", "repeat", "model"]
     )
-    return pd.Series([record["test"]["dice"] for record in records.values()], index, dtype=float)
+    return pd.Series([record.test["dice"] for record in records.values()], index, dtype=float)

@@ -212,7 +212,7 @@ class _Evidence:
     def is_hopeless(self, best: int, others: list[int], rule: Rule) -> bool:
         """Whether the last look would most likely neither drop one of the others nor find all of them equivalent.
 
-        It is foretold from the differences as they are, and from how far the repeats to come may move them.
+        It is estimated from the differences as they are, and from how far the repeats to come may move them.
         """
         last = rule.looks[-1]
         difference, margin = self.means[best] - self.means[others], self.margin(last)[best, others]

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from lightning_seg.advise.features import Features, Likeness
 from lightning_seg.advise.halving import Halving, Rule, Stop
+from lightning_seg.catalogue import dataset_name, loss_name
 from lightning_seg.report.answer import scope_of, sentences, trouble_sentences
 from lightning_seg.report.comparison import compare, trouble
-from lightning_seg.report.names import dataset_name, loss_name
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.records import load_study

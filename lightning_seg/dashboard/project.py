@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lightning_seg.runs.record import read_result
+from lightning_seg.runs.folder import RunFolder
 
 PROJECT = "lightning-seg"  # where no run says another
 RUN_FOLDERS = "*/*/*/repeat_*/wandb"  # below the study; present in runs that were logged
@@ -11,9 +11,13 @@ RUN_FOLDERS = "*/*/*/repeat_*/wandb"  # below the study; present in runs that we
 def project_of(study: Path) -> tuple[str, str | None]:
     """Project and entity (``None``: the login's own) of the study's first ended run with W&B, else the default ones."""
     for folder in sorted(study.glob(RUN_FOLDERS)):
-        logger = ((read_result(folder.parent) or {}).get("config") or {}).get("logger") or {}
-        if settings := logger.get("wandb"):
-            return settings.get("project") or PROJECT, settings.get("entity")
+        record = RunFolder(folder.parent).record()
+        logger = record.config.get("logger") if record is not None else None
+        if isinstance(logger, dict) and isinstance(settings := logger.get("wandb"), dict):
+            project, entity = settings.get("project"), settings.get("entity")
+            return project if isinstance(project, str) and project else PROJECT, (
+                entity if isinstance(entity, str) else None
+            )
     return PROJECT, None
 
 

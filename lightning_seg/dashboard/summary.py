@@ -8,7 +8,7 @@ from typing import Literal
 import pandas as pd
 import wandb
 
-from lightning_seg.wandb_run import run_id, start_run
+from lightning_seg.training.wandb_run import run_id, start_run
 
 JOB_TYPE = "summary"
 
@@ -28,7 +28,7 @@ def log_summary(
         report: the report's folder; W&B's local files go below it.
         study: the study's name, from which the run's id follows.
         project, entity: of W&B; entity ``None`` for the login's own.
-        mode: as for :func:`lightning_seg.wandb_run.start_run`.
+        mode: as for :func:`lightning_seg.training.wandb_run.start_run`.
 
     Returns:
         the local folder of the W&B run.

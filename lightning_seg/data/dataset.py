@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from rich.progress import track
 
+from lightning_seg.catalogue import DATASETS
 from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, Picture, open_image, open_mask
 from lightning_seg.errors import UserError
 
@@ -198,8 +199,6 @@ def _warn_of_part(name: str, root: Path, count: int, full_count: int) -> None:
 
 
 def _remedy(name: str) -> str:
-    from lightning_seg.data.prepare import DATASETS  # here: it imports the readers
-
     if name in DATASETS:
         return f"run 'lightning-seg prepare {name}' (or set dataset.root to where its files lie)"
     return "set dataset.root to where its files lie"

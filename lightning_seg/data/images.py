@@ -1,5 +1,6 @@
 """How an image file becomes pixels: one rule for every dataset and for prediction."""
 
+import math
 import warnings
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -9,6 +10,7 @@ import tifffile
 from PIL import ExifTags, Image, ImageChops, ImageOps, UnidentifiedImageError
 
 from lightning_seg.errors import UserError
+from lightning_seg.files import open_plain
 
 MASK_THRESHOLD = 128  # of 255: JPEG noise around 0 and 255 and stray values disappear; "> 0" would keep them
 IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
@@ -17,6 +19,10 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 # be converted to something plausible and wrong.
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"})
 _COLOUR_TOLERANCE = 32  # of 255 between the channels of a grey mask; JPEG may leave a little colour
+# Pillow knows many more, and hands one of them, EPS, to another program. MPO are JPEGs of phones.
+_FORMATS = ("BMP", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+_MOST_FILE_BYTES = 2**30
+_MOST_PIXELS = 178_956_970  # at which Pillow refuses images of its own kinds
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _DRAFT_FACTOR = 3  # a reduced JPEG keeps at least this multiple of the side that it is resized to
 
@@ -77,7 +83,7 @@ def _decode(path: Path, reduce_to: int | None = None) -> Picture:
     """Decode a file completely and turn it upright, in its own mode."""
     try:
         # Given a name, Pillow 13 maps grey TIFFs into memory, and scrambles those that lie on their side.
-        with path.open("rb") as file, _open(file, path) as image:
+        with open_plain(path, _MOST_FILE_BYTES, follow=True) as file, _open(file, path) as image:
             if image.format == "TIFF" and getattr(image, "n_frames", 1) > 1:
                 raise UserError(f"{path}: holds {image.n_frames} pages; save one image a file")  # type: ignore[attr-defined]
             if image.mode not in _MODES:
@@ -102,7 +108,7 @@ def _open(file: BinaryIO, path: Path) -> Image.Image:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
-            return Image.open(file)
+            return Image.open(file, formats=_FORMATS)
         except UnidentifiedImageError:
             if path.suffix.lower() not in (".tif", ".tiff"):
                 raise ValueError("it is of no known kind") from None
@@ -112,7 +118,12 @@ def _open(file: BinaryIO, path: Path) -> Image.Image:
 def _open_tiff(path: Path) -> Image.Image:
     """A TIFF that Pillow refuses, such as CVC-ClinicDB's: three samples a pixel, declared as grey."""
     try:
-        pixels = tifffile.imread(path)
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series[0]
+            # Known before anything is unpacked: a few kilobytes may say that they are gigabytes.
+            if max(math.prod(series.shape), math.prod(series.keyframe.chunks)) > 3 * _MOST_PIXELS:
+                raise ValueError(f"it is of {series.shape} values, more than {_MOST_PIXELS:,} pixels")
+            pixels = series.asarray()
     except Exception as error:  # on damaged files tifffile lets whatever it stumbles over escape
         raise ValueError(str(error)) from error
     if pixels.dtype != np.uint8 or not (pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] == 3)):

@@ -15,13 +15,12 @@ from numpy.typing import NDArray
 
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.groups import image_groups
+from lightning_seg.data.rules import STRATEGIES, refuse_fractions
 from lightning_seg.errors import UserError
 
 log = logging.getLogger(__name__)
 
 SUBSETS = ("train", "val", "test")
-STRATEGIES = ("random", "grouped", "official", "kfold")
-BY_FRACTIONS = ("random", "grouped")  # those whose subsets have, or come near to, the sizes of data.fractions
 
 
 @dataclass(frozen=True)
@@ -33,12 +32,8 @@ class Fractions:
     test: float
 
     def __post_init__(self) -> None:
-        shares = (self.train, self.val, self.test)
-        if min(shares) <= 0 or abs(sum(shares) - 1) > 1e-9:
-            raise UserError(
-                f"data.fractions are {shares[0]:g} / {shares[1]:g} / {shares[2]:g} and sum to {sum(shares):g}; "
-                "train, val and test must all be positive and sum to 1."
-            )
+        if (wrong := refuse_fractions((self.train, self.val, self.test))) is not None:
+            raise UserError(wrong)
 
 
 class Split(NamedTuple):
@@ -240,7 +235,7 @@ def _read(path: Path) -> Any:
             return json.loads(path.read_text(encoding="utf-8"))
         with path.open(newline="", encoding="utf-8-sig") as file:
             return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"data.split: {path} cannot be read ({error}).") from error
 
 

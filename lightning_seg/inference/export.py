@@ -16,10 +16,9 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from lightning_seg.errors import UserError
-from lightning_seg.files import write_atomic, write_text
+from lightning_seg.files import check_output, mark_output, telling_file, write_atomic, write_text
 from lightning_seg.inference.model_card import model_card
 from lightning_seg.inference.trained import TrainedRun
-from lightning_seg.output import check_output, mark_output
 from lightning_seg.runs.record import versions
 
 FORMATS = {"onnx": "model.onnx", "torch": "model.pt2"}
@@ -45,7 +44,7 @@ def export_run(run: TrainedRun, output: Path, formats: Sequence[str], dynamic_si
         The largest difference from PyTorch's logits that was seen, by format.
 
     Raises:
-        UserError: as :func:`export_network`, or as :func:`lightning_seg.output.check_output`.
+        UserError: as :func:`export_network`, or as :func:`lightning_seg.files.check_output`.
     """
     _check_formats(formats)
     names = [*(FORMATS[name] for name in formats), PREPROCESSING, CARD]
@@ -140,7 +139,7 @@ def preprocessing(run: TrainedRun, dynamic_size: bool, found: dict[str, float]) 
             "lesion where > 0.5",
         ],
         "checked": {"against": "PyTorch on the CPU", "largest_difference_of_logits": found, "tolerance": TOLERANCE},
-        "model": run.record["model"],
+        "model": run.record.model,
         "versions": versions() | {"onnx_opset": OPSET if "onnx" in found else None},
     }
 
@@ -191,8 +190,8 @@ def _load_onnx(path: Path) -> Runner:
 
 
 def _save_torch(program: ExportedProgram, path: Path) -> None:
-    with path.open("wb") as file:
-        torch.export.save(program, file)
+    with telling_file(path) as file:
+        torch.export.save(program, file)  # type: ignore[arg-type]  # which writes and flushes, no more
 
 
 def _load_torch(path: Path) -> Runner:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightning_seg.data.folder import MASK_SUFFIX
 from lightning_seg.data.images import IMAGE_SUFFIXES, open_image
+from lightning_seg.data.readers.folder import MASK_SUFFIX
 from lightning_seg.errors import UserError
 from lightning_seg.inference.trained import Preparation
 
+_LONGEST_NAME = 255  # bytes, in every usual file system
 SMALLEST_SIDE = 16  # pixels; there is nothing to see in fewer
 PREVIEW_SIDE = 1024  # pixels of an overlay's longer side
 
@@ -80,6 +81,14 @@ def name_images(paths: Sequence[Path]) -> list[str]:
         if max(Counter(names).values(), default=0) <= 1:
             return names
     return [path.as_posix() for path in below]
+
+
+def is_file_name(name: str) -> bool:
+    """Whether results can be called ``<name>.png``: every part is text, and none longer than file systems take."""
+    try:
+        return all(len(part.encode("utf-8")) <= _LONGEST_NAME for part in f"{name}.png".split("/"))
+    except UnicodeEncodeError:
+        return False
 
 
 def read_photo(path: Path, preparation: Preparation) -> Photo:

@@ -22,10 +22,14 @@ class SegmentationModel(nn.Module, ABC):
             back.
         output_weights: the weight of each map of :meth:`outputs` in the training loss, as the network's
             authors chose them; the first belongs to the main output.
+        training_version: which form of the network's behaviour in training this is: its initialisation, dropout,
+            normalisation, auxiliary maps and their weights. It rises with every change that makes new runs differ from
+            old ones; the record of each run holds it. docs/networks.md tells what changed.
     """
 
     size_multiple: int = 1
     output_weights: tuple[float, ...] = (1.0,)
+    training_version: int = 1
 
     @abstractmethod
     def outputs(self, images: Tensor) -> Iterable[Tensor]:

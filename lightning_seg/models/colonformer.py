@@ -30,7 +30,15 @@ class UPerHead(nn.Module):
         self.laterals = nn.ModuleList(ConvBNReLU(level, width, kernel_size=1) for level in channels[:-1])
         self.smooth = nn.ModuleList(ConvBNReLU(width, width) for _ in channels[:-1])
         self.fuse = ConvBNReLU(len(channels) * width, width)
-        self.head = nn.Sequential(nn.Dropout2d(dropout), nn.Conv2d(width, classes, kernel_size=1))
+        classifier = nn.Conv2d(width, classes, kernel_size=1)
+        self.head = nn.Sequential(nn.Dropout2d(dropout), classifier)
+        # As mmcv's layers do, all start by He's normal of the outputs, the classifier close to zero.
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        nn.init.normal_(classifier.weight, std=0.01)
 
     def forward(self, levels: Sequence[Tensor]) -> Tensor:
         """Logits ``(N, classes, H, W)`` at the resolution of the first of ``levels`` ``(N, C, H, W)``."""
@@ -66,6 +74,7 @@ class ColonFormer(SegmentationModel):
     """
 
     size_multiple = 32
+    training_version = 2  # 1: the UPerHead started as torch's layers do
 
     def __init__(
         self,

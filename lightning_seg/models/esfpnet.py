@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch.nn.functional as F
+from timm.models.pvt_v2 import OverlapPatchEmbed
 from torch import Tensor, nn
 
 from lightning_seg.models.base import SegmentationModel
@@ -74,6 +75,12 @@ class ESFPNet(SegmentationModel):
     ) -> None:
         super().__init__()
         self.encoder = mix_transformer(variant, pretrained=pretrained, weights=weights, in_chans=in_channels)
+        if not pretrained:
+            # The authors' copy of MiT lacks SegFormer's initialisation of these, which their weights hide.
+            for module in self.encoder.modules():
+                if isinstance(module, OverlapPatchEmbed):
+                    module.proj.reset_parameters()
+            self.training_version = 2  # 1: they started as SegFormer's do
         channels = self.encoder.feature_info.channels()
         self.projections = nn.ModuleList(projection(width) for width in channels)
         self.fuse = nn.ModuleList(Fuse(shallow, deep) for shallow, deep in itertools.pairwise(channels))

@@ -103,8 +103,11 @@ class FATNet(SegmentationModel):
             features_only=True,
             out_indices=(1, 2, 3, 4),
             in_chans=in_channels,
+            zero_init_last=False,  # from scratch, every residual block starts with its full share
         )
         self.cnn.maxpool = nn.Identity()
+        if not pretrained:
+            self.training_version = 2  # 1: the last normalisation of every residual block started at zero
         self.transformer = PatchTransformer(pretrained, files["transformer"], in_channels)
         self.widen = nn.Conv2d(self.transformer.width, 512, kernel_size=1)
         self.fuse = nn.Sequential(SqueezeExcite(1024), nn.Conv2d(1024, 512, kernel_size=1))

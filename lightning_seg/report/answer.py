@@ -9,8 +9,8 @@ from math import ceil, inf
 import numpy as np
 import pandas as pd
 
+from lightning_seg.catalogue import dataset_name, loss_name, model_name
 from lightning_seg.report.contrasts import Scope
-from lightning_seg.report.names import dataset_name, loss_name, model_name
 from lightning_seg.report.statistics import count_pairs, critical_difference
 from lightning_seg.report.verdict import Dispute, Verdict
 

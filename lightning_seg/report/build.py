@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_seg.files import write_text
+from lightning_seg.files import refuse_links, write_text
 from lightning_seg.report.analysis import Analysis, analyse, analyse_rows
 from lightning_seg.report.answer import ROPE
 from lightning_seg.report.draws import DRAWS
@@ -29,6 +29,7 @@ def build_report(
     refresh: int | None = None,
     losses: Sequence[str] = (),
     published: bool = False,
+    own_figures: Sequence[Callable[[Analysis], Figure]] = (),
 ) -> Path:
     """Read a study's records and write its report.
 
@@ -41,6 +42,7 @@ def build_report(
         refresh: seconds after which the page loads itself again; None for never.
         losses: those to compare, as if the study had no others; none for all.
         published: whether to show the paper's tables in full beside the study's.
+        own_figures: what draws further figures, after the report's own.
 
     Returns:
         path of ``index.html``.
@@ -52,6 +54,9 @@ def build_report(
     if losses:
         study = only_losses(study, losses)
     output_dir = output_dir or study_dir / "-".join(["report", *losses])
+    top = study_dir if output_dir.is_relative_to(study_dir) else output_dir
+    for name in ("figures", "tables", "wandb"):
+        refuse_links(output_dir / name, top)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
     analysis = analyse(study, draws, rope, seed)
@@ -61,9 +66,10 @@ def build_report(
         for table in published_tables(printed, *rank_published(printed)):
             shown = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
             tables[shown.name] = shown
-    return _write(
-        output_dir, study_figures(analysis), tables, lambda drawn: study_page(analysis, drawn, tables, refresh)
-    )
+    own = [draw(analysis) for draw in own_figures]
+    names = [figure.name for figure in own]
+    figures = [*study_figures(analysis), *own]
+    return _write(output_dir, figures, tables, lambda drawn: study_page(analysis, drawn, tables, refresh, names))
 
 
 def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = ROPE) -> Path:
@@ -86,6 +92,8 @@ def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = R
         shown += certainty_tables(found, rope, suffix)
         figures.append(certainty_figures.critical_differences(found.verdict.omnibus, f"critical_difference{suffix}"))
     tables = {table.name: table for table in shown}
+    for name in ("figures", "tables"):
+        refuse_links(output_dir / name, output_dir.parent)
     output_dir.mkdir(parents=True, exist_ok=True)
     return _write(
         output_dir,

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from lightning_seg.report.contrasts import TEST_TO_TRAIN
-from lightning_seg.report.names import METRICS
-from lightning_seg.report.records import Study
+from lightning_seg.report.records import Study, metrics_of
 
 PAIR = ["dataset", "model", "repeat"]
 BLOCK = ["dataset", "model"]
@@ -74,7 +73,7 @@ def compare(study: Study) -> Comparison:
         losses.remove(fewest)
         left_out.append(f"{fewest} shares no repeat with the other losses and is not compared.")
     left_out += _missing_sentences(runs, dice, complete)
-    pairs = {m: _pivot(same, f"test_{m}", losses).reindex(complete.index) for m in METRICS}
+    pairs = {m: _pivot(same, f"test_{m}", losses).reindex(complete.index) for m in metrics_of(runs)}
     collapsed = _pivot(same.assign(collapsed=same["collapse"] != ""), "collapsed", losses).reindex(complete.index) > 0
     ratio, same_images = _test_to_train(study, complete.index)
     return Comparison(losses, pairs, left_out, collapsed, ratio, same_images)

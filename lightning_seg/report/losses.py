@@ -1,29 +1,24 @@
 """The losses of a study, built again from its records, and their pictures."""
 
-import json
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
-from lightning_seg.build import build_nameless
-from lightning_seg.config import compose_config
-from lightning_seg.losses.gallery import evaluate, gallery, scenes
-from lightning_seg.plugins import import_from_working_directory
+from lightning_seg.catalogue import BASIC_LOSSES, LOSSES, is_compound, loss_name
+from lightning_seg.config.allowed import as_text, refuse_foreign
+from lightning_seg.config.build import build_nameless
+from lightning_seg.config.compose import compose_config
+from lightning_seg.report.figures.losses import evaluate, gallery, scenes
 from lightning_seg.report.figures.style import Figure
-from lightning_seg.report.names import BASIC_LOSSES, is_compound, loss_name
 from lightning_seg.report.records import Study
-from lightning_seg.runs.record import RESULT
-
-PUBLISHED = [*BASIC_LOSSES, "iou_dice", "iou_bce", "iou_focal", "dice_bce", "dice_focal", "bce_focal"]
+from lightning_seg.runs.folder import RunFolder
 
 
 def loss_figures(study: Study, losses: Sequence[str]) -> list[Figure]:
     """The gallery of a study's losses, as its runs had set them; of the published ones where none can be built."""
     built = {name: loss for name in _in_order(losses) if (loss := rebuild(study, name)) is not None}
-    figures = gallery(built or {name: _packaged(name) for name in PUBLISHED})
+    figures = gallery(built or {name: _packaged(name) for name in LOSSES})
     absent = [loss_name(name) for name in losses if name not in built]
     if absent:
         note = f" The records do not say how to build {', '.join(absent)} on this machine"
@@ -36,17 +31,14 @@ def loss_figures(study: Study, losses: Sequence[str]) -> list[Figure]:
 def rebuild(study: Study, name: str) -> nn.Module | None:
     """A loss from the settings that its first readable run recorded; None where it cannot be had or be drawn.
 
-    Records may come from anywhere: nothing is called but classes of losses, that is, of ``nn.Module``.
+    Records may come from anywhere: nothing is called but losses that are built in, installed or the user's own.
     """
     try:
         recorded = _recorded(study, name)
-        if recorded is None:
-            loss = _packaged(name) if name in PUBLISHED else None
+        if recorded is not None:
+            loss: nn.Module | None = build_nameless(recorded, "loss")
         else:
-            import_from_working_directory()
-            if not all(issubclass(get_class(target), nn.Module) for target in _targets(recorded)):
-                return None
-            loss = build_nameless(recorded, "loss")
+            loss = _packaged(name) if name in LOSSES else None
         if loss is not None:
             for scene in scenes():
                 evaluate(loss, scene.logits, scene.truth)
@@ -62,20 +54,12 @@ def _packaged(name: str) -> nn.Module:
 def _recorded(study: Study, name: str) -> DictConfig | None:
     runs = study.runs
     for path in runs.loc[(runs["loss"] == name) & runs["status"].isin(["finished", "diverged"]), "path"]:
-        config = json.loads((study.directory / path / RESULT).read_text(encoding="utf-8")).get("config") or {}
-        if "_target_" in (config.get("loss") or {}):
-            return OmegaConf.create(config["loss"])
+        record = RunFolder(study.directory / path).record()
+        recorded = record.config.get("loss") if record is not None else None
+        if isinstance(recorded, dict) and "_target_" in recorded:
+            refuse_foreign(recorded, "loss", path)
+            return as_text(recorded)
     return None
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Every ``_target_`` of a configuration."""
-    if isinstance(node, str):
-        return
-    if OmegaConf.is_dict(node) and "_target_" in node:
-        yield node["_target_"]
-    for child in node.values() if OmegaConf.is_dict(node) else node if OmegaConf.is_list(node) else ():
-        yield from _targets(child)
 
 
 def _in_order(losses: Sequence[str]) -> list[str]:

@@ -7,12 +7,12 @@ from math import inf
 
 import pandas as pd
 
+from lightning_seg.catalogue import NETWORKS, dataset_name, loss_name, model_name
 from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UserError
 from lightning_seg.report.answer import ROPE, join
 from lightning_seg.report.command_lines import Run, report_line, train_lines
 from lightning_seg.report.comparison import BLOCK, Comparison, compare, spoiled
-from lightning_seg.report.names import MODELS, dataset_name, loss_name, model_name
 from lightning_seg.report.power import Resolution
 from lightning_seg.report.records import KEYS, Study, only_losses
 from lightning_seg.report.verdict import Verdict, judge_comparison
@@ -156,7 +156,7 @@ def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: 
         )
     datasets = sorted(study.runs["dataset"].unique())
     known = sorted(study.runs["model"].unique())
-    new = [model for model in MODELS if model not in known]
+    new = [model for model in NETWORKS if model not in known]
     reason = f"the split has only {most}" if most < _MOST_REPEATS else _why_repeats_do_not_do(own, found)
     opening = f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}"
     models = found.models_for(rope, len(known) + len(new)) or len(known) + len(new)

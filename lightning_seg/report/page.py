@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 import lightning_seg
+from lightning_seg.catalogue import METRIC_NAMES, METRICS, dataset_name, loss_name, model_name
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.answer import scope_of
 from lightning_seg.report.figures.style import Figure
-from lightning_seg.report.names import METRIC_NAMES, METRICS, dataset_name, loss_name, model_name
 from lightning_seg.report.pictures import gallery
 from lightning_seg.report.published import CITATION
 from lightning_seg.report.ranking import Ranking
@@ -24,12 +24,19 @@ from lightning_seg.report.tables import Table
 Drawn = Mapping[str, tuple[Figure, str]]
 
 
-def study_page(analysis: Analysis, figures: Drawn, tables: Mapping[str, Table], refresh: int | None = None) -> str:
+def study_page(
+    analysis: Analysis,
+    figures: Drawn,
+    tables: Mapping[str, Table],
+    refresh: int | None = None,
+    own_figures: Sequence[str] = (),
+) -> str:
     """The page of a study.
 
     Args:
         figures: name -> figure and its SVG for the page.
         refresh: seconds after which the page loads itself again; None for never.
+        own_figures: names of the figures that are not the report's own.
     """
     pairs = analysis.comparison.pairs["dice"]
     losses = analysis.certainty.verdict.losses if analysis.certainty else analysis.comparison.losses
@@ -46,6 +53,7 @@ def study_page(analysis: Analysis, figures: Drawn, tables: Mapping[str, Table], 
         facts=_facts(runs),
         embedded=_embedded({"cells": _cells(analysis), "runs": _runs(runs), "metrics": METRIC_NAMES}),
         refresh=refresh,
+        own_figures=own_figures,
     )
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from lightning_seg.catalogue import dataset_name, loss_name, model_name
 from lightning_seg.report.cases import Case, error_map, outlines
-from lightning_seg.report.names import dataset_name, loss_name, model_name
 
 _LARGEST = 256  # pixels of the longer side
 

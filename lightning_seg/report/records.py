@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,18 @@ import pyarrow as pa
 from pyarrow import csv, parquet
 
 from lightning_seg import __version__
-from lightning_seg.errors import UserError
-from lightning_seg.report.names import METRICS
+from lightning_seg.catalogue import COUNTS, METRICS
+from lightning_seg.errors import UnreadableError, UserError
+from lightning_seg.files import MOST_TABLE_BYTES, read_bytes, write_atomic
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
-from lightning_seg.runs.claim import is_claimed
-from lightning_seg.runs.record import CELLS, ERROR, RESULT
+from lightning_seg.runs.folder import RESULT, RunFolder, State
+from lightning_seg.runs.record import COLLAPSED_SHARE, Record
+from lightning_seg.studies.folder import StudyFolder
 
+_LONGEST_ERROR = 300  # characters
 KEYS = ["dataset", "model", "loss", "repeat"]
-_COUNTS = ("tp", "fp", "fn", "tn")
-_IMAGE_COLUMNS = ("id", *_COUNTS, *METRICS)
-# A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
-_COLLAPSED_SHARE = 0.99
+_IMAGE_COLUMNS = ("id", *COUNTS, *METRICS)
+_NO_METRICS = {"test_images", "test_to_train"}  # columns of the table of runs that are counts of images
 # `result.json` and `test_images.csv` are written from the same numbers; a larger gap in Dice means a damaged record.
 _AGREEMENT = 1e-3
 
@@ -91,10 +93,10 @@ def load_study(directory: Path, workers: int | None = None) -> Study:
     directory = Path(directory)
     if not directory.is_dir():
         raise UserError(f"There is no study folder {directory}: give the folder that holds <dataset>/<model>/<loss>/.")
-    problems: list[str] = []
-    paths = find_runs(directory, problems)
+    folders, problem = StudyFolder(directory).runs()
+    problems = [problem] if problem else []
     with ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1)) as pool:
-        records = list(pool.map(lambda path: _read_run(path, directory), paths))
+        records = list(pool.map(_read_run, folders))
     problems += [problem for record in records for problem in record.problems]
     configured = [record for record in records if record.settings]
     differences = describe_differences(
@@ -104,31 +106,8 @@ def load_study(directory: Path, workers: int | None = None) -> Study:
     images = _join_images(records)
     runs = pd.DataFrame([record.row for record in records], columns=_run_columns(records))
     _add_versions_problem(runs, problems)
+    _add_training_problems(runs, problems)
     return Study(directory, runs, images, problems, differences)
-
-
-def find_runs(directory: Path, problems: list[str] | None = None) -> list[Path]:
-    """The run folders of a study and of the runs that grids announced for it, sorted; others are passed over.
-
-    Args:
-        problems: takes a sentence where the list of announced runs cannot be read.
-    """
-    level = [str(directory)]
-    for _ in range(3):
-        level = [entry.path for folder in level for entry in _folders(folder)]
-    found = {Path(entry.path) for folder in level for entry in _folders(folder) if _repeat_of(entry.name) is not None}
-    try:
-        names = json.loads((directory / CELLS).read_text(encoding="utf-8"))
-        announced = [Path(name) for name in names]
-        if any(len(path.parts) != 4 or _repeat_of(path.name) is None or ".." in path.parts for path in announced):
-            raise ValueError("it names no runs")
-        found |= {directory / path for path in announced}
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError, TypeError) as error:
-        if problems is not None:
-            problems.append(f"{CELLS} cannot be read ({_reason(error)}); runs that have not started are not known.")
-    return sorted(found, key=lambda path: (path.parts[:-1], _repeat_of(path.name)))
 
 
 def write_tables(study: Study, output_dir: Path) -> list[Path]:
@@ -136,11 +115,16 @@ def write_tables(study: Study, output_dir: Path) -> list[Path]:
     written = []
     for name, frame in (("runs", study.runs), ("images", study.images)):
         target = output_dir / f"{name}.parquet"
-        partial = target.with_suffix(".parquet.part")
-        parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), partial, compression="zstd")
-        partial.replace(target)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        write_atomic(target, partial(parquet.write_table, table, compression="zstd"))
         written.append(target)
     return written
+
+
+def metrics_of(runs: pd.DataFrame) -> list[str]:
+    """The metrics in a table of runs: the four of the study, then a user's own."""
+    names = [name.removeprefix("test_") for name in runs if name.startswith("test_") and name not in _NO_METRICS]
+    return [*METRICS, *(name for name in names if name not in METRICS)]
 
 
 def image_counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -159,9 +143,9 @@ def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     def read(item: tuple[Any, ...]) -> pa.Table | None:
         dataset, model, loss, repeat, path = item
         try:
-            table = csv.read_csv(study.directory / path / "metrics.csv", read_options=_serial())
+            table = csv.read_csv(_buffer(RunFolder(study.directory / path).history), read_options=_serial())
             table = table.select(wanted).cast(pa.schema([(name, pa.float64()) for name in wanted]))
-        except (OSError, pa.ArrowException, KeyError):
+        except (OSError, ValueError, pa.ArrowException, KeyError):
             return None
         return _with_keys(table, {"dataset": dataset, "model": model, "loss": loss, "repeat": repeat})
 
@@ -180,66 +164,54 @@ class _Record:
     problems: list[str] = field(default_factory=list)
 
 
-def _read_run(path: Path, directory: Path) -> _Record:
-    dataset, model, loss = path.parts[-4:-1]
-    place = path.relative_to(directory).as_posix()
-    row: dict[str, Any] = {"dataset": dataset, "model": model, "loss": loss, "repeat": _repeat_of(path.name)}
-    row |= {"status": "missing", "collapse": "", "path": place, "settings": "", "error": ""}
-    record = _Record(row)
-    if not (path / RESULT).is_file():
-        if is_claimed(path):
-            row["status"] = "running"
-        elif (path / ERROR).is_file():
-            row["status"] = "failed"
-            row["error"] = _last_line(path / ERROR)
-        return record
-    try:
-        result = json.loads((path / RESULT).read_text(encoding="utf-8"))
-        _fill_row(row, result)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        row["status"] = "unreadable"
-        record.problems.append(f"{place}/result.json cannot be read ({_reason(error)}); the run is left out.")
-        return record
-    config = result.get("config")
-    if isinstance(config, dict):
-        record.settings = shared_settings(config)
-        row["settings"] = settings_hash(record.settings)
+def _read_run(folder: RunFolder) -> _Record:
+    place = folder.address
+    row: dict[str, Any] = {"dataset": folder.dataset, "model": folder.model, "loss": folder.loss}
+    look = folder.look()
+    row |= {"repeat": folder.repeat, "status": str(look.state), "collapse": "", "path": place, "settings": ""}
+    row["error"] = look.failure.message[:_LONGEST_ERROR] if look.failure else ""
+    found = _Record(row)
+    if look.state is State.UNREADABLE:
+        found.problems.append(f"{place}/{RESULT} cannot be read ({look.problem}); the run is left out.")
+    if look.record is None:
+        return found
+    if look.record.status == "finished" and "dice" not in look.record.test:
+        row["status"] = str(State.UNREADABLE)
+        found.problems.append(
+            f"{place}/{RESULT} cannot be read (a finished run without test metrics); the run is left out."
+        )
+        return found
+    _fill_row(row, look.record)
+    if look.record.config:
+        found.settings = shared_settings(look.record.config, look.record.tuned)
+        row["settings"] = settings_hash(found.settings)
     if row["status"] == "finished" and not math.isfinite(row["test_dice"]):
-        record.problems.append(f"{place}/result.json holds no finite test Dice; the run is left out of all means.")
-    _read_images(record, path, place)
-    return record
+        found.problems.append(f"{place}/{RESULT} holds no finite test Dice; the run is left out of all means.")
+    _read_images(found, folder)
+    return found
 
 
-def _fill_row(row: dict[str, Any], result: dict[str, Any]) -> None:
-    """Take what the tables need from a ``result.json``; ValueError / KeyError where it is not what it should be."""
-    for key in KEYS:
-        if result[key] != row[key]:
-            raise ValueError(f"it says {key} {result[key]!r} but lies in the folder of {row[key]!r}")
-    if result["status"] not in ("finished", "diverged"):
-        raise ValueError(f"unknown status {result['status']!r}")
-    test = result.get("test") or {}
-    if result["status"] == "finished" and "dice" not in test:
-        raise ValueError("it is of a finished run and lacks the test metrics")
-    row["status"] = result["status"]
-    row.update({f"test_{metric}": _number(test.get(metric)) for metric in METRICS})
+def _fill_row(row: dict[str, Any], record: Record) -> None:
+    """Take what the tables need from a record."""
+    row.update({f"test_{metric}": _number(record.test.get(metric)) for metric in METRICS})
+    row.update({f"test_{metric}": value for metric, value in record.test.items() if metric not in METRICS})
     for name in ("parameters", "epochs", "best_epoch", "best_val_dice", "seed"):
-        row[name] = _number(result.get(name))
-    row["siblings"] = _number(result.get("siblings_in_training"))
-    data = (result.get("config") or {}).get("data") or {}
+        row[name] = _number(getattr(record, name))
+    row["siblings"] = _number(record.siblings_in_training)
+    data = record.config.get("data")
+    data = data if isinstance(data, dict) else {}
     row["split"] = str(data.get("split", ""))
     row["fractions"] = json.dumps(data.get("fractions") or {}, sort_keys=True)
-    images = result.get("images") or {}
+    images = record.images
     row["images"] = _number(sum(images.values()) or None)
     row["test_to_train"] = images["test"] / images["train"] if images.get("test") and images.get("train") else math.nan
-    seconds = result.get("seconds") or {}
-    row.update({f"seconds_{part}": _number(seconds.get(part)) for part in ("data", "fit", "test")})
-    versions = result.get("versions") or {}
-    row["version"] = str(versions.get("lightning_seg") or versions.get("lightning-seg") or "")
-    row["versions"] = json.dumps(versions, sort_keys=True)
-    device = result.get("device")
-    row["device"] = device if isinstance(device, str) else json.dumps(device, sort_keys=True)
-    row["fingerprint"] = str(result.get("fingerprint", ""))
-    row["overrides"] = shlex.join(_settings_of(result.get("overrides") or []))
+    row.update({f"seconds_{part}": _number(record.seconds.get(part)) for part in ("data", "fit", "test")})
+    row["version"] = record.version
+    row["training_version"] = record.training_version
+    row["versions"] = json.dumps(record.versions, sort_keys=True)
+    row["device"] = record.device
+    row["fingerprint"] = record.fingerprint
+    row["overrides"] = shlex.join(_settings_of(record.overrides))
 
 
 def _settings_of(overrides: list[str]) -> list[str]:
@@ -248,28 +220,30 @@ def _settings_of(overrides: list[str]) -> list[str]:
     return [argument for argument in overrides if argument.split("=")[0].lstrip("+~") not in aside]
 
 
-def _read_images(record: _Record, path: Path, place: str) -> None:
-    row = record.row
+def _read_images(record: _Record, folder: RunFolder) -> None:
+    row, place = record.row, folder.address
     try:
         table = csv.read_csv(
-            path / "test_images.csv",
+            _buffer(folder.test_images),
             read_options=_serial(),
             convert_options=csv.ConvertOptions(column_types={"id": pa.string()}),
         )
         columns = [*_IMAGE_COLUMNS, *(["contrast"] if "contrast" in table.column_names else [])]
-        types = [(name, pa.int32() if name in _COUNTS else pa.float32()) for name in columns if name != "id"]
+        types = [(name, pa.int32() if name in COUNTS else pa.float32()) for name in columns if name != "id"]
         table = table.select(columns).cast(pa.schema([("id", pa.string()), *types]))
+        if any(table[name].null_count for name in ("id", *COUNTS)):
+            raise UnreadableError("it has rows without values")
     except FileNotFoundError:
         if row["status"] == "finished":
             record.problems.append(f"{place} has no test_images.csv; its images are left out.")
         return
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:
         record.problems.append(f"{place}/test_images.csv cannot be read ({_reason(error)}); its images are left out.")
         return
     if table.num_rows == 0:
         record.problems.append(f"{place}/test_images.csv has no rows.")
         return
-    tp, fp, fn, tn = (table[name].to_numpy() for name in _COUNTS)
+    tp, fp, fn, tn = (table[name].to_numpy() for name in COUNTS)
     mean = np.nanmean(table["dice"].to_numpy()) if table["dice"].null_count < table.num_rows else math.nan
     if math.isfinite(row["test_dice"]) and not abs(mean - row["test_dice"]) <= _AGREEMENT:
         record.problems.append(
@@ -280,9 +254,9 @@ def _read_images(record: _Record, path: Path, place: str) -> None:
     row["test_images"] = table.num_rows
     row["failure_rate"] = float(np.mean(table["dice"].to_numpy() < 0.1))
     row["empty_predictions"] = float(np.mean(tp + fp == 0))
-    if np.mean(tp + fp == 0) >= _COLLAPSED_SHARE and np.any(tp + fn > 0):
+    if np.mean(tp + fp == 0) >= COLLAPSED_SHARE and np.any(tp + fn > 0):
         row["collapse"] = "background"
-    elif np.mean(fn + tn == 0) >= _COLLAPSED_SHARE and np.any(fp + tn > 0):
+    elif np.mean(fn + tn == 0) >= COLLAPSED_SHARE and np.any(fp + tn > 0):
         row["collapse"] = "lesion"
     record.images = _with_keys(table, {key: row[key] for key in KEYS})
 
@@ -304,14 +278,17 @@ def _with_keys(table: pa.Table, keys: dict[str, Any]) -> pa.Table:
             codes = pa.array(np.zeros(table.num_rows, dtype=np.int32))
             column: pa.Array = pa.DictionaryArray.from_arrays(codes, pa.array([value]))
         else:
-            column = pa.array(np.full(table.num_rows, value, dtype=np.int16))
+            column = pa.array(np.full(table.num_rows, value, dtype=np.int32))
         table = table.add_column(0, name, column)
     return table
 
 
 def _run_columns(records: list[_Record]) -> list[str]:
     """All columns, also where no run has them yet, so that an empty study has the same table."""
-    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), "best_val_dice", "best_epoch", "epochs"]
+    measured = sorted({name for record in records for name in record.row if name.startswith("test_")} - _NO_METRICS)
+    own = [name for name in measured if name.removeprefix("test_") not in METRICS]
+    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), *own]
+    columns += ["best_val_dice", "best_epoch", "epochs"]
     columns += [
         "failure_rate",
         "empty_predictions",
@@ -325,7 +302,7 @@ def _run_columns(records: list[_Record]) -> list[str]:
         "seconds_data",
         "seconds_fit",
     ]
-    columns += ["seconds_test", "seed", "device", "version", "versions", "fingerprint", "settings"]
+    columns += ["seconds_test", "seed", "device", "version", "versions", "training_version", "fingerprint", "settings"]
     columns += ["overrides", "error", "path"]
     return columns
 
@@ -342,22 +319,24 @@ def _add_versions_problem(runs: pd.DataFrame, problems: list[str]) -> None:
         )
 
 
-def _folders(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+def _add_training_problems(runs: pd.DataFrame, problems: list[str]) -> None:
+    """A sentence for each network whose runs do not all train alike."""
+    for model, found in runs[runs["training_version"].notna()].groupby("model", sort=True):
+        counts = found["training_version"].astype(int).value_counts().sort_index()
+        if len(counts) > 1:
+            parts = " and ".join(f"{count} by version {version}" for version, count in counts.items())
+            problems.append(
+                f"The runs of {model} do not all train alike, {parts} of its training behaviour, which "
+                "docs/networks.md tells apart; rerun=true replaces the older ones."
+            )
 
 
-def _repeat_of(name: str) -> int | None:
-    prefix, _, number = name.rpartition("_")
-    return int(number) if prefix == "repeat" and number.isascii() and number.isdigit() else None
+def _number(value: float | None) -> float:
+    return math.nan if value is None else float(value)
 
 
-def _number(value: Any) -> float:
-    if value is None:
-        return math.nan
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is no number")
-    return float(value)
+def _buffer(path: Path) -> pa.BufferReader:
+    return pa.BufferReader(read_bytes(path, MOST_TABLE_BYTES))
 
 
 def _serial() -> csv.ReadOptions:
@@ -368,11 +347,3 @@ def _reason(error: Exception) -> str:
     if isinstance(error, KeyError):
         return f"it lacks {error.args[0]!r}"
     return str(error).splitlines()[0].rstrip(".") if str(error) else type(error).__name__
-
-
-def _last_line(path: Path) -> str:
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        return ""
-    return lines[-1][:300] if lines else ""

@@ -7,13 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 
+from lightning_seg.catalogue import METRIC_NAMES, dataset_name, loss_name, model_name
+from lightning_seg.files import write_text
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.contrasts import Scope
-from lightning_seg.report.names import METRIC_NAMES, dataset_name, loss_name, model_name
 from lightning_seg.report.published import Published
 from lightning_seg.report.ranking import Ranking, metric_places
 from lightning_seg.report.statistics import critical_difference
 from lightning_seg.report.verdict import Verdict
+from lightning_seg.wording import as_cell
 
 _WIDER = {Scope.MODELS: "p, other models", Scope.DATASETS: "p, other datasets"}
 _P_VALUES = ("p", "p (all pairs)", *_WIDER.values())  # columns whose smallest values no digits show
@@ -72,8 +74,8 @@ class Table:
 def save(table: Table, directory: Path) -> None:
     """Write ``<name>.csv`` (unrounded) and ``<name>.tex``."""
     directory.mkdir(parents=True, exist_ok=True)
-    table.data.to_csv(directory / f"{table.name}.csv", index=False)
-    (directory / f"{table.name}.tex").write_text(latex(table), encoding="utf-8")
+    write_text(directory / f"{table.name}.csv", table.data.map(as_cell).rename(columns=as_cell).to_csv(index=False))
+    write_text(directory / f"{table.name}.tex", latex(table))
 
 
 def latex(table: Table) -> str:

@@ -5,22 +5,21 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import psutil
-from filelock import FileLock
 
-from lightning_seg.errors import UserError
-from lightning_seg.files import write_text
+from lightning_seg.errors import UnreadableError, UserError
+from lightning_seg.files import read_json, write_text
 from lightning_seg.runs import stop
-from lightning_seg.runs.record import leftovers, read_result
 
 CLAIM = "claim.json"
 HEARTBEAT_SECONDS = 10.0
+_MOST_BYTES = 4096
 LEASE_SECONDS = 60.0  # a claim whose heartbeat is older belongs to a dead process
 
 
@@ -29,18 +28,29 @@ class ClaimedError(UserError):
 
 
 @contextmanager
-def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEARTBEAT_SECONDS) -> Iterator[None]:
+def claim(
+    directory: Path,
+    lock: Callable[[], AbstractContextManager[object]],
+    lease: float = LEASE_SECONDS,
+    heartbeat: float = HEARTBEAT_SECONDS,
+) -> Iterator[None]:
     """Hold the run in ``directory`` for this process, over all hosts that share the folder.
 
     The claim is a file whose modification time is renewed every ``heartbeat`` seconds; it dies at once with its
     process where that ran on this host, and after ``lease`` seconds with its host.
+
+    Args:
+        directory: of the run.
+        lock: makes the lock under which claims of the study change.
+        lease: seconds after which a silent claim is void.
+        heartbeat: seconds between two renewals.
 
     Raises:
         ClaimedError: a live process holds it.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / CLAIM
-    with study_lock(directory):
+    with lock():
         if is_claimed(directory, lease):
             raise ClaimedError(f"{directory} is being trained by another process; it is left to that one.")
         write_text(path, json.dumps(_this_process()))
@@ -65,16 +75,11 @@ def claim(directory: Path, lease: float = LEASE_SECONDS, heartbeat: float = HEAR
             path.unlink(missing_ok=True)
 
 
-def study_lock(directory: Path) -> FileLock:
-    """The lock under which the files that a study's processes share are changed, from one of its runs' folders."""
-    return FileLock(directory.parents[3] / ".lock")
-
-
 def is_claimed(directory: Path, lease: float = LEASE_SECONDS) -> bool:
     """Whether a live process works on the run in ``directory``."""
     path = directory / CLAIM
     owner = _read(path)
-    return owner is not None and _is_alive(owner, recent=_age(path) < lease)
+    return owner is not None and _is_alive(owner, recent=abs(_age(path)) < lease)
 
 
 def await_heartbeats(directories: Iterable[Path]) -> None:
@@ -84,35 +89,28 @@ def await_heartbeats(directories: Iterable[Path]) -> None:
     """
     renewed = {path: _mtime(path) for directory in directories if (path := directory / CLAIM).exists()}
     while not stop.requested() and any(
-        (owner := _read(path)) and not _is_near(owner) and _mtime(path) == seen and _age(path) < LEASE_SECONDS
+        (owner := _read(path)) and not _is_near(owner) and _mtime(path) == seen and abs(_age(path)) < LEASE_SECONDS
         for path, seen in renewed.items()
     ):
         time.sleep(1)
 
 
-def refuse_lost(directory: Path) -> None:
-    """Look whether this process still holds the run in ``directory``, which it has claimed.
-
-    Raises:
-        ClaimedError: it was asleep or cut off for longer than its lease, and another one has taken the run over.
-    """
-    path = directory / CLAIM
-    if not _is_own(path) and (path.exists() or read_result(directory) is not None):
-        raise ClaimedError(f"{directory} was taken over by another process, as this one was not heard of for too long.")
-
-
-def tidy(directory: Path) -> None:
-    """Remove what is left where a process was killed between a run's record and its end."""
-    if read_result(directory) is not None and not is_claimed(directory):
-        for leftover in (*leftovers(directory), directory / CLAIM):
-            leftover.unlink(missing_ok=True)
+def is_own(directory: Path) -> bool:
+    """Whether this process holds the claim on the run in ``directory``."""
+    return _is_own(directory / CLAIM)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Whose claim it is; ``None`` without one, and where it is none that this program has written."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
+        owner = read_json(path, _MOST_BYTES)
+    except (OSError, UnreadableError):
         return None
+    if not isinstance(owner, dict) or not isinstance(owner.get("host"), str):
+        return None
+    pid, created = owner.get("pid"), owner.get("created", 0)
+    known = isinstance(pid, int) and 0 < pid < 2**31 and isinstance(created, int | float) and abs(created) < 2**53
+    return owner if known else None
 
 
 def _mtime(path: Path) -> float:
@@ -123,7 +121,10 @@ def _mtime(path: Path) -> float:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the claim in ``path`` was renewed, by the clock of its file system, which all hosts share."""
+    """Seconds since the claim in ``path`` was renewed, by the clock of its file system, which all hosts share.
+
+    It is negative where a claim was made by another clock, or made up.
+    """
     with suppress(OSError):  # where this user may only read
         os.utime(path.parent)
         return path.parent.stat().st_mtime - _mtime(path)

@@ -1,132 +1,170 @@
-"""What a run leaves behind, where, and how two configurations are told apart."""
+"""The record of a run that has ended: one JSON object, written whole, read with suspicion."""
 
-import hashlib
-import json
+import math
 import platform
 import subprocess
-from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
-from omegaconf import DictConfig, OmegaConf
+from lightning_seg.errors import UnreadableError
 
-from lightning_seg.files import write_text
-
-RESULT = "result.json"
-ERROR = "error.txt"
-STARTED = ".hydra/config.yaml"  # is written as training begins or goes on
-WEIGHTS = "weights.safetensors"
-CELLS = "cells.json"  # of a study: the runs that grids have announced
-
-# Keys that change where and how fast a run is computed and what is kept of it, not what it computes.
-INCIDENTAL = (
-    "study",
-    "output_dir",
-    "data_dir",  # what it decides stands in dataset.root and data.cache_dir
-    "pretrained",  # what it decides stands in model.pretrained
-    "rerun",
-    "retry",
-    "fail_fast",
-    "runs_per_gpu",
-    "threads",
-    "keep_weights",
-    "cases",
-    "checkpoint",
-    "logger",
-    "experiment",
-    "data.cache_dir",
-    "data.resident",
-    "data.eval_batch_size",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.enable_progress_bar",
-    "trainer.profiler",
-)
+SCHEMA = 2  # 1: records without this number
+STATUSES = ("finished", "diverged")
+# A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
+COLLAPSED_SHARE = 0.99
+_DEEPEST = 32  # levels of the configuration
+_LARGEST = 2.0**63  # of a number, beyond which no count, seed or score lies
 
 
-def run_directory(flat: dict[str, Any]) -> Path:
-    """``<output_dir>/<study>/<dataset>/<model>/<loss>/repeat_<k>``, from a flat configuration."""
-    parts = (flat[key] for key in ("output_dir", "study", "dataset.name", "model.name", "loss.name"))
-    return Path(*map(str, parts), f"repeat_{flat['repeat']}")
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What a run has computed, from what, with what.
+
+    Fields that a record lacks, since an older version wrote it, have the defaults below; ``None`` is "not known".
+
+    Attributes:
+        status: "finished", or "diverged" where the loss was no longer finite.
+        study, dataset, model, loss, repeat: where the run belongs.
+        fingerprint: of the essential configuration, see :mod:`lightning_seg.runs.fingerprint`.
+        overrides: the command-line arguments that chose the run.
+        config: the resolved configuration; data, of which nothing is ever built without being checked first.
+        seed: of the study.
+        versions: of what computes the numbers.
+        host, device: where it ran.
+        parameters: of the network.
+        weights_source: by encoder, where its first weights came from.
+        training_version: which form of the network's behaviour in training it was, see
+            :class:`lightning_seg.models.SegmentationModel`.
+        epochs: trained.
+        best_epoch: the one with the highest validation Dice, from 0.
+        best_val_dice: that Dice, in [0, 1].
+        test: mean over the test images of each metric, in [0, 1]; empty where they were left unread.
+        images: number of images of each subset.
+        siblings_in_training: test images that have a near duplicate or a member of their group in training.
+        started: ISO time in UTC.
+        seconds: of "data", "fit" and "test".
+        tuning: what trials have chosen for the run and all that they tried, see
+            :class:`lightning_seg.runs.tuning.Choice`; ``None`` for a run with the common settings.
+        schema: version of this format.
+    """
+
+    status: str
+    study: str = ""
+    dataset: str = ""
+    model: str = ""
+    loss: str = ""
+    repeat: int | None = None
+    fingerprint: str = ""
+    overrides: list[str] = field(default_factory=list)
+    config: dict[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    versions: dict[str, str | None] = field(default_factory=dict)
+    host: str = ""
+    device: str = ""
+    parameters: int | None = None
+    weights_source: dict[str, dict[str, str]] | None = None
+    training_version: int = 1
+    epochs: int | None = None
+    best_epoch: int | None = None
+    best_val_dice: float | None = None
+    test: dict[str, float] = field(default_factory=dict)
+    images: dict[str, int] = field(default_factory=dict)
+    siblings_in_training: int | None = None
+    started: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    tuning: dict[str, Any] | None = None
+    schema: int = 1
+
+    @property
+    def total_seconds(self) -> float:
+        """All that the run took."""
+        return sum(self.seconds.values())
+
+    @property
+    def version(self) -> str:
+        """The version of this program that made it, or nothing."""
+        return self.versions.get("lightning-seg") or self.versions.get("lightning_seg") or ""
+
+    @property
+    def tuned(self) -> dict[str, Any]:
+        """The settings that trials have chosen, by configuration key; they belong to the loss."""
+        settings = (self.tuning or {}).get("settings")
+        return settings if isinstance(settings, dict) else {}
+
+    def as_json(self) -> dict[str, Any]:
+        """The object that is written."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: object) -> "Record":
+        """Check what was read from a file; fields that this version does not know are passed over.
+
+        Raises:
+            UnreadableError: it is no record of an ended run; the message says what is wrong, in a few words.
+        """
+        if not isinstance(value, dict):
+            raise UnreadableError("it is no JSON object")
+        if "status" not in value:
+            raise UnreadableError("it lacks 'status'")
+        if value["status"] not in STATUSES:
+            raise UnreadableError(f"unknown status {_shown(value['status'])}")
+        known = {name: value[name] for name in _HINTS if name in value}
+        for name, found in known.items():
+            if not _fits(found, _HINTS[name]):
+                raise UnreadableError(f"its {name} is {_shown(found)}")
+        if not all(math.isfinite(each) and each >= 0 for each in known.get("seconds", {}).values()):
+            raise UnreadableError("its seconds are no durations")
+        if not _is_moment(known.get("started", "")):
+            raise UnreadableError(f"its started is {_shown(known['started'])}")
+        if _depth(known.get("config")) > _DEEPEST:
+            raise UnreadableError("its config is nested too deeply")
+        return cls(**known)
 
 
-def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """A nested mapping as one mapping of dotted keys."""
-    if isinstance(tree, DictConfig):
-        tree = OmegaConf.to_container(tree, resolve=True)
-    if not isinstance(tree, dict) or not tree:
-        return {prefix: tree}
-    return {
-        key: value
-        for name, branch in tree.items()
-        for key, value in flatten(branch, f"{prefix}.{name}".lstrip(".")).items()
-    }
+_HINTS = {each.name: get_type_hints(Record)[each.name] for each in fields(Record)}
 
 
-def essential(flat: dict[str, Any]) -> dict[str, Any]:
-    """A flat configuration without what does not change a run's numbers."""
-    return {
-        key: value
-        for key, value in flat.items()
-        if not any(key == name or key.startswith(name + ".") for name in INCIDENTAL)
-    }
+def _fits(value: object, hint: Any) -> bool:
+    """Whether a value read from JSON is of an annotated type."""
+    if hint is Any:
+        return True
+    if hint is float or hint is int:
+        if isinstance(value, bool) or not isinstance(value, int | float if hint is float else int):
+            return False
+        return abs(value) < _LARGEST or (isinstance(value, float) and not math.isfinite(value))
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is dict:
+        return isinstance(value, dict) and all(_fits(each, arguments[1]) for each in value.values())
+    if origin is list:
+        return isinstance(value, list) and all(_fits(each, arguments[0]) for each in value)
+    if arguments:  # a union
+        return any(_fits(value, each) for each in arguments)
+    return isinstance(value, hint)
 
 
-def fingerprint(cfg: DictConfig) -> str:
-    """Sixteen hexadecimal digits that stand for the essential configuration."""
-    return hashlib.sha256(json.dumps(essential(flatten(cfg)), sort_keys=True).encode()).hexdigest()[:16]
-
-
-def read_result(directory: Path) -> dict[str, Any] | None:
-    """The record of a run that has ended, or ``None``; a record that is not whole JSON does not count."""
+def _is_moment(text: str) -> bool:
+    """Whether a text is nothing, or an ISO time with its zone."""
     try:
-        record = json.loads((directory / RESULT).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, json.JSONDecodeError, UnicodeDecodeError):
-        return None
-    return record if isinstance(record, dict) and record.get("status") in ("finished", "diverged") else None
+        return not text or datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
-def write_result(directory: Path, record: dict[str, Any]) -> None:
-    """Write the record that makes a run count, atomically."""
-    write_text(directory / RESULT, json.dumps(record, indent=1) + "\n")
+def _depth(value: object, level: int = 0) -> int:
+    """How deeply a value is nested, up to a little more than is allowed."""
+    if not isinstance(value, dict | list) or level > _DEEPEST:
+        return level
+    children = value.values() if isinstance(value, dict) else value
+    return max((_depth(each, level + 1) for each in children), default=level)
 
 
-def differences(flat: dict[str, Any], record: dict[str, Any]) -> list[str]:
-    """One phrase for each essential key whose value in the flat configuration is not the recorded one."""
-    now, then = essential(flat), essential(flatten(record["config"]))
-    absent = "absent"
-    return [
-        f"{key} was {then.get(key, absent)} and is now {now.get(key, absent)}"
-        for key in sorted(now.keys() | then.keys())
-        if now.get(key, absent) != then.get(key, absent)
-    ]
-
-
-def last_error(directory: Path) -> str:
-    """The line of a failed run's traceback that names its error, or nothing."""
-    try:
-        lines = (directory / ERROR).read_text(encoding="utf-8").splitlines()
-    except FileNotFoundError:
-        return ""
-    deepest = max((number for number, line in enumerate(lines) if line.startswith("  File ")), default=-1)
-    return next((line for line in lines[deepest + 1 :] if line and not line.startswith(" ")), "")
-
-
-def started_at(directory: Path) -> float:
-    """When training last began or went on here, in seconds of the file system's clock; 0 if it never has."""
-    try:
-        return (directory / STARTED).stat().st_mtime
-    except OSError:
-        return 0.0
-
-
-def leftovers(directory: Path) -> Iterator[Path]:
-    """What a run needs only until it has ended, and files that it was killed while writing."""
-    yield from directory.glob("resume-*.ckpt")
-    yield from directory.glob("*.tmp")
-    yield from directory.glob(".tmp*")  # safetensors' own
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
 
 
 @cache

@@ -1,61 +1,47 @@
-"""One run, from its configuration to its record."""
+"""One run, from its configuration to its record: the paper's protocol."""
 
-import csv
-import gc
-import io
-import json
 import logging
-import os
 import platform
 import time
-import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, cast
 
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
+from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
-from torch import Tensor
 
-from lightning_seg import memory
-from lightning_seg.config import check
+from lightning_seg.catalogue import COUNTS, METRICS
+from lightning_seg.config.compose import plain
+from lightning_seg.config.overrides import settings_overrides
+from lightning_seg.config.rules import check
+from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
-from lightning_seg.files import unwritable, write_atomic, write_text
-from lightning_seg.metrics import COUNTS, METRICS, image_scores
-from lightning_seg.progress import EpochProgress
+from lightning_seg.files import csv_text, write_atomic, write_json, write_text
+from lightning_seg.losses.distance import needs_distances
+from lightning_seg.machine.memory import in_one_sentence
+from lightning_seg.metrics import Scores
 from lightning_seg.runs import stop
-from lightning_seg.runs.cases import Cases, predictions, save_cases
-from lightning_seg.runs.claim import ClaimedError, claim, refuse_lost, tidy
-from lightning_seg.runs.failure import FailedElsewhereError, FailedRunError, UnwritableError, refuse_failed
-from lightning_seg.runs.history import History
-from lightning_seg.runs.parts import make_data, make_module, make_trainer
-from lightning_seg.runs.record import (
-    ERROR,
-    RESULT,
-    STARTED,
-    WEIGHTS,
-    differences,
-    fingerprint,
-    flatten,
-    leftovers,
-    read_result,
-    run_directory,
-    versions,
-    write_result,
-)
-from lightning_seg.runs.resume import BestWeights, EpochSeed, ResumeCheckpoint
+from lightning_seg.runs.claim import ClaimedError
+from lightning_seg.runs.fingerprint import differences, fingerprint, flatten
+from lightning_seg.runs.folder import RunFolder
+from lightning_seg.runs.position import position
+from lightning_seg.runs.record import SCHEMA, Record, versions
+from lightning_seg.runs.resume import ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
+from lightning_seg.runs.tuning import Choice, choice_of
 from lightning_seg.seed import derive_seed
-from lightning_seg.sweep.devices import take_gpu
-from lightning_seg.sweep.orphans import ending_with_parent
-from lightning_seg.sweep.position import position
+from lightning_seg.training.callbacks import BestWeights, EpochSeed
+from lightning_seg.training.cases import Cases, predictions, save_cases
+from lightning_seg.training.factory import logging_to_wandb, make_data, make_metrics, make_module, make_trainer
+from lightning_seg.training.history import History
+from lightning_seg.training.logs import log_to
+from lightning_seg.training.module import SegmentationModule
+from lightning_seg.training.progress import EpochProgress
 
 log = logging.getLogger(__name__)
 
@@ -73,199 +59,218 @@ def run(cfg: DictConfig) -> float:
         FailedElsewhereError: another process has tried it since this one's sweep began, and failed.
         StoppedError: a stop was requested.
     """
+    return train_or_find(cfg)[0]
+
+
+def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
+    """:func:`run`, and whether it was trained here: it may have been finished before."""
     check(cfg)
     stop.listen()
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    directory = run_directory(flatten(cfg))
-    title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} repeat {cfg.repeat}"
-    if (finished := _finished(cfg, directory, title)) is not None:
-        return finished
-    with claim(directory):
+    folder = RunFolder.of(flatten(cfg))
+    choice_of(flatten(cfg), folder)
+    trial = "" if cfg.test else f"{cfg.study} "
+    title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} {trial}repeat {cfg.repeat}"
+    if (finished := _finished(cfg, folder, title)) is not None:
+        return finished, False
+    with folder.claim():
         # Another process may have ended the run between that look and the claim.
-        if (finished := _finished(cfg, directory, title)) is not None:
-            return finished
-        refuse_failed(directory)
+        if (finished := _finished(cfg, folder, title)) is not None:
+            return finished, False
+        folder.refuse_failed()
         try:
-            with memory.explained(cfg):
-                return _train(cfg, directory, title)
+            with in_one_sentence(cfg):
+                return _train(cfg, folder, title), True
         except (StoppedError, ClaimedError):
             raise
-        except Exception:
-            write_text(directory / ERROR, traceback.format_exc())
+        except Exception as error:
+            if not folder.path.is_dir():
+                raise UserError(
+                    f"{folder.path} has vanished in training (was it removed, or its disk unmounted?); once its disk "
+                    "is there, the same command begins anew."
+                ) from error
+            with suppress(OSError):  # of a full disk, of which the error itself tells
+                folder.write_failure(error)
             raise
 
 
-def _finished(cfg: DictConfig, directory: Path, title: str) -> float | None:
-    """The best validation Dice of the finished run in ``directory``, or ``None`` if there is one to train."""
-    record = read_result(directory)
-    if record is None or cfg.rerun:
+def _finished(cfg: DictConfig, folder: RunFolder, title: str) -> float | None:
+    """The best validation Dice of the finished run in ``folder``, or ``None`` if there is one to train."""
+    record = folder.record()
+    if record is None or record.best_val_dice is None or cfg.rerun:
         return None
-    tidy(directory)
-    if changed := differences(flatten(cfg), record):
+    folder.tidy()
+    if changed := differences(flatten(cfg), record.config):
         raise UserError(
-            f"{directory} holds a finished run of another configuration ({'; '.join(changed)}); "
+            f"{folder.path} holds a finished run of another configuration ({'; '.join(changed)}); "
             "name another study with study=..., or replace the run with rerun=true."
         )
-    log.info("%s: finished before (val Dice %.4f), nothing to train", title, record["best_val_dice"])
-    return record["best_val_dice"]
+    log.info("%s: finished before (val Dice %.4f), nothing to train", title, record.best_val_dice)
+    return record.best_val_dice
 
 
-def run_isolated(cfg: DictConfig) -> float | None:
-    """:func:`run` for a grid or a search: a failure is logged, beside ``error.txt``, and nothing is kept of it.
-
-    Hydra would keep the exception until the sweep ends, and with it the model and its tensors.
-
-    Returns:
-        The best validation Dice, or for this package's grid NaN where a run failed or was stopped, and ``None`` where
-        it is another process's.
-
-    Raises:
-        UnwritableError: a grid's run failed because a disk takes no more files.
-        FailedRunError: there is no validation Dice, and another sweeper than this package's grid wants one.
-        KeyboardInterrupt: a stop was requested, and the sweeper would not know.
-    """
-    hydra = HydraConfig.get()
-    grid = hydra.sweeper._target_.endswith(".GridSweeper")
-    if stop.requested():
-        return _stopped(grid)
-    if not gc.get_freeze_count():
-        gc.freeze()  # the libraries, which collecting after each run would go through for 0.2 s
-    disk = None
-    os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
-    try:
-        if "Joblib" in hydra.launcher._target_:
-            take_gpu()
-            with ending_with_parent():
-                return run(cfg)
-        return run(cfg)
-    except (ClaimedError, FailedElsewhereError) as error:
-        log.info("%s", error)
-        if grid:
-            return None
-    except StoppedError as error:
-        log.info("%s", error)
-        return _stopped(grid)
-    except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        log.error("FAILED: %s (%s)", reason, run_directory(flatten(cfg)) / ERROR)
-        disk = unwritable(error)
-        if disk or cfg.fail_fast:
-            stop.ask_others()
-    finally:
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    # Raised here, where nothing of the run's own error hangs on it.
-    if grid and disk:
-        raise UnwritableError(disk)
-    if grid:
-        return float("nan")
-    raise FailedRunError("no validation Dice")
-
-
-def _stopped(grid: bool) -> float:
-    """What a stopped run returns: only this package's grid looks whether a stop was requested."""
-    if not grid:
-        raise KeyboardInterrupt
-    return float("nan")
-
-
-def _train(cfg: DictConfig, directory: Path, title: str) -> float:
+def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
+    """Split, train until validation Dice no longer rises, test the best weights unless told not to, record."""
     started, clock = datetime.now(UTC), time.perf_counter()
-    (directory / ERROR).unlink(missing_ok=True)
-    _save_hydra(cfg, directory)
-    with _log_file(directory / "train.log"):
+    folder.clear_failure()
+    _save_hydra(cfg, folder)
+    with log_to(folder.log):
         data = make_data(cfg)
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
+        data.serve_distances = needs_distances(module.loss)
+        metrics = make_metrics(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
-        siblings = data.siblings_in_training()  # now, while the source files are there
-        write_text(directory / "split.json", json.dumps(data.ids(), indent=1) + "\n")
+        # Now, while the source files are there.
+        siblings = data.siblings_in_training() if cfg.test else None
+        write_json(folder.split, data.ids())
         prepared = time.perf_counter()
+        watch = _Watch(cfg, folder, data, title)
+        with logging_to_wandb(cfg, folder.path) as wandb:
+            trainer = make_trainer(cfg, folder.path, watch.callbacks, wandb)
+            folder.result.unlink(missing_ok=True)  # of a rerun, now that all parts could be built
+            watch.fit(trainer, module)
+            fitted = time.perf_counter()
+            module.model.load_state_dict(watch.best.weights)
+            test: dict[str, float] = {}
+            if cfg.test:
+                trainer.test(module, datamodule=data, verbose=False)
+                folder.refuse_lost()
+                scores = Scores.of(module.test_counts, metrics)
+                _write_test(folder, data, scores, watch.cases)
+                test = scores.means
+                if wandb is not None:
+                    wandb.log_test(test, predictions(watch.cases.arrays))
+            _write_weights(cfg, folder, watch.best)
+        seconds = {"data": prepared - clock, "fit": watch.history.seconds, "test": time.perf_counter() - fitted}
+        record = _record(cfg, data, module, test, watch, siblings, started, seconds)
+        folder.write(record)
+        folder.clear_leftovers()
+        _announce(record, title)
+    return watch.best.score
 
-        best, history = BestWeights(), History(directory / "metrics.csv" if cfg.logger.csv else None)
-        checkpoint = directory / f"resume-{fingerprint(cfg)}.ckpt"
-        resume_checkpoint = ResumeCheckpoint(checkpoint, cfg.checkpoint.every_minutes)
-        cases = Cases(data, cfg.cases)
-        callbacks = [
+
+class _Watch:
+    """The callbacks of a run, in the order in which they are called.
+
+    Args:
+        cfg: of the run.
+        folder: of the run.
+        data: its data.
+        title: of the run in the log.
+
+    Attributes:
+        best: keeps the best weights.
+        history: keeps the table of epochs.
+        cases: keeps the logits of a few test images.
+        callbacks: these and all others.
+    """
+
+    def __init__(self, cfg: DictConfig, folder: RunFolder, data: LesionDataModule, title: str) -> None:
+        self.data = data
+        self.title = title
+        self.best = BestWeights()
+        self.history = History(folder.history if cfg.logger.csv else None)
+        self.cases = Cases(data, cfg.cases)
+        self._checkpoint = ResumeCheckpoint(folder, fingerprint(cfg), cfg.checkpoint.every_minutes)
+        self.callbacks: list[Callback] = [
             EpochSeed(cfg.seed, cfg.repeat),
             EarlyStopping("val_dice", mode="max", check_on_train_epoch_end=False, **cfg.early_stopping),
-            _stop_where_loss_is_not_finite(cfg.trainer.max_epochs),
-            best,
-            history,
+            # Ends training with the epoch whose loss is NaN or infinite, and never for want of progress.
+            EarlyStopping("train_loss", mode="min", patience=cfg.trainer.max_epochs, check_on_train_epoch_end=False),
+            self.best,
+            self.history,
             EpochProgress(title),
-            cases,
-            resume_checkpoint,
+            self.cases,
+            self._checkpoint,
         ]
-        with _wandb(cfg, directory) as wandb:
-            trainer = make_trainer(cfg, directory, callbacks, wandb)
-            resume = checkpoint if checkpoint.is_file() else None
-            (directory / RESULT).unlink(missing_ok=True)  # of a rerun, now that all parts could be built
-            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-            if resume_checkpoint.stopped:
-                raise StoppedError(
-                    f"{title}: stopped after epoch {len(history.rows)}; the same command goes on from there"
-                )
-            fitted = time.perf_counter()
 
-            module.model.load_state_dict(best.weights)
-            trainer.test(module, datamodule=data, verbose=False)
-            refuse_lost(directory)
-            scores = image_scores(module.test_counts)
-            contrasts = data.cache.contrasts[data.split.test]
-            _write_test_images(directory / "test_images.csv", data.ids()["test"], module.test_counts, scores, contrasts)
-            write_atomic(directory / "cases.npz", lambda path: save_cases(path, cases.arrays))
-            means = {name: scores[name].mean().item() for name in METRICS}
-            if wandb is not None:
-                wandb.log_test(means, predictions(cases.arrays))
-        if _keeps_weights(cfg):
-            marked = {"fingerprint": fingerprint(cfg)}  # so that weights are not taken for another run's
-            write_atomic(directory / WEIGHTS, lambda path: save_file(best.weights, path, metadata=marked))
-        diverged = not all(np.isfinite(row["train_loss"]) for row in history.rows)
-        write_result(
-            directory,
-            {
-                "status": "diverged" if diverged else "finished",
-                "study": cfg.study,
-                "dataset": cfg.dataset.name,
-                "model": cfg.model.name,
-                "loss": cfg.loss.name,
-                "repeat": cfg.repeat,
-                "fingerprint": fingerprint(cfg),
-                "overrides": list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
-                "config": _plain(cfg),
-                "seed": cfg.seed,
-                "versions": versions(),
-                "host": platform.node(),
-                "device": _device_name(trainer.strategy.root_device),
-                "parameters": sum(p.numel() for p in module.model.parameters()),
-                "weights_source": getattr(module.model, "weights_source", None),
-                "epochs": len(history.rows),
-                "best_epoch": best.epoch,
-                "best_val_dice": best.score,
-                "test": means,
-                "images": {name: len(ids) for name, ids in data.ids().items()},
-                "siblings_in_training": siblings,
-                "started": started.isoformat(timespec="seconds"),
-                "seconds": {
-                    "data": round(prepared - clock, 3),
-                    "fit": round(sum(row["seconds"] for row in history.rows), 3),
-                    "test": round(time.perf_counter() - fitted, 3),
-                },
-            },
-        )
-        for leftover in leftovers(directory):
-            leftover.unlink(missing_ok=True)
-        if diverged:
-            log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", title, len(history.rows))
-        log.info("%s: test Dice %.4f, best val Dice %.4f at epoch %d", title, means["dice"], best.score, best.epoch + 1)
-    return best.score
+    def fit(self, trainer: Trainer, module: SegmentationModule) -> None:
+        """Train from the start, or from where an interrupted training was saved.
+
+        Raises:
+            StoppedError: a stop was requested.
+        """
+        saved = self._checkpoint.usable()
+        trainer.fit(module, datamodule=self.data, ckpt_path=saved, weights_only=True)
+        if self._checkpoint.stopped:
+            epochs = len(self.history.rows)
+            raise StoppedError(f"{self.title}: stopped after epoch {epochs}; the same command goes on from there")
 
 
-def _stop_where_loss_is_not_finite(max_epochs: int) -> EarlyStopping:
-    """Ends training with the epoch whose loss is NaN or infinite, and never for want of progress."""
-    return EarlyStopping("train_loss", mode="min", patience=max_epochs, check_on_train_epoch_end=False)
+def _write_test(folder: RunFolder, data: LesionDataModule, scores: Scores, cases: Cases) -> None:
+    """Write the table of test images and the cases."""
+    contrasts = np.abs(data.cache.contrasts[data.split.test])
+    names = (*METRICS, "contrast", *(name for name in scores.values if name not in METRICS))
+    columns = {**{name: values.tolist() for name, values in scores.values.items()}, "contrast": contrasts.tolist()}
+    rows = zip(data.ids()["test"], *scores.counts.T.tolist(), *(columns[name] for name in names), strict=True)
+    write_text(folder.test_images, csv_text([("id", *COUNTS, *names), *rows]))
+    write_atomic(folder.cases, lambda path: save_cases(path, cases.arrays))
+
+
+def _write_weights(cfg: DictConfig, folder: RunFolder, best: BestWeights) -> None:
+    """Write the best weights, where they are kept."""
+    if _keeps_weights(cfg):
+        marked = {"fingerprint": fingerprint(cfg)}  # so that weights are not taken for another run's
+        write_atomic(folder.weights, lambda path: save_file(best.weights, path, metadata=marked))
+
+
+def _record(
+    cfg: DictConfig,
+    data: LesionDataModule,
+    module: SegmentationModule,
+    test: dict[str, float],
+    watch: _Watch,
+    siblings: int | None,
+    started: datetime,
+    seconds: dict[str, float],
+) -> Record:
+    diverged = not all(np.isfinite(row["train_loss"]) for row in watch.history.rows)
+    choice = choice_of(flatten(cfg), RunFolder.of(flatten(cfg)))
+    return Record(
+        schema=SCHEMA,
+        status="diverged" if diverged else "finished",
+        study=cfg.study,
+        dataset=cfg.dataset.name,
+        model=cfg.model.name,
+        loss=cfg.loss.name,
+        repeat=cfg.repeat,
+        fingerprint=fingerprint(cfg),
+        overrides=_arguments(choice),
+        config=plain(cfg),
+        seed=cfg.seed,
+        versions=versions(),
+        host=platform.node(),
+        device=_device_name(module.device),
+        parameters=sum(p.numel() for p in module.model.parameters()),
+        weights_source=getattr(module.model, "weights_source", None),
+        training_version=getattr(module.model, "training_version", 1),
+        epochs=len(watch.history.rows),
+        best_epoch=watch.best.epoch,
+        best_val_dice=watch.best.score,
+        test=test,
+        images={name: len(ids) for name, ids in data.ids().items()},
+        siblings_in_training=siblings,
+        started=started.isoformat(timespec="seconds"),
+        seconds={part: round(length, 3) for part, length in seconds.items()},
+        tuning=choice.as_json() if choice is not None else None,
+    )
+
+
+def _arguments(choice: Choice | None) -> list[str]:
+    """The command line's arguments, without those by which a grid has set what was chosen."""
+    if not HydraConfig.initialized():
+        return []
+    chosen = settings_overrides(choice.settings) if choice is not None else []
+    return [argument for argument in HydraConfig.get().overrides.task if argument not in chosen]
+
+
+def _announce(record: Record, title: str) -> None:
+    if record.status == "diverged":
+        log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", title, record.epochs)
+    tested = f"test Dice {record.test['dice']:.4f}, " if record.test else ""
+    log.info("%s: %sbest val Dice %.4f at epoch %d", title, tested, record.best_val_dice, (record.best_epoch or 0) + 1)
 
 
 def _device_name(device: torch.device) -> str:
@@ -274,64 +279,18 @@ def _device_name(device: torch.device) -> str:
     return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
 
 
-def _plain(node: DictConfig) -> dict[str, Any]:
-    return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
-
-
 def _keeps_weights(cfg: DictConfig) -> bool:
     if cfg.keep_weights is not None:
         return cfg.keep_weights
     return not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN
 
 
-def _write_test_images(
-    path: Path, ids: list[str], counts: Tensor, scores: dict[str, Tensor], contrasts: np.ndarray
-) -> None:
-    columns = [ids, *counts.T.tolist(), *(scores[name].tolist() for name in METRICS), np.abs(contrasts).tolist()]
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(("id", *COUNTS, *METRICS, "contrast"))
-    table.writerows(zip(*columns, strict=True))
-    write_text(path, text.getvalue())
-
-
-def _save_hydra(cfg: DictConfig, directory: Path) -> None:
+def _save_hydra(cfg: DictConfig, folder: RunFolder) -> None:
     """The ``.hydra`` folder that Hydra itself would write, but only once a run really starts."""
-    folder = directory / ".hydra"
-    folder.mkdir(exist_ok=True)
-    write_text(directory / STARTED, OmegaConf.to_yaml(cfg))
+    place = folder.configuration.parent
+    place.mkdir(exist_ok=True)
+    write_text(folder.configuration, OmegaConf.to_yaml(cfg))
     if HydraConfig.initialized():
         hydra_cfg = HydraConfig.get()
-        write_text(folder / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra_cfg})))
-        write_text(folder / "overrides.yaml", OmegaConf.to_yaml(hydra_cfg.overrides.task))
-
-
-@contextmanager
-def _log_file(path: Path) -> Iterator[None]:
-    """Send the log to ``path`` too."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("[%(asctime)s] %(levelname)s %(name)s: %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
-
-
-@contextmanager
-def _wandb(cfg: DictConfig, directory: Path) -> Iterator[Any]:
-    """The cell's W&B logger or ``None``; closed with the run's true exit code."""
-    if not cfg.logger.wandb:
-        yield None
-        return
-    from lightning_seg.wandb_logger import CellLogger
-
-    address = (cfg.study, cfg.dataset.name, cfg.model.name, cfg.loss.name, f"repeat_{cfg.repeat}")
-    logger = CellLogger(address, directory, _plain(cfg), **_plain(cfg.logger.wandb))
-    try:
-        yield logger if logger.works else None
-    except BaseException:
-        logger.close(exit_code=1)
-        raise
-    logger.close(exit_code=0)
+        write_text(place / "hydra.yaml", OmegaConf.to_yaml(OmegaConf.create({"hydra": hydra_cfg})))
+        write_text(place / "overrides.yaml", OmegaConf.to_yaml(hydra_cfg.overrides.task))

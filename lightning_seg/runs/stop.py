@@ -77,7 +77,7 @@ def shared(folder: Path) -> Iterator[str]:
     Yields:
         The argument that tells a job of Hydra's about it.
     """
-    from lightning_seg.overrides import override_value  # here: it loads Hydra, which a look at claims needs not
+    from lightning_seg.config.overrides import override_value  # here: it loads Hydra, which a look at claims needs not
 
     global _file
     _file = folder.resolve() / f".stop-{platform.node()}-{os.getpid()}"

@@ -1,23 +1,9 @@
-"""Which runs take longer than others, told before any has run and without building a network."""
+"""Which runs take longer than others, estimated before any has run and without building a network."""
 
 from functools import cache
 from importlib.resources import files
 
-# Billions of multiply-accumulates for one image of 224 x 224, as `lightning-seg models` counts them.
-GMACS = {
-    "fcn": 49.3,
-    "unet": 36.9,
-    "colonsegnet": 30.2,
-    "fcbformer": 29.9,
-    "unetplusplus": 26.4,
-    "fatnet": 22.9,
-    "ducknet": 18.5,
-    "deeplabv3plus": 9.8,
-    "colonformer": 9.5,
-    "caranet": 8.7,
-    "emcadnet": 4.4,
-    "esfpnet": 3.4,
-}
+from lightning_seg.catalogue import NETWORKS
 
 
 def static_cost(dataset: str, model: str) -> float:
@@ -28,7 +14,8 @@ def static_cost(dataset: str, model: str) -> float:
         model: its name, with the same for one that is not of the study.
     """
     images = _published_images()
-    return images.get(dataset, max(images.values())) * GMACS.get(model, max(GMACS.values()))
+    gmacs = {name: network.gmacs for name, network in NETWORKS.items()}
+    return images.get(dataset, max(images.values())) * gmacs.get(model, max(gmacs.values()))
 
 
 @cache

@@ -1,19 +1,14 @@
 """Hydra's multirun as a study: finished cells are skipped, failures are isolated, repeats vary slowest."""
 
 import itertools
-import json
 import logging
-import re
-import shlex
 import shutil
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -24,33 +19,24 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
 from lightning_seg.errors import UserError
-from lightning_seg.files import write_text
 from lightning_seg.runs import stop
-from lightning_seg.runs.claim import CLAIM, await_heartbeats, is_claimed, study_lock, tidy
-from lightning_seg.runs.failure import UnwritableError, count_failures_since, failed_at
-from lightning_seg.runs.record import CELLS, ERROR, differences, last_error, read_result, started_at
-from lightning_seg.sweep.cells import Cell, expand, longest_first, nested, refuse_shared_folders
-from lightning_seg.sweep.position import announce_position
+from lightning_seg.runs.claim import CLAIM, await_heartbeats
+from lightning_seg.runs.failure import UnwritableError, count_failures_since
+from lightning_seg.runs.fingerprint import differences
+from lightning_seg.runs.position import announce_position
+from lightning_seg.runs.record import Record
+from lightning_seg.runs.tuning import describe
+from lightning_seg.studies.folder import StudyFolder
+from lightning_seg.sweep.cells import Cell, expand, grid_overrides, longest_first, nested
+from lightning_seg.sweep.outcome import Outcome, Outcomes, print_summary
+from lightning_seg.sweep.tuning import Tuning, tuning_of
 
 log = logging.getLogger(__name__)
 LEAST_FREE_BYTES = 64 * 2**20
+POLL_SECONDS = 5.0  # between two looks at trials that other processes have in hand
 FRUITLESS_LAUNCHES = 3  # in a row, after which what is left has failed
-
-
-class Outcome(StrEnum):
-    """What became of a cell."""
-
-    RAN = "ran"
-    DIVERGED = "diverged"  # ran, until its loss was no longer finite
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    ELSEWHERE = "elsewhere"  # another process has it
-    STOPPED = "stopped"  # on request, before its end
 
 
 class GridSweeper(Sweeper):
@@ -81,36 +67,71 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        cells = expand(self.loader, self.config, self.params, arguments)
-        refuse_shared_folders(cells)
-        self._refuse_other_configurations(cells)
+        overrides = grid_overrides(self.loader, self.params, arguments)
+        cells = expand(self.loader, self.config, overrides)
+        tuning = tuning_of(self.loader, self.config, overrides, cells)
+        self._refuse_other_configurations(cells, tuning.keys if tuning else ())
         started = _announce(cells)
-        outcomes: dict[Path, Outcome] = {}
+        outcomes: Outcomes = {}
+        trials: Outcomes = {}
         stop.listen()
         try:
-            self._run(cells, outcomes, started)
+            self._run(self._tune(tuning, trials) if tuning else cells, outcomes, started)
         finally:
-            _print_summary(outcomes, len(cells))
+            print_summary(outcomes, len(cells), trials)
         if stop.requested():
             sys.exit(stop.INTERRUPTED)
-        if Outcome.FAILED in outcomes.values():
+        if Outcome.FAILED in (*trials.values(), *outcomes.values()):
             sys.exit(1)
 
-    def _refuse_other_configurations(self, cells: list[Cell]) -> None:
+    def _refuse_other_configurations(self, cells: list[Cell], apart: Iterable[str] = ()) -> None:
         for cell in cells:
-            record = read_result(cell.directory)
-            if record is not None and not cell.config["rerun"] and (changed := differences(cell.config, record)):
+            record = cell.folder.record()
+            if record and not cell.config["rerun"] and (changed := differences(cell.config, record.config, apart)):
                 raise UserError(
-                    f"{cell.directory} holds a finished run of another configuration ({'; '.join(changed)}), so "
+                    f"{cell.folder.path} holds a finished run of another configuration ({'; '.join(changed)}), so "
                     "nothing was started; name another study with study=..., or replace such runs with rerun=true."
                 )
 
-    def _run(self, cells: list[Cell], outcomes: dict[Path, Outcome], started: float) -> None:
+    def _tune(self, tuning: Tuning, outcomes: Outcomes) -> list[Cell]:
+        """Run the trials that are left, filling ``outcomes``, and choose; the cells with what is chosen for them.
+
+        A cell of which a trial has failed is left out: its loss would have had fewer chances than the others.
+        """
+        trials = tuning.left()
+        if trials:
+            _refuse_other_trials(trials, tuning)
+            log.info("trials come first, of %s", ", ".join(tuning.keys))
+            started = _announce(trials)
+            self._run(trials, outcomes, started)
+            self._await_others(trials, outcomes, started)
+        for cell, choice in tuning.choose().items():
+            edge = f"; {', '.join(choice.edge)} at the edge of what was tried" if choice.edge else ""
+            log.info("%s: %s has the best validation Dice of trials%s", cell, describe(choice.settings), edge)
+        if self._ends(outcomes):
+            return []
+        cells = tuning.tuned()
+        self._refuse_other_configurations(cells)
+        return cells
+
+    def _await_others(self, cells: list[Cell], outcomes: Outcomes, started: float) -> None:
+        """Wait for what other processes have in hand, and take it over where they drop it."""
+        while not self._ends(outcomes):
+            busy = [each for each in cells if outcomes.get(each.folder) is Outcome.ELSEWHERE and not self._record(each)]
+            if not busy:
+                return
+            if all(cell.folder.is_claimed() for cell in busy):
+                time.sleep(POLL_SECONDS)
+            self._pass(busy, outcomes, started)
+
+    def _run(self, cells: list[Cell], outcomes: Outcomes, started: float) -> None:
         """Run what is not finished, filling ``outcomes`` along the way."""
-        outcomes |= {cell.directory: Outcome.SKIPPED for cell in cells if self._record(cell)}
-        for directory in outcomes:
-            tidy(directory)
-        waiting = [cell for cell in cells if cell.directory not in outcomes]
+        if not cells:  # of a grid whose trials have failed or were stopped
+            return
+        outcomes |= {cell.folder: Outcome.SKIPPED for cell in cells if self._record(cell)}
+        for folder in outcomes:
+            folder.tidy()
+        waiting = [cell for cell in cells if cell.folder not in outcomes]
         log.info("%d cells: %d finished before, %d to run", len(cells), len(outcomes), len(waiting))
         check_datasets(waiting)
         since = started
@@ -119,21 +140,21 @@ class GridSweeper(Sweeper):
                 if not waiting or self._ends(outcomes):
                     break
                 log.info("%d failed cells are tried again", len(waiting))
-                since = max(failed_at(cell.directory) for cell in waiting)
+                since = max(cell.folder.failed_at() for cell in waiting)
             self._pass(waiting, outcomes, since)
-            waiting = [cell for cell in waiting if outcomes.get(cell.directory) is Outcome.FAILED and _may_pass(cell)]
+            waiting = [cell for cell in waiting if outcomes.get(cell.folder) is Outcome.FAILED and _may_pass(cell)]
         # What another process had in hand may have been dropped with it.
-        elsewhere = [cell for cell in cells if outcomes.get(cell.directory) is Outcome.ELSEWHERE]
-        await_heartbeats(cell.directory for cell in elsewhere)
+        elsewhere = [cell for cell in cells if outcomes.get(cell.folder) is Outcome.ELSEWHERE]
+        await_heartbeats(cell.folder.path for cell in elsewhere)
         self._pass(elsewhere, outcomes, started)
         for cell in elsewhere:
-            tidy(cell.directory)
+            cell.folder.tidy()
 
-    def _ends(self, outcomes: dict[Path, Outcome]) -> bool:
+    def _ends(self, outcomes: Outcomes) -> bool:
         """Whether nothing more is to be started."""
         return stop.requested() or (self.fail_fast and Outcome.FAILED in outcomes.values())
 
-    def _pass(self, cells: list[Cell], outcomes: dict[Path, Outcome], since: float) -> None:
+    def _pass(self, cells: list[Cell], outcomes: Outcomes, since: float) -> None:
         """Run each cell once, but none that has failed in another process ``since``; outcomes replace earlier ones."""
         # By name: Hydra loads its plugins' modules anew when it looks for plugins, which makes another class of it.
         serial = type(self.launcher).__name__ == "BasicLauncher"
@@ -154,11 +175,11 @@ class GridSweeper(Sweeper):
                     "put that right and give the same command again."
                 ) from error
             check_study(batch)
-            failed = [cell for cell in batch if outcomes.get(cell.directory) is Outcome.FAILED]
+            failed = [cell for cell in batch if outcomes.get(cell.folder) is Outcome.FAILED]
             check_disk(failed)
             check_datasets(failed)
 
-    def _launch(self, batch: list[Cell], number: int, since: float, outcomes: dict[Path, Outcome]) -> None:
+    def _launch(self, batch: list[Cell], number: int, since: float, outcomes: Outcomes) -> None:
         """Hand what of the batch is not finished, claimed or failed ``since`` to the launcher, and note the outcomes.
 
         A killed worker takes a parallel launcher's whole batch with it, so what is left is launched again.
@@ -169,7 +190,7 @@ class GridSweeper(Sweeper):
         """
         launched = [cell for cell in batch if self._is_due(cell, since)]
         for cell in launched:
-            (cell.directory / ERROR).unlink(missing_ok=True)
+            cell.folder.clear_failure()
         waiting, fruitless = launched, 0
         left_to_others: set[Cell] = set()
         with stop.shared(Path(self.config.hydra.sweep.dir)) as argument:
@@ -188,10 +209,10 @@ class GridSweeper(Sweeper):
                         reason = f"{type(error).__name__}: {error}".splitlines()[0]
                         log.error("the launcher gave up (%s)", reason)
                         before = len(waiting)
-                        waiting = [cell for cell in waiting if not (self._record(cell) or last_error(cell.directory))]
+                        waiting = [cell for cell in waiting if not (self._record(cell) or cell.folder.failure())]
                         fruitless = fruitless + 1 if len(waiting) == before else 0
                         # A run that kills its process must not take the others with it again: those at work come last.
-                        waiting.sort(key=lambda cell: (cell.directory / CLAIM).exists())
+                        waiting.sort(key=lambda cell: (cell.folder.path / CLAIM).exists())
                 if fruitless == FRUITLESS_LAUNCHES and len(waiting) == len(launched):
                     raise UserError(f"The launcher started no run: {reason}")
             finally:  # a second Ctrl-C comes through here, too
@@ -199,37 +220,37 @@ class GridSweeper(Sweeper):
                 for cell in batch:
                     with suppress(OSError):  # of a lost file system, which the next look at the study tells of
                         if (outcome := self._outcome(cell, cell in own, since)) is not None:
-                            outcomes[cell.directory] = outcome
+                            outcomes[cell.folder] = outcome
 
     def _is_due(self, cell: Cell, since: float) -> bool:
-        if is_claimed(cell.directory) or self._record(cell):
+        if cell.folder.is_claimed() or self._record(cell):
             return False
-        if failed_at(cell.directory) > since:
-            log.info("%s has failed in another process, and is left alone", cell.directory)
+        if cell.folder.failed_at() > since:
+            log.info("%s has failed in another process, and is left alone", cell.folder.path)
             return False
         return True
 
-    def _record(self, cell: Cell) -> dict[str, Any] | None:
+    def _record(self, cell: Cell) -> Record | None:
         """The record of a finished cell; with ``rerun`` only one of this sweep counts."""
-        record = read_result(cell.directory)
-        if record is None or (cell.config["rerun"] and datetime.fromisoformat(record["started"]) < self.started):
+        record = cell.folder.record()
+        if record is None or (cell.config["rerun"] and datetime.fromisoformat(record.started) < self.started):
             return None
         return record
 
     def _outcome(self, cell: Cell, launched: bool, since: float) -> Outcome | None:
         """What became of a cell; ``None`` if a stop came before it was started."""
         if (record := self._record(cell)) is not None:
-            diverged = record["status"] == "diverged"
+            diverged = record.status == "diverged"
             return (Outcome.DIVERGED if diverged else Outcome.RAN) if launched else Outcome.ELSEWHERE
-        if is_claimed(cell.directory) and not (launched and stop.requested()):
+        if cell.folder.is_claimed() and not (launched and stop.requested()):
             return Outcome.ELSEWHERE
-        if last_error(cell.directory):
+        if cell.folder.failure():
             return Outcome.FAILED
         if not launched:  # another process had it, and has dropped it since
             return Outcome.ELSEWHERE
         if not stop.requested():
             return Outcome.FAILED
-        return Outcome.STOPPED if started_at(cell.directory) >= since else None
+        return Outcome.STOPPED if cell.folder.started_at() >= since else None
 
 
 def _returned(job: JobReturn) -> float | None:
@@ -239,21 +260,19 @@ def _returned(job: JobReturn) -> float | None:
     return job.return_value
 
 
-def _announce(cells: list[Cell]) -> float:
-    """Add the cells to their studies' lists, from which ``lightning-seg status`` knows what is missing.
+def _refuse_other_trials(trials: list[Cell], tuning: Tuning) -> None:
+    for trial in trials:
+        if (record := trial.folder.record()) and (changed := differences(trial.config, record.config)):
+            raise UserError(
+                f"{trial.folder.path} holds a trial of another configuration ({'; '.join(changed)}), so nothing was "
+                f"started; name another study with study=..., or remove {StudyFolder(tuning.study).trials}."
+            )
 
-    Returns:
-        When that was, in seconds of the studies' file system's clock, which all hosts share.
-    """
-    moments = []
-    for study, members in itertools.groupby(cells, key=lambda cell: cell.directory.parents[3]):
-        names = [cell.directory.relative_to(study).as_posix() for cell in members]
-        study.mkdir(parents=True, exist_ok=True)
-        with study_lock(study / names[0]):
-            known = json.loads((study / CELLS).read_text()) if (study / CELLS).is_file() else []
-            write_text(study / CELLS, json.dumps(sorted({*known, *names}), indent=0))
-            moments.append((study / CELLS).stat().st_mtime)
-    return max(moments)
+
+def _announce(cells: list[Cell]) -> float:
+    """Announce the cells to their studies; returns when that was, in seconds of the studies' file system's clock."""
+    by_study = itertools.groupby((cell.folder for cell in cells), key=lambda folder: folder.study)
+    return max(StudyFolder(study).announce(folders) for study, folders in by_study)
 
 
 def check_datasets(cells: list[Cell]) -> None:
@@ -274,16 +293,10 @@ def check_study(cells: list[Cell]) -> None:
     """Look whether the studies that the sweep has announced are still there.
 
     Raises:
-        UserError: a folder was removed, or the disk that it is on is no longer mounted.
+        UserError: one is not.
     """
-    for study in {cell.directory.parents[3] for cell in cells}:
-        try:
-            (study / CELLS).stat()
-        except OSError as error:
-            raise UserError(
-                f"The sweep stops: the study's folder {study} has vanished (was it removed, or its disk unmounted? "
-                f"{error.strerror}); once it is back, give the same command again."
-            ) from error
+    for study in {cell.folder.study for cell in cells}:
+        StudyFolder(study).refuse_vanished()
 
 
 def check_disk(cells: list[Cell]) -> None:
@@ -292,7 +305,7 @@ def check_disk(cells: list[Cell]) -> None:
     Raises:
         UserError: a disk is full, so every other run would fail as well.
     """
-    studies = {cell.directory.parents[3] for cell in cells}
+    studies = {cell.folder.study for cell in cells}
     caches = {Path(cell.config["data.cache_dir"]).expanduser() for cell in cells}
     for folder in sorted(studies | caches):
         if folder.exists() and (free := shutil.disk_usage(folder).free) < LEAST_FREE_BYTES:
@@ -302,26 +315,7 @@ def check_disk(cells: list[Cell]) -> None:
             )
 
 
-def _print_summary(outcomes: dict[Path, Outcome], cells: int) -> None:
-    console = Console()
-    failed = [directory for directory, outcome in outcomes.items() if outcome is Outcome.FAILED]
-    if failed:
-        console.print("\nFailures")
-        for directory in failed:
-            reason = re.sub(r"^lightning_seg\.[\w.]+: ", "", last_error(directory)) or "ended without a word (killed?)"
-            console.print(Text(str(directory)), soft_wrap=True)  # is there to be copied
-            console.print(Padding(Text(reason), (0, 0, 0, 2)))
-        console.print()
-    counts = Counter(outcomes.values())
-    parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]]
-    if cells > len(outcomes):
-        parts.append(f"{cells - len(outcomes)} not started")
-    console.print(", ".join(parts), highlight=False)
-    for study in sorted({directory.parents[3] for directory in outcomes}):
-        place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
-        console.print(f"lightning-seg status {shlex.quote(study.name)}{place}", highlight=False, soft_wrap=True)
-
-
 def _may_pass(cell: Cell) -> bool:
-    """Whether a failed cell may succeed without anything being put right: not after an error of the user's."""
-    return "UserError" not in last_error(cell.directory)
+    """Whether a failed cell may succeed without anything being put right; one that was killed may."""
+    failure = cell.folder.failure()
+    return failure is None or failure.may_pass

@@ -90,8 +90,8 @@ def share_out(runs: int, at_once: int) -> list[list[tuple[list[int], int]]]:
 
     Returns:
         Groups, to be submitted one after the other, of arrays side by side: the positions of an array's runs in the
-        grid, and how many of them are to work at once. Where ``at_once`` allows, there is one group. Runs are dealt to
-        the arrays to and fro, so that all last equally long, also where the grid comes longest first.
+        grid, and how many of them are to work at once. Where ``at_once`` allows, there is one group. The
+        arrays take runs in turn, forwards and backwards, so that all last equally long although the longest come first.
     """
     count = -(-runs // ARRAY_TASKS)
     arrays = [

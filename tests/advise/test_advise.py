@@ -10,13 +10,13 @@ from omegaconf import DictConfig
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-from lightning_seg.advise import commands
 from lightning_seg.advise.halving import Rule
 from lightning_seg.advise.proposal import Proposal
-from lightning_seg.cli import app
-from lightning_seg.data.synthetic import Synthetic
+from lightning_seg.cli import advise as commands
+from lightning_seg.cli.app import app
+from lightning_seg.data.readers.synthetic import Synthetic
 from lightning_seg.errors import UserError
-from lightning_seg.sweep.plan import grid_cells
+from lightning_seg.sweep.cells import grid_cells
 
 SMALL = ("model=unet", "model.width=4", "data.image_size=32", "trainer.max_epochs=4", "trainer=cpu", "logger=csv")
 GRID = ("loss=dice,bce", "repeat=0,1,2")

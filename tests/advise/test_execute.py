@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_seg.advise import execute
 from lightning_seg.advise.execute import Halved, halve
 from lightning_seg.advise.halving import Halving, Rule, Stop
 from lightning_seg.advise.proposal import Proposal
 from lightning_seg.advise.words import dropped_sentences, halving_sentences
-from lightning_seg.report.names import loss_name
+from lightning_seg.catalogue import loss_name
 
 MEANS = {"dice": 0.80, "bce": 0.791, "iou": 0.793, "focal": 0.60}
 MODELS = ("unet", "colonsegnet")
@@ -48,23 +47,20 @@ class Trainer:
         (place / "result.json").write_text(json.dumps(record))
 
 
-def run(
-    trainer: Trainer, monkeypatch: pytest.MonkeyPatch, rule: Rule, seconds: float = 1e9
-) -> tuple[Halved, list[tuple[Halving, Halving]]]:
-    monkeypatch.setattr(execute, "train", trainer)
+def run(trainer: Trainer, rule: Rule, seconds: float = 1e9) -> tuple[Halved, list[tuple[Halving, Halving]]]:
     fixed = ["study=s", f"output_dir={trainer.root}", "dataset=synthetic", f"model={','.join(MODELS)}"]
     told: list[tuple[Halving, Halving]] = []
     proposal = Proposal(fixed, list(MEANS), ["0"], 0.0, [])
-    halved = halve(proposal, rule, seconds, lambda *states: told.append(states), lambda arguments: None)
+    halved = halve(proposal, rule, seconds, lambda *states: told.append(states), lambda arguments: None, trainer)
     return halved, told
 
 
 RULE = Rule(rope=0.0, looks=(3, 5, 6))
 
 
-def test_only_losses_in_doubt_are_trained_further(tmp_path, monkeypatch):
+def test_only_losses_in_doubt_are_trained_further(tmp_path):
     trainer = Trainer(tmp_path)
-    halved, told = run(trainer, monkeypatch, RULE)
+    halved, told = run(trainer, RULE)
     assert trainer.asked[0] == ("dice,bce,iou,focal", "0,1,2")
     assert trainer.asked[1][1] == "3,4" and set(trainer.asked[1][0].split(",")) == {"dice", "bce", "iou"}
     assert [gone.loss for gone in halved.end.dropped] == ["focal"] and halved.end.left[0] == "dice"
@@ -72,29 +68,29 @@ def test_only_losses_in_doubt_are_trained_further(tmp_path, monkeypatch):
     assert "Focal is dropped" in " ".join(dropped_sentences(*told[1]))
 
 
-def test_a_second_call_trains_nothing_and_ends_the_same(tmp_path, monkeypatch):
-    first, _ = run(Trainer(tmp_path), monkeypatch, RULE)
+def test_a_second_call_trains_nothing_and_ends_the_same(tmp_path):
+    first, _ = run(Trainer(tmp_path), RULE)
     again = Trainer(tmp_path)
-    second, told = run(again, monkeypatch, RULE)
+    second, told = run(again, RULE)
     assert again.asked == [] and second == first
     assert "Focal is dropped" in " ".join(dropped_sentences(*told[0]))
 
 
-def test_failed_runs_end_it_with_their_code(tmp_path, monkeypatch):
+def test_failed_runs_end_it_with_their_code(tmp_path):
     trainer = Trainer(tmp_path, fails=["bce"])
-    halved, _ = run(trainer, monkeypatch, RULE)
+    halved, _ = run(trainer, RULE)
     assert halved.code == 1 and halved.end.repeats == 0 and len(trainer.asked) == 1
     assert halving_sentences(halved.end, RULE, 2, False) == [
         "The first look was not reached: nothing can be concluded."
     ]
 
 
-def test_a_look_that_would_take_too_long_is_not_begun(tmp_path, monkeypatch):
+def test_a_look_that_would_take_too_long_is_not_begun(tmp_path):
     needed = 4 * 3 * 2 * 10 + 3 * 2 * 2 * 10  # the first two looks
-    halved, _ = run(Trainer(tmp_path), monkeypatch, RULE, seconds=needed - 1)
+    halved, _ = run(Trainer(tmp_path), RULE, seconds=needed - 1)
     assert halved.out_of_time and halved.end.repeats == 3
     assert "The time is up" in halving_sentences(halved.end, RULE, 2, True)[0]
-    more, _ = run(Trainer(tmp_path), monkeypatch, RULE, seconds=needed)
+    more, _ = run(Trainer(tmp_path), RULE, seconds=needed)
     assert more.end.repeats == 5
 
 

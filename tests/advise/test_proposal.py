@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lightning_seg.advise.proposal import EFFORTS, LOSSES, PAPER, Effort, Proposal, candidates, propose, sweep_values
-from lightning_seg.config import compose_config
+from lightning_seg.advise.proposal import EFFORTS, PAPER, Effort, Proposal, candidates, propose, sweep_values
+from lightning_seg.catalogue import LOSSES
+from lightning_seg.config.compose import compose_config
 from lightning_seg.errors import UserError
 
 HOUR = 3600.0

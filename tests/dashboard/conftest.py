@@ -10,8 +10,8 @@ from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
-from lightning_seg import wandb_run
-from lightning_seg.cli import app
+from lightning_seg.cli.app import app
+from lightning_seg.training import wandb_run
 from tests.dashboard.server import StandIn
 
 

@@ -9,7 +9,7 @@ import wandb
 
 from lightning_seg.dashboard.project import project_of
 from lightning_seg.dashboard.summary import log_summary
-from lightning_seg.wandb_run import run_id
+from lightning_seg.training.wandb_run import run_id
 from tests.report.make_study import write_run
 from tests.wandb_files import read_run
 
@@ -59,7 +59,7 @@ def test_logged_again_it_is_the_same_run_with_the_new_report(report: Path) -> No
 def test_without_an_answer_of_the_server_it_is_kept_offline(report: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    monkeypatch.setattr("lightning_seg.wandb_run.PATIENCE_SECONDS", 1.0)
+    monkeypatch.setattr("lightning_seg.training.wandb_run.PATIENCE_SECONDS", 1.0)
     folder = log_summary(report, "lesions", "p")
     assert folder.name.startswith("offline-run-") and read(folder)["exit_code"] == 0
 

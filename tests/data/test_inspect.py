@@ -11,16 +11,17 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner, Result
 
-from lightning_seg.build import build
-from lightning_seg.config import check, compose_config
-from lightning_seg.data import commands
+from lightning_seg.cli import inspect as commands
+from lightning_seg.config.build import build
+from lightning_seg.config.compose import compose_config
+from lightning_seg.config.rules import check
 from lightning_seg.data.datamodule import LesionDataModule
-from lightning_seg.data.folder import Folder
 from lightning_seg.data.inspect import Inspection, inspect_dataset, summary_table, write_page
 from lightning_seg.data.inspect.page import outlined
+from lightning_seg.data.readers.folder import Folder
+from lightning_seg.data.readers.synthetic import Synthetic
+from lightning_seg.data.readers.wound import Wound
 from lightning_seg.data.split import Fractions
-from lightning_seg.data.synthetic import Synthetic
-from lightning_seg.data.wound import Wound
 from lightning_seg.errors import UserError
 from tests.data import make_layouts as layouts
 

@@ -21,16 +21,16 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lightning_seg.data import commands
-from lightning_seg.data.clinicdb import ClinicDb
+from lightning_seg.cli import prepare as commands
 from lightning_seg.data.dataset import FileDataset
-from lightning_seg.data.kvasir import Kvasir
 from lightning_seg.data.prepare import DATASETS, SOURCES, Source, prepare, source_of
 from lightning_seg.data.prepare import download as download_module
 from lightning_seg.data.prepare.download import download
 from lightning_seg.data.prepare.sources import Remote
 from lightning_seg.data.prepare.unpack import unpack
 from lightning_seg.data.prepare.verify import verify
+from lightning_seg.data.readers.clinicdb import ClinicDb
+from lightning_seg.data.readers.kvasir import Kvasir
 from lightning_seg.errors import UserError
 from tests.conftest import PATIENCE_SECONDS
 from tests.data import make_layouts as layouts
@@ -528,7 +528,7 @@ class TestCommand:
         (folder,) = (path for path in (tmp_path / "data" / "cache").iterdir() if path.is_dir())
         stamp = folder.stat().st_mtime_ns
         from lightning_seg.data.cache import open_cache
-        from lightning_seg.data.wound import Wound
+        from lightning_seg.data.readers.wound import Wound
 
         assert open_cache(Wound(tmp_path / "data" / "wound"), 32, tmp_path / "data" / "cache").images.shape[0] == 8
         assert folder.stat().st_mtime_ns == stamp  # the very cache that was made before the folder got its name
@@ -548,7 +548,7 @@ BLOCKED = """
 import time
 from lightning_seg.data import cache
 cache.open_cache = lambda *arguments, **options: (print("decoding", flush=True), time.sleep(600))
-from lightning_seg.cli import main
+from lightning_seg.cli.app import main
 main()
 """
 

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_seg.data.busi import Busi
-from lightning_seg.data.clinicdb import ClinicDb
 from lightning_seg.data.dataset import FileDataset
-from lightning_seg.data.folder import Folder
-from lightning_seg.data.isic import Isic
-from lightning_seg.data.kvasir import Kvasir
-from lightning_seg.data.wound import Wound
+from lightning_seg.data.readers.busi import Busi
+from lightning_seg.data.readers.clinicdb import ClinicDb
+from lightning_seg.data.readers.folder import Folder
+from lightning_seg.data.readers.isic import Isic
+from lightning_seg.data.readers.kvasir import Kvasir
+from lightning_seg.data.readers.wound import Wound
 from lightning_seg.errors import UserError
 from tests.data import make_layouts as layouts
 

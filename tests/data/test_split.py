@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import lightning_seg.data
-from lightning_seg.data.clinicdb import SEQUENCE_STARTS, ClinicDb
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.duplicates import dataset_hashes, difference_hash, joined, similar_pairs
 from lightning_seg.data.groups import image_groups
-from lightning_seg.data.isic import Isic
-from lightning_seg.data.kvasir import Kvasir
+from lightning_seg.data.readers.clinicdb import SEQUENCE_STARTS, ClinicDb
+from lightning_seg.data.readers.isic import Isic
+from lightning_seg.data.readers.kvasir import Kvasir
+from lightning_seg.data.readers.wound import Wound
 from lightning_seg.data.split import (
     SUBSETS,
     Fractions,
@@ -27,7 +28,6 @@ from lightning_seg.data.split import (
     siblings_in_training,
     split_digest,
 )
-from lightning_seg.data.wound import Wound
 from lightning_seg.errors import UserError
 from tests.data import make_layouts as layouts
 

@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 PROGRAMS = ("lightning-seg", "python", "make", "pip", "wandb")
 # Needs a cluster, or more time and pretrained weights than there are here.
-COMPOSED = re.compile(r"experiment=paper|hydra/launcher=|fatnet")
+COMPOSED = re.compile(r"experiment=(paper|odyssey)|loss=survey|hydra/launcher=|fatnet")
 
 RUN = "multirun/default/synthetic/unet/iou_focal/repeat_0"  # what README.md says that RUN stands for
 
@@ -105,7 +105,7 @@ def made_small(arguments: list[str], grid: bool) -> list[str]:
 
 def compose(arguments: list[str], grid: bool) -> int:
     """What training would begin with: the cells of a corner of the grid, or the configuration of one run."""
-    from lightning_seg.sweep.plan import grid_cells
+    from lightning_seg.sweep.cells import grid_cells
 
     if not grid:
         return call_main([*arguments, "--cfg", "job"])
@@ -114,12 +114,12 @@ def compose(arguments: list[str], grid: bool) -> int:
     overrides = [*arguments, *(f"{key}={value}" for key, value in corner.items() if key not in given)]
     cells = grid_cells([argument for argument in overrides if argument != "-m"])
     for cell in cells:
-        cell.directory.mkdir(parents=True, exist_ok=True)  # for `status`
+        cell.folder.path.mkdir(parents=True, exist_ok=True)  # for `status`
     return 0 if cells else 1
 
 
 def run_lightning_seg(arguments: list[str]) -> int:
-    from lightning_seg.cli import main
+    from lightning_seg.cli.app import main
 
     name, *rest = arguments
     grid = "-m" in rest or any(argument.startswith("experiment=") for argument in rest)
@@ -145,7 +145,7 @@ def parse(arguments: list[str]) -> int:
     """Whether the command line is understood; nothing is done."""
     import typer
 
-    from lightning_seg.cli import app
+    from lightning_seg.cli.app import app
 
     group = typer.main.get_command(app)
     command = group.commands[arguments[0]]  # type: ignore[attr-defined]
@@ -269,7 +269,7 @@ def test_extras_named_in_the_text_exist() -> None:
 
 
 def test_commands_are_found() -> None:
-    from lightning_seg.cli import app
+    from lightning_seg.cli.app import app
 
     assert len(WITH_COMMANDS) >= 10
     readme = [step.line for step in steps(ROOT / "README.md") if isinstance(step, Command)]

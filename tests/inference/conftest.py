@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_seg.config import compose_config
+from lightning_seg.config.compose import compose_config
 from lightning_seg.data import Synthetic
 from lightning_seg.runs.run import run
 

@@ -11,10 +11,11 @@ from hydra.core.global_hydra import GlobalHydra
 from typer.testing import CliRunner
 
 from lightning_seg import models
-from lightning_seg.inference import commands
-from lightning_seg.inference.catalogue import Entry, as_markdown, measure, model_names
-from lightning_seg.inference.scaffold import new_part
-from lightning_seg.models.facts import FACTS, licence_of
+from lightning_seg.catalogue import NETWORKS
+from lightning_seg.cli.models import models as models_command
+from lightning_seg.models.licences import licence_of
+from lightning_seg.parts.models import Entry, as_markdown, measure, model_names
+from lightning_seg.parts.scaffold import new_part
 
 
 def test_unets_costs_are_those_worked_out_by_hand() -> None:
@@ -45,17 +46,17 @@ def test_counting_allocates_no_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_studys_networks_come_first_and_one_is_timed() -> None:
-    assert model_names()[: len(FACTS)] == list(FACTS)
+    assert model_names()[: len(NETWORKS)] == list(NETWORKS)
     cost = measure("unet", ["model.width=4"], timed=True).cpu_ms
     assert cost is not None
     assert cost > 0
 
 
 def test_every_network_has_its_facts_in_the_table() -> None:
-    table = as_markdown([Entry(name, 1_000_000, 10**9, None) for name in FACTS])
+    table = as_markdown([Entry(name, 1_000_000, 10**9, None) for name in NETWORKS])
     lines = table.splitlines()
-    assert len({line.count("|") for line in lines[: len(FACTS) + 2]}) == 1
-    for name, facts in FACTS.items():
+    assert len({line.count("|") for line in lines[: len(NETWORKS) + 2]}) == 1
+    for name, facts in NETWORKS.items():
         (line,) = [line for line in lines if line.startswith(f"| `{name}` |")]
         assert facts.title in line
         assert str(facts.year) in line
@@ -66,7 +67,7 @@ def test_every_network_has_its_facts_in_the_table() -> None:
 @pytest.mark.slow
 def test_table_in_the_documentation_is_up_to_date() -> None:
     page = (Path(__file__).parents[2] / "docs" / "networks.md").read_text(encoding="utf-8")
-    table = as_markdown([measure(name) for name in FACTS])
+    table = as_markdown([measure(name) for name in NETWORKS])
     assert page.endswith(table), "put what `lightning-seg models --markdown` prints at the end of docs/networks.md"
 
 
@@ -82,7 +83,7 @@ def test_ones_own_network_stands_in_the_table(tmp_path: Path, monkeypatch: pytes
     GlobalHydra.instance().clear()
     new_part("model", "my_network", tmp_path)
     app = typer.Typer()
-    app.command()(commands.models)
+    app.command()(models_command)
     result = CliRunner().invoke(app, ["my_network", "--markdown"])
     GlobalHydra.instance().clear()
     assert result.exit_code == 0, result.output

@@ -13,22 +13,22 @@ from PIL import Image
 from scipy import ndimage
 from scipy.spatial.distance import cdist
 
+from lightning_seg.cli.evaluate import evaluate as command
 from lightning_seg.data import Folder, Synthetic
 from lightning_seg.errors import UserError
-from lightning_seg.inference import commands
 from lightning_seg.inference.distances import outline_distances
 from lightning_seg.inference.evaluate import choose_dataset, evaluate, fair_positions, native_mask
-from lightning_seg.inference.statistics import interval
-from lightning_seg.inference.trained import Predictor, find_runs
+from lightning_seg.inference.intervals import bootstrap_interval
+from lightning_seg.inference.trained import Predictor, find_weights
 from tests.inference.calls import invoke, read_csv
 
 CPU = torch.device("cpu")
-call = partial(invoke, commands.evaluate)
+call = partial(invoke, command)
 
 
 @pytest.fixture
 def predictor(cell: Path) -> Predictor:
-    return Predictor(find_runs([cell / "repeat_0"]), CPU)
+    return Predictor(find_weights([cell / "repeat_0"]), CPU)
 
 
 def write_files(source: Synthetic, root: Path) -> None:
@@ -88,7 +88,7 @@ def test_the_table_says_what_distances_mean(cell: Path, tmp_path: Path, monkeypa
         ([], "nsd (share within 1 % of the diagonal, 0.5 px)", "hd95 (px at 32 x 32)"),
         (["--native"], "nsd (share within 1 % of the diagonal)", "hd95 (px of each image)"),
     ):
-        output = invoke(commands.evaluate, *arguments, *native)[1]
+        output = invoke(command, *arguments, *native)[1]
         assert nsd in output
         assert hd95 in output
 
@@ -133,7 +133,7 @@ def test_native_needs_files(predictor: Predictor) -> None:
 
 
 def test_images_of_training_are_never_scored(cell: Path, photos: Path, tmp_path: Path) -> None:
-    both = Predictor(find_runs([cell]), CPU).runs
+    both = Predictor(find_weights([cell]), CPU).runs
     dataset = choose_dataset(both[0], [])
     ids = np.array(dataset.ids())
     tested = [set(json.loads((run.directory / "split.json").read_text())["test"]) for run in both]
@@ -219,6 +219,6 @@ def test_interval_covers_the_true_mean_as_often_as_it_says() -> None:
     rng = np.random.default_rng(1)
     covered = 0
     for seed in range(100):
-        low, high = interval(rng.normal(0.5, 0.2, 40), seed)
+        low, high = bootstrap_interval(rng.normal(0.5, 0.2, 40), seed)
         covered += low <= 0.5 <= high
     assert 85 <= covered <= 100

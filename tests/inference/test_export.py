@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,13 +12,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_seg.build import build_nameless
-from lightning_seg.config import compose_config
+from lightning_seg.catalogue import NETWORKS
+from lightning_seg.config.build import build_nameless, without_weights
+from lightning_seg.config.compose import compose_config
 from lightning_seg.errors import UserError
 from lightning_seg.inference import export
-from lightning_seg.inference.trained import find_runs, load_run, without_weights
+from lightning_seg.inference.trained import find_weights, load_run
 from lightning_seg.models import UNet
-from lightning_seg.models.facts import FACTS
 
 # The smallest form of each network.
 SMALL = {
@@ -46,7 +47,7 @@ def network(name: str) -> nn.Module:
 
 @needs_onnx
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_of_the_study_becomes_onnx(name: str, tmp_path: Path) -> None:
     import onnxruntime
 
@@ -65,7 +66,7 @@ def test_a_run_is_exported_with_what_others_need_to_use_it(cell: Path, photos: P
     import onnxruntime
     from PIL import Image
 
-    run = load_run(find_runs([cell / "repeat_0"])[0])
+    run = load_run(find_weights([cell / "repeat_0"])[0])
     found = export.export_run(run, tmp_path, ["onnx", "torch"])
     assert found.keys() == {"onnx", "torch"}
     facts = json.loads((tmp_path / "preprocessing.json").read_text())
@@ -124,12 +125,12 @@ def test_unknown_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_card_says_what_the_record_says(cell: Path) -> None:
-    run = load_run(find_runs([cell / "repeat_0"])[0])
+    run = load_run(find_weights([cell / "repeat_0"])[0])
     card = export.model_card(run)
-    assert f"| Dice | {run.record['test']['dice']:.4f} | " in card
+    assert f"| Dice | {run.record.test['dice']:.4f} | " in card
     low, high = map(float, re.search(r"\| Dice \| \S+ \| (\S+) to (\S+) \|", card).groups())  # type: ignore[union-attr]
-    assert low <= run.record["test"]["dice"] <= high
-    assert f"{run.record['parameters']:,}" in card
+    assert low <= run.record.test["dice"] <= high
+    assert f"{run.record.parameters:,}" in card
     assert "Over the 2 repeats" in card
     assert "not a medical device" in card
     assert "None" not in card
@@ -143,9 +144,9 @@ def test_the_card_says_what_the_record_says(cell: Path) -> None:
     ],
 )
 def test_the_card_names_the_licences(cell: Path, dataset: str, encoder: str, said: list[str]) -> None:
-    run = load_run(find_runs([cell / "repeat_0"])[0])
+    run = load_run(find_weights([cell / "repeat_0"])[0])
     origin = {"encoder": encoder, "file": "somewhere", "sha256": "0" * 64}
-    run.record.update(dataset=dataset, weights_source={"encoder": origin})
+    run = replace(run, record=replace(run.record, dataset=dataset, weights_source={"encoder": origin}))
     card = export.model_card(run)
     for words in said:
         assert words in card
@@ -165,7 +166,7 @@ def test_the_card_names_the_licences(cell: Path, dataset: str, encoder: str, sai
 def test_the_card_says_of_a_split_what_is_known(
     cell: Path, split: str, groups: str | None, said: str, known: bool
 ) -> None:
-    run = load_run(find_runs([cell / "repeat_0"])[0])
+    run = load_run(find_weights([cell / "repeat_0"])[0])
     run.config.data.update(split=split, groups=groups)
     card = export.model_card(run)
     assert f"**Split**: {said}" in card
@@ -175,7 +176,7 @@ def test_the_card_says_of_a_split_what_is_known(
 def test_the_card_tells_repeats_on_the_same_test_images_from_others(cell: Path, tmp_path: Path) -> None:
     for repeat in (0, 1):
         shutil.copytree(cell / f"repeat_{repeat}", tmp_path / f"repeat_{repeat}")
-    run = load_run(find_runs([tmp_path / "repeat_0"])[0])
+    run = load_run(find_weights([tmp_path / "repeat_0"])[0])
     assert "each with its own split and start" in export.model_card(run)
     split = json.loads((tmp_path / "repeat_0" / "split.json").read_text())
     split["train"], split["val"] = split["val"], split["train"]

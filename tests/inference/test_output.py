@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lightning_seg.data.commands import inspect
+from lightning_seg.cli.evaluate import evaluate
+from lightning_seg.cli.export import export
+from lightning_seg.cli.gallery import gallery
+from lightning_seg.cli.inspect import inspect
+from lightning_seg.cli.predict import predict
 from lightning_seg.errors import UserError
-from lightning_seg.inference import commands
 from lightning_seg.report.figures.style import Figure
 from tests.inference.calls import invoke, read_csv
 
@@ -40,7 +43,7 @@ def test_predict_leaves_the_users_files_alone(cell: Path, own: Path, images: str
     (own / "note.txt").write_text("mine")
     before = content(own)
     with pytest.raises(UserError, match=reason) as caught:
-        invoke(commands.predict, cell / "repeat_0", own / images, "--output", own / output, "--device", "cpu")
+        invoke(predict, cell / "repeat_0", own / images, "--output", own / output, "--device", "cpu")
     assert "\n" not in str(caught.value)
     assert content(own) == before
 
@@ -48,9 +51,9 @@ def test_predict_leaves_the_users_files_alone(cell: Path, own: Path, images: str
 @pytest.mark.parametrize(
     ("command", "arguments", "name"),
     [
-        (commands.evaluate, ["--no-distances", "--device", "cpu"], "summary.json"),
-        (commands.export, ["--format", "torch"], "preprocessing.json"),
-        (commands.export, ["--format", "torch"], "MODEL_CARD.md"),
+        (evaluate, ["--no-distances", "--device", "cpu"], "summary.json"),
+        (export, ["--format", "torch"], "preprocessing.json"),
+        (export, ["--format", "torch"], "MODEL_CARD.md"),
     ],
 )
 def test_evaluate_and_export_leave_the_users_files_alone(
@@ -89,23 +92,21 @@ def test_gallery_leaves_the_users_files_alone(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr("lightning_seg.report.figures.style.save", save)
     (tmp_path / "losses_by_logit.svg").write_text("mine")
     with pytest.raises(UserError, match=r"losses_by_logit\.svg would be replaced"):
-        invoke(commands.gallery, "dice", "--output", tmp_path)
+        invoke(gallery, "dice", "--output", tmp_path)
     assert content(tmp_path) == {"losses_by_logit.svg": b"mine"}
     for _ in range(2):
-        assert invoke(commands.gallery, "dice", "--output", tmp_path / "own")[0] == 0
+        assert invoke(gallery, "dice", "--output", tmp_path / "own")[0] == 0
 
 
 def test_all_commands_may_share_a_folder_and_be_given_again(cell: Path, own: Path, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
     run = cell / "repeat_0"
     for overlays in ("--no-overlays", "--overlays", "--overlays"):
-        code, output = invoke(
-            commands.predict, run, own / "images", overlays, "--output", tmp_path / "out", "--device", "cpu"
-        )
+        code, output = invoke(predict, run, own / "images", overlays, "--output", tmp_path / "out", "--device", "cpu")
         assert code == 0, output
         for command, arguments in (
-            (commands.evaluate, ["--no-distances", "--device", "cpu"]),
-            (commands.export, ["--format", "torch"]),
+            (evaluate, ["--no-distances", "--device", "cpu"]),
+            (export, ["--format", "torch"]),
         ):
             code, output = invoke(command, run, "--output", tmp_path / "out", *arguments)
             assert code == 0, output
@@ -119,7 +120,7 @@ def test_what_an_interrupted_call_has_left_is_replaced(
     arguments = [cell / "repeat_0", own / "images", "--output", tmp_path / "out", "--device", "cpu"]
     with monkeypatch.context() as patch:
         patch.setattr("lightning_seg.inference.predict.csv.DictWriter", None)  # cut off before the table
-        assert invoke(commands.predict, *arguments)[0] == 1
+        assert invoke(predict, *arguments)[0] == 1
     assert list((tmp_path / "out" / "masks").iterdir())
     assert not (tmp_path / "out" / "predictions.csv").exists()
-    assert invoke(commands.predict, *arguments)[0] == 0
+    assert invoke(predict, *arguments)[0] == 0

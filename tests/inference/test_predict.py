@@ -12,16 +12,16 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from lightning_seg.cli.predict import predict as command
 from lightning_seg.data import Folder
 from lightning_seg.errors import UserError
-from lightning_seg.inference import commands
 from lightning_seg.inference.images import find_images, name_images
 from lightning_seg.inference.predict import confidence, disagreement, predict
-from lightning_seg.inference.trained import Predictor, choose_device, find_runs
+from lightning_seg.inference.trained import Predictor, choose_device, find_weights
 from tests.inference.calls import invoke, read_csv
 
 CPU = torch.device("cpu")
-call = partial(invoke, commands.predict)
+call = partial(invoke, command)
 
 
 def images_of_the_test(run: Path, photos: Path) -> list[Path]:
@@ -36,7 +36,7 @@ def test_agrees_with_the_runs_own_test_to_the_last_bit(cell: Path, photos: Path,
     run = cell / f"repeat_{repeat}"
     dataset = Folder(photos, "photos")
     recorded = read_csv(run / "test_images.csv")
-    predictor = Predictor(find_runs([run]), CPU)
+    predictor = Predictor(find_weights([run]), CPU)
     found = list(predict(predictor, images_of_the_test(run, photos)))
     assert [item.id for item in found] == [row["id"] for row in recorded]
     assert any(int(row["tp"]) for row in recorded)
@@ -51,7 +51,7 @@ def test_agrees_with_the_runs_own_test_to_the_last_bit(cell: Path, photos: Path,
 
 def test_logits_of_the_example_cases_are_the_recorded_ones(cell: Path, photos: Path) -> None:
     cases = np.load(cell / "repeat_0" / "cases.npz")
-    predictor = Predictor(find_runs([cell / "repeat_0"]), CPU)
+    predictor = Predictor(find_weights([cell / "repeat_0"]), CPU)
     found = predictor.probabilities(np.ascontiguousarray(cases["images"].transpose(0, 2, 3, 1)))[0]
     assert np.array_equal(found, torch.sigmoid(torch.from_numpy(cases["logits"])).numpy())
 
@@ -78,8 +78,8 @@ def test_writes_masks_at_the_sources_size_and_a_row_for_each(cell: Path, photos:
 
 def test_ensemble_is_the_mean_and_shows_where_its_runs_disagree(cell: Path, photos: Path, tmp_path: Path) -> None:
     paths = images_of_the_test(cell / "repeat_0", photos)
-    both = next(predict(Predictor(find_runs([cell]), CPU), paths))
-    singles = [next(predict(Predictor(find_runs([cell / f"repeat_{k}"]), CPU), paths)) for k in (0, 1)]
+    both = next(predict(Predictor(find_weights([cell]), CPU), paths))
+    singles = [next(predict(Predictor(find_weights([cell / f"repeat_{k}"]), CPU), paths)) for k in (0, 1)]
     assert both.probabilities is not None
     for together, alone in zip(both.probabilities, singles, strict=True):
         assert alone.probabilities is not None
@@ -96,7 +96,7 @@ def test_ensemble_is_the_mean_and_shows_where_its_runs_disagree(cell: Path, phot
 
 
 def test_flips_average_the_four_views(cell: Path) -> None:
-    run = find_runs([cell / "repeat_0"])
+    run = find_weights([cell / "repeat_0"])
     image = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     plain, flipped = Predictor(run, CPU), Predictor(run, CPU, flips=True)
     axes: list[tuple[int, ...]] = [(), (1,), (2,), (1, 2)]
@@ -263,7 +263,7 @@ def test_runs_that_prepare_images_differently_are_no_ensemble(cell: Path, tmp_pa
     record["config"]["data"]["image_size"] = 64
     (other / "result.json").write_text(json.dumps(record))
     with pytest.raises(UserError, match="differently"):
-        Predictor(find_runs([cell / "repeat_0", other]), CPU)
+        Predictor(find_weights([cell / "repeat_0", other]), CPU)
 
 
 def test_unknown_device_is_refused() -> None:

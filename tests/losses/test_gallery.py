@@ -8,7 +8,7 @@ import torch
 from matplotlib.axes import Axes
 
 from lightning_seg.losses import BCELoss, DiceLoss, WeightedSum
-from lightning_seg.losses.gallery import SURE, against_logit, against_overlap, disc, evaluate, gallery, scenes
+from lightning_seg.report.figures.losses import SURE, against_logit, against_overlap, disc, evaluate, gallery, scenes
 from lightning_seg.report.figures.style import save
 
 LOSSES = {"bce": BCELoss(), "dice": DiceLoss(), "dice_bce": WeightedSum({"b": BCELoss()}, {"b": 2.0})}

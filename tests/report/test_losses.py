@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from lightning_seg.catalogue import LOSSES
 from lightning_seg.losses import FocalLoss
-from lightning_seg.report.losses import PUBLISHED, loss_figures, rebuild
+from lightning_seg.report.losses import loss_figures, rebuild
 from lightning_seg.report.records import Study, load_study
 from tests.report.make_study import make_study
 
@@ -39,7 +40,10 @@ def test_a_loss_is_as_its_runs_had_set_it(tmp_path: Path) -> None:
     assert drawn(study) == ["BCE", "Focal"]  # BCE recorded nothing: the packaged one
 
 
-def test_a_loss_of_ones_own_is_drawn_last(tmp_path: Path) -> None:
+def test_a_loss_of_ones_own_is_drawn_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "conf" / "loss" / "a_mine.yaml").write_text("name: a_mine\n_target_: torch.nn.BCEWithLogitsLoss\n")
     study = study_of(tmp_path / "study", {"a_mine": {"_target_": "torch.nn.BCEWithLogitsLoss"}, "dice": {}})
     assert drawn(study) == ["Dice", "a_mine"]
 
@@ -52,5 +56,5 @@ def test_records_call_nothing_but_losses(tmp_path: Path, target: str, monkeypatc
     study = study_of(tmp_path / "study", {"mine": nested})
     assert rebuild(study, "mine") is None
     assert not (tmp_path / "made").exists()
-    assert len(drawn(study)) == len(PUBLISHED)
+    assert len(drawn(study)) == len(LOSSES)
     assert "build mine on this machine" in loss_figures(study, ["mine"])[0].caption

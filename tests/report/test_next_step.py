@@ -12,8 +12,7 @@ from lightning_seg.report.comparison import compare
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.records import load_study, only_losses
 from lightning_seg.report.verdict import judge, judge_comparison
-from lightning_seg.sweep.cells import Cell
-from lightning_seg.sweep.plan import grid_cells
+from lightning_seg.sweep.cells import Cell, grid_cells
 from tests.report.make_study import LOSSES, MODELS, Truth, collapse_run, make_study, write_run
 
 

@@ -127,6 +127,19 @@ def test_records_of_another_version_alone_are_one_note(directory):
     assert problem.startswith("All runs were made by lightning-seg 0.0.1; this report is by ")
 
 
+def test_runs_that_do_not_train_alike_are_told(directory):
+    """A record without the field, of an older version, counts as the first form."""
+    assert not any("train alike" in problem for problem in load_study(directory).problems)
+    path = directory / RUN / "result.json"
+    record = json.loads(path.read_text())
+    assert "training_version" not in record
+    path.write_text(json.dumps(record | {"training_version": 2}))
+    study = load_study(directory)
+    others = (study.runs["model"] == record["model"]).sum() - 1
+    (problem,) = [problem for problem in study.problems if "train alike" in problem]
+    assert problem.startswith(f"The runs of {record['model']} do not all train alike, {others} by version 1 and 1 by")
+
+
 def test_nan_metrics_are_told(directory):
     path = directory / RUN / "result.json"
     record = json.loads(path.read_text())

@@ -11,12 +11,12 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from lightning_seg.catalogue import dataset_label, loss_label, model_label
+from lightning_seg.cli.report import report
 from lightning_seg.errors import UserError
 from lightning_seg.report import build
 from lightning_seg.report.analysis import Certainty
 from lightning_seg.report.build import build_published_report, build_report
-from lightning_seg.report.command import report
-from lightning_seg.report.names import dataset_label, loss_label, model_label
 from lightning_seg.report.tables import Table, certainty_tables, escape_tex, latex
 from lightning_seg.report.verdict import judge
 from tests.report.make_study import LOSSES, Truth, collapse_run, make_study, write_run

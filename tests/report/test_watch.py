@@ -16,7 +16,8 @@ from tests.report.make_study import make_study
 PROGRAM = """
 import sys
 from pathlib import Path
-from lightning_seg.report import build, command
+from lightning_seg.report import build
+from lightning_seg.cli import report as command
 
 def build_report(directory, refresh=None, **options):
     print(f"BUILT refresh={refresh}", flush=True)
@@ -32,7 +33,7 @@ def look(seconds, sleep=command.time.sleep):
 build.build_report = build_report
 command._REFRESH_SECONDS = 0.2
 command.time.sleep = look
-from lightning_seg.cli import app
+from lightning_seg.cli.app import app
 app(["report", "demo", "--watch", "--output-dir", sys.argv[1]])
 """
 PATIENCE_SECONDS = 120

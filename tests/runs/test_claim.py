@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lightning_seg.runs.claim import LEASE_SECONDS, ClaimedError, claim, is_claimed, refuse_lost, tidy
-from lightning_seg.runs.record import write_result
+from lightning_seg.runs.claim import LEASE_SECONDS, ClaimedError, claim, is_claimed
+from lightning_seg.runs.folder import RunFolder
+from lightning_seg.runs.record import Record
 from tests.conftest import PATIENCE_SECONDS, Train
 from tests.parts import Pausing
 
@@ -41,13 +42,13 @@ def dead_pid() -> int:
 
 def test_a_claim_is_held_and_given_back(directory: Path) -> None:
     assert not is_claimed(directory)
-    with claim(directory):
+    with RunFolder(directory).claim():
         assert is_claimed(directory)
-        with pytest.raises(ClaimedError, match="another process"), claim(directory):
+        with pytest.raises(ClaimedError, match="another process"), RunFolder(directory).claim():
             pass
         assert is_claimed(directory)
     assert not is_claimed(directory)
-    with pytest.raises(ArithmeticError), claim(directory):
+    with pytest.raises(ArithmeticError), RunFolder(directory).claim():
         raise ArithmeticError
     assert not is_claimed(directory)
 
@@ -55,7 +56,7 @@ def test_a_claim_is_held_and_given_back(directory: Path) -> None:
 def test_claims_that_hold(directory: Path) -> None:
     for pid, host in ((os.getppid(), None), (1, None), (os.getpid(), "elsewhere")):
         write_claim(directory, pid, host, age=LEASE_SECONDS / 2)
-        with pytest.raises(ClaimedError), claim(directory):
+        with pytest.raises(ClaimedError), RunFolder(directory).claim():
             pass
     # Of a process that was asleep with its machine.
     parent = os.getppid()
@@ -66,7 +67,7 @@ def test_claims_that_hold(directory: Path) -> None:
 def test_claims_of_the_dead_are_taken_over(directory: Path, dead_pid: int) -> None:
     for pid, host, age in ((dead_pid, None, 0.0), (os.getppid(), None, 2 * LEASE_SECONDS), (1, "elsewhere", 61.0)):
         write_claim(directory, pid, host, age)
-        with claim(directory):
+        with RunFolder(directory).claim():
             assert json.loads((directory / "claim.json").read_text())["pid"] == os.getpid()
     with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as ended:
         assert ended.stdout and not ended.stdout.read()  # it has ended, but its parent has not asked for its end
@@ -75,7 +76,7 @@ def test_claims_of_the_dead_are_taken_over(directory: Path, dead_pid: int) -> No
         write_claim(directory, ended.pid)
         assert not is_claimed(directory)
     (directory / "claim.json").write_text('{"host"')  # of a writer without atomic writes
-    with claim(directory):
+    with RunFolder(directory).claim():
         pass
 
 
@@ -98,17 +99,17 @@ def test_hosts_may_share_a_name(directory: Path, dead_pid: int) -> None:
 
 
 def test_a_run_that_was_taken_over_is_given_up(directory: Path) -> None:
-    with claim(directory):
-        refuse_lost(directory)
+    with RunFolder(directory).claim():
+        RunFolder(directory).refuse_lost()
         (directory / "claim.json").unlink()
-        refuse_lost(directory)  # somebody tidied up
-        write_result(directory, {"status": "finished"})
+        RunFolder(directory).refuse_lost()  # somebody tidied up
+        RunFolder(directory).write(Record(status="finished"))
         with pytest.raises(ClaimedError, match="taken over"):
-            refuse_lost(directory)
+            RunFolder(directory).refuse_lost()
         (directory / "result.json").unlink()
         write_claim(directory, 1, "elsewhere")
         with pytest.raises(ClaimedError, match="taken over"):
-            refuse_lost(directory)
+            RunFolder(directory).refuse_lost()
     assert (directory / "claim.json").exists(), "the other one's stays"
 
 
@@ -127,16 +128,16 @@ def test_only_what_a_finished_run_has_left_is_tidied_up(directory: Path) -> None
     directory.mkdir(parents=True)
     checkpoint = directory / "resume-0.ckpt"
     checkpoint.touch()
-    tidy(directory)
+    RunFolder(directory).tidy()
     assert checkpoint.exists(), "a run that was stopped goes on from it"
-    write_result(directory, {"status": "finished"})
-    tidy(directory)
+    RunFolder(directory).write(Record(status="finished"))
+    RunFolder(directory).tidy()
     assert not checkpoint.exists()
 
 
 def test_the_heartbeat_renews_a_claim(directory: Path) -> None:
     path = directory / "claim.json"
-    with claim(directory, heartbeat=0.01):
+    with claim(directory, RunFolder(directory).lock, heartbeat=0.01):
         for _ in range(2):
             os.utime(path, (0, 0))
             deadline = time.monotonic() + PATIENCE_SECONDS

@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from lightning_seg.runs import run as runs
+from lightning_seg.runs.folder import RunFolder
 from tests.conftest import SMALL, Train
 from tests.outcome import outcome
 
@@ -65,6 +66,7 @@ def test_what_a_run_leaves(train: Train) -> None:
     assert {path.name for path in directory.iterdir()} == FILES
     record = read(directory)
     assert record["status"] == "finished" and record["seed"] == 42 and record["parameters"] == 125
+    assert record["training_version"] == 3
     assert record["config"]["optimizer"]["lr"] == 0.05 and record["versions"]["torch"]
     assert record["images"] == {"train": 14, "val": 5, "test": 5}
     assert record["seconds"].keys() == {"data", "fit", "test"}
@@ -119,10 +121,10 @@ def test_outcome_of_a_run_that_ended_elsewhere_between_look_and_claim(
     path.unlink()
 
     @contextmanager
-    def late_claim(directory: Path) -> Iterator[None]:
+    def late_claim(folder: RunFolder) -> Iterator[None]:
         path.write_text(record)
         yield
 
-    monkeypatch.setattr(runs, "claim", late_claim)
+    monkeypatch.setattr(RunFolder, "claim", late_claim)
     monkeypatch.setattr(runs, "_train", lambda *_: pytest.fail("trained twice"))
     assert train.here("loss=bce")[0] == 0

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from lightning_seg.inference.catalogue import measure
-from lightning_seg.models.facts import FACTS
+from lightning_seg.catalogue import NETWORKS
+from lightning_seg.parts.models import measure
 from lightning_seg.sweep.cells import Cell, longest_first
-from lightning_seg.sweep.cost import GMACS
 
 
 def cells(folder: Path, *addresses: str) -> list[Cell]:
@@ -26,9 +25,9 @@ def addresses(ordered: list[Cell]) -> list[str]:
 
 
 def finish(cell: Cell, seconds: float) -> None:
-    cell.directory.mkdir(parents=True)
+    cell.folder.path.mkdir(parents=True)
     record = {"status": "finished", "seconds": {"fit": seconds}}
-    (cell.directory / "result.json").write_text(json.dumps(record))
+    (cell.folder.path / "result.json").write_text(json.dumps(record))
 
 
 def test_a_fresh_study_is_ordered_by_images_and_network(tmp_path: Path) -> None:
@@ -56,9 +55,9 @@ def test_finished_runs_know_better_and_say_what_the_others_take(tmp_path: Path) 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FACTS)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_the_figures_are_those_of_the_networks(name: str) -> None:
-    assert GMACS[name] == pytest.approx(measure(name).macs / 1e9, rel=0.05)
+    assert NETWORKS[name].gmacs == pytest.approx(measure(name).macs / 1e9, rel=0.05)
 
 
 def test_the_order_needs_no_torch() -> None:

@@ -16,12 +16,13 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
-from lightning_seg.config import CONFIG_DIR
+from lightning_seg.catalogue import NETWORKS
+from lightning_seg.config.compose import CONFIG_DIR
 from lightning_seg.errors import UserError
-from lightning_seg.runs.failure import FailedElsewhereError, refuse_failed
-from lightning_seg.runs.record import flatten
+from lightning_seg.runs.failure import FailedElsewhereError
+from lightning_seg.runs.fingerprint import flatten
+from lightning_seg.runs.folder import RunFolder
 from lightning_seg.sweep.cells import Cell, compose_cells, composer, grid_axes, longest_first
-from lightning_seg.sweep.cost import GMACS
 from lightning_seg.sweep.grid import GridSweeper, Outcome, check_datasets
 from tests.conftest import Train
 from tests.parts import Tiny
@@ -90,12 +91,12 @@ def test_what_another_process_has_tried_is_left_alone(train: Train) -> None:
 def test_a_run_that_has_failed_since_its_sweep_was_launched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "error.txt").write_text("ArithmeticError: over there")
     os.utime(tmp_path / "error.txt", (100.5, 100.5))
-    refuse_failed(tmp_path)  # a run by itself
+    RunFolder(tmp_path).refuse_failed()  # a run by itself
     monkeypatch.setenv("LIGHTNING_SEG_FAILED_SINCE", "100.5")
-    refuse_failed(tmp_path)
+    RunFolder(tmp_path).refuse_failed()
     monkeypatch.setenv("LIGHTNING_SEG_FAILED_SINCE", "100.25")
     with pytest.raises(FailedElsewhereError, match="over there"):
-        refuse_failed(tmp_path)
+        RunFolder(tmp_path).refuse_failed()
 
 
 @pytest.mark.parametrize(("returned", "outcome"), [(None, Outcome.ELSEWHERE), (math.nan, Outcome.FAILED)])
@@ -112,9 +113,9 @@ def test_what_another_process_had_and_dropped_is_not_a_failure(
     cell = Cell((), {**config, "repeat": 0, "rerun": False})
     sweeper: Any = GridSweeper(OmegaConf.create(), 0, False)
     sweeper.config, sweeper.launcher = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}), Parallel()
-    outcomes: dict[Path, Outcome] = {}
+    outcomes: dict[RunFolder, Outcome] = {}
     sweeper._launch([cell], 0, 0.0, outcomes)
-    assert outcomes == {cell.directory: outcome}
+    assert outcomes == {cell.folder: outcome}
 
 
 def dataset_of_parts(sources: dict[str, int]) -> None:
@@ -231,7 +232,7 @@ def test_the_whole_study(sweeper) -> None:  # type: ignore[no-untyped-def]
     params = made.config.hydra.sweeper.params
     grid = axes(made, *(f"{key}={value}" for key, value in params.items()))
     cells = list(compose_cells(grid, composer(made.loader, made.config)))
-    assert len({cell.directory for cell in cells}) == 3600
+    assert len({cell.folder for cell in cells}) == 3600
     assert [cell.config["repeat"] for cell in cells] == [repeat for repeat in range(5) for _ in range(720)]
     for cell in random.Random(0).sample(cells, 8):
         assert cell.config == composed(made, cell.overrides)
@@ -239,7 +240,7 @@ def test_the_whole_study(sweeper) -> None:  # type: ignore[no-untyped-def]
     ordered = longest_first(cells)  # as a parallel launcher gets them
     assert [cell.config["repeat"] for cell in ordered] == [repeat for repeat in range(5) for _ in range(720)]
     models = [cell.config["model.name"] for cell in ordered[:720] if cell.config["dataset.name"] == "isic"]
-    assert list(dict.fromkeys(models)) == sorted(GMACS, key=lambda name: -GMACS[name])
+    assert list(dict.fromkeys(models)) == sorted(NETWORKS, key=lambda name: -NETWORKS[name].gmacs)
     assert {cell.config["dataset.name"] for cell in ordered[:40]} == {"isic"}
 
 

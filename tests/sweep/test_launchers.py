@@ -23,8 +23,8 @@ from typing import Any
 import psutil
 import pytest
 
+from lightning_seg.machine import devices
 from lightning_seg.runs.claim import is_claimed
-from lightning_seg.sweep import devices
 from tests.conftest import SMALL, Train
 from tests.outcome import outcome
 
@@ -208,7 +208,7 @@ def test_processes_take_different_gpus(tmp_path: Path) -> None:
     script = textwrap.dedent(
         """
         import os, sys
-        from lightning_seg.sweep.devices import take_gpu
+        from lightning_seg.machine.devices import take_gpu
         take_gpu(sys.argv[1])
         print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
         sys.stdin.read()

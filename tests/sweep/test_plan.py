@@ -1,4 +1,4 @@
-"""What is foretold of a grid."""
+"""What is estimated of a grid."""
 
 import io
 import json
@@ -10,16 +10,16 @@ from hydra.utils import instantiate
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lightning_seg.cli import app
+from lightning_seg.cli.app import app
 from lightning_seg.data.cache import open_cache
 from lightning_seg.errors import UserError
 from lightning_seg.models import UNet
-from lightning_seg.sweep import plan as planning
-from lightning_seg.sweep.cells import Cell, nested
-from lightning_seg.sweep.plan import Epochs, EpochsKnown, Run, grid_cells, make_plan
-from lightning_seg.sweep.plan_data import Sizes, cache_bytes, subset_sizes
-from lightning_seg.sweep.plan_tables import print_plan, side_by_side
-from lightning_seg.sweep.timing import Timing, time_training
+from lightning_seg.planning import estimate as planning
+from lightning_seg.planning.estimate import Epochs, EpochsKnown, PlannedRun, make_plan
+from lightning_seg.planning.sizes import Sizes, cache_bytes, subset_sizes
+from lightning_seg.planning.tables import print_plan, side_by_side
+from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.sweep.cells import Cell, grid_cells, nested
 
 TIMING = Timing(
     setup=2.0,
@@ -54,8 +54,8 @@ def cell(**changes: Any) -> Cell:
     return Cell((), config | changes)
 
 
-def run(**changes: Any) -> Run:
-    return Run(cell(**changes), Sizes(61, 20, 19), TIMING, Epochs(10, 5, 20, ""))
+def run(**changes: Any) -> PlannedRun:
+    return PlannedRun(cell(**changes), Sizes(61, 20, 19), TIMING, Epochs(10, 5, 20, ""))
 
 
 def test_seconds_of_a_run() -> None:
@@ -114,7 +114,7 @@ def test_a_short_run_cannot_stop_early() -> None:
 
 def test_the_papers_grid() -> None:
     cells = grid_cells(["experiment=paper"])
-    assert len(cells) == len({cell.directory for cell in cells}) == 3600
+    assert len(cells) == len({cell.folder for cell in cells}) == 3600
     assert [cell.config["repeat"] for cell in cells] == sorted(cell.config["repeat"] for cell in cells)
 
 

@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from lightning_seg.planning.schedule import Launcher, makespan, scaling
 from lightning_seg.sweep import slurm
-from lightning_seg.sweep.schedule import Launcher, makespan, scaling
 
 
 def test_one_worker_takes_the_sum() -> None:

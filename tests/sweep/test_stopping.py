@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from lightning_seg.files import unwritable, write_atomic
 from lightning_seg.runs import stop
 from lightning_seg.runs.resume import DirectCheckpointIO
-from lightning_seg.status import print_status
+from lightning_seg.studies.status import print_status
 from tests.conftest import SMALL, Train, Training
 from tests.outcome import outcome
 from tests.parts import Pausing, terminating_counts
@@ -71,7 +71,7 @@ def test_a_single_run_says_that_it_was_stopped(train: Train) -> None:
 
 @pytest.mark.slow
 def test_a_signal_lets_the_test_end(train: Train) -> None:
-    constants = {"lightning_seg.module.confusion_counts": terminating_counts}
+    constants = {"lightning_seg.training.module.confusion_counts": terminating_counts}
     images = ("dataset.count=24", "data.eval_batch_size=1", "trainer.max_epochs=1")
     training = train("loss=bce", *images, constants=constants)
     log = training.stderr

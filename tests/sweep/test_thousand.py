@@ -7,7 +7,7 @@ from tests.conftest import PROCESSES
 
 
 def _sweep(runs: int, queue) -> None:  # type: ignore[no-untyped-def]
-    from lightning_seg.train import main
+    from lightning_seg.cli.train import main
 
     queue.put(sweep(runs, main))
 

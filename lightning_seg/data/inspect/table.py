@@ -2,9 +2,11 @@
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.inspect.measure import Inspection
+from lightning_seg.wording import printable
 
 QUANTILES = (0, 0.25, 0.5, 0.75, 1)
 
@@ -64,9 +66,9 @@ def spell(counts: list[int]) -> str:
 
 def summary_table(found: Inspection) -> Table:
     """The rows as a table for the terminal."""
-    table = Table(title=found.dataset.name, show_header=False, title_justify="left")
+    table = Table(title=Text(printable(found.dataset.name)), show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in summary_rows(found):
-        table.add_row(label, value)
+        table.add_row(Text(label), Text(printable(value)))
     return table

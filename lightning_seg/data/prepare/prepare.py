@@ -11,12 +11,13 @@ from rich.markup import escape
 from rich.progress import track
 
 from lightning_seg.data.dataset import FileDataset
-from lightning_seg.data.layout import image_files
 from lightning_seg.data.prepare.download import download
 from lightning_seg.data.prepare.sources import Source
 from lightning_seg.data.prepare.unpack import is_archive, unpack
 from lightning_seg.data.prepare.verify import verify
+from lightning_seg.data.readers.layout import image_files
 from lightning_seg.errors import UserError
+from lightning_seg.wording import printable
 
 Check = Callable[[FileDataset], object] | None
 
@@ -64,15 +65,20 @@ def prepare(
                         _download(source, data_dir, target, console, check)
                     else:
                         _take(source, given.expanduser(), data_dir, target, console, check)
-                    console.print(f"[green]Ready:[/] {target}")
+                    console.print(f"[green]Ready:[/] {_shown(target)}")
                     return target
         except OSError as error:
             raise UserError(f"{target} cannot be prepared ({error}); nothing was left there.") from error
     if given is not None:
         raise UserError(f"{target} exists already; remove it first to prepare it from {given}.")
-    console.print(f"Already there: {target}")
+    console.print(f"Already there: {_shown(target)}")
     _inspect(source, target, console, check)
     return target
+
+
+def _shown(text: object) -> str:
+    """A text from anywhere, for the console."""
+    return escape(printable(text))
 
 
 def _is_filled(folder: Path) -> bool:
@@ -91,7 +97,7 @@ def _alone(target: Path, console: Console) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        console.print(f"Another command is preparing {target}; waiting for it.")
+        console.print(f"Another command is preparing {_shown(target)}; waiting for it.")
         lock.acquire()
     try:
         yield
@@ -113,7 +119,7 @@ def _download(source: Source, data_dir: Path, target: Path, console: Console, ch
         archives = [download(remote, downloads, source.page, console) for remote in source.remotes]
         with _put_in_place(target, str(downloads)) as partial:
             for archive, remote in zip(archives, source.remotes, strict=True):
-                console.print(f"Unpacking {archive.name}")
+                console.print(f"Unpacking {_shown(archive.name)}")
                 unpack(archive, partial, _BOUND * source.unpacked_bytes, remote.only)
             if not all(_inspect(source, partial, console, check)):
                 raise UserError(
@@ -134,6 +140,8 @@ def _take(source: Source, given: Path, data_dir: Path, target: Path, console: Co
     archives = [given] if given.is_file() else [path for path in sorted(given.iterdir()) if is_archive(path)]
     if given.is_dir() and (image_files(given) or not archives):
         files = _files_of(source, given)
+        if odd := [path for path in files if not path.is_file()]:
+            raise UserError(f"{odd[0]} is no file, nor a link to one, and is not copied.")
         _check_disk(data_dir, sum(path.stat().st_size for path in files))
         with _put_in_place(target, str(given)) as partial:
             for path in track(files, "Copying", console=console, transient=True):
@@ -145,7 +153,7 @@ def _take(source: Source, given: Path, data_dir: Path, target: Path, console: Co
     _check_disk(data_dir, source.unpacked_bytes)
     with _put_in_place(target, str(given)) as partial:
         for archive in archives:
-            console.print(f"Unpacking {archive}")
+            console.print(f"Unpacking {_shown(archive)}")
             unpack(archive, partial, _BOUND * source.unpacked_bytes)
         _inspect(source, partial, console, check)
 
@@ -192,7 +200,7 @@ def _inspect(source: Source, root: Path, console: Console, check: Check) -> list
                 f"{found.strange[0]}; train on it with dataset=folder dataset.root=... ."
             )
         genuine.append(found.genuine)
-        console.print(f"[{'green' if found.genuine else 'yellow'}]{name}[/]: {escape(str(found))}", highlight=False)
+        console.print(f"[{'green' if found.genuine else 'yellow'}]{name}[/]: {_shown(found)}", highlight=False)
         if check is not None:
             check(dataset)
     return genuine

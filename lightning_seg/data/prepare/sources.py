@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lightning_seg.data.busi import Busi
-from lightning_seg.data.clinicdb import ClinicDb
 from lightning_seg.data.dataset import FileDataset
-from lightning_seg.data.isic import Isic
-from lightning_seg.data.kvasir import Kvasir
-from lightning_seg.data.wound import Wound
+from lightning_seg.data.readers.busi import Busi
+from lightning_seg.data.readers.clinicdb import ClinicDb
+from lightning_seg.data.readers.isic import Isic
+from lightning_seg.data.readers.kvasir import Kvasir
+from lightning_seg.data.readers.wound import Wound
 
 MB = 10**6
 

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
+from lightning_seg.catalogue import loss_label, loss_name
 from lightning_seg.report.analysis import Certainty
 from lightning_seg.report.contrasts import ALPHA
 from lightning_seg.report.draws import Draws
 from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new, room_for
-from lightning_seg.report.names import loss_label, loss_name
 from lightning_seg.report.statistics import Omnibus, critical_difference
 from lightning_seg.report.verdict import Verdict
 

@@ -1,24 +1,25 @@
 """The paper's figures, from any study."""
 
 from collections.abc import Callable, Collection, Sequence
+from math import ceil
 
 import numpy as np
 import pandas as pd
 from matplotlib.patches import Rectangle
 
-from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map, outlines
-from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new, room_for, wrapped
-from lightning_seg.report.names import (
-    METRIC_NAMES,
+from lightning_seg.catalogue import (
     METRICS,
     dataset_label,
     dataset_name,
     is_compound,
     loss_label,
     loss_name,
+    metric_name,
     model_name,
     short,
 )
+from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map, outlines
+from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new, room_for, wrapped
 from lightning_seg.report.ranking import Ranking, metric_places
 
 
@@ -49,11 +50,12 @@ def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
 
 
 def overall_bars(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ()) -> Figure:
-    """Fig. 2A: overall means of the four metrics; compound losses dark, single ones light, the first three marked.
+    """Fig. 2A: overall means of each metric; compound losses dark, single ones light, the first three marked.
 
     Args:
         derived: (metric, loss) of the means that follow from other tables; their bars are hatched.
     """
+    rows = ceil(len(means) / 2)
     figure = new(
         "fig2a_overall",
         "Overall means",
@@ -61,17 +63,19 @@ def overall_bars(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ())
         "losses light; the first three of each metric carry their place, where all means are known. The axis does not "
         f"start at zero.{' A hatched bar is derived from the other tables.' if derived else ''}",
         7.6,
-        4.8 + 1.4 * room_for(map(loss_label, means.columns)),
+        rows * (2.4 + 0.7 * room_for(map(loss_label, means.columns))),
     )
     places = metric_places(means)
-    axes = figure.canvas.subplots(2, 2).ravel()
-    for axis, metric in zip(axes, METRICS, strict=True):
+    axes = figure.canvas.subplots(rows, 2, squeeze=False).ravel()
+    for axis in axes[len(means) :]:
+        axis.set_axis_off()
+    for axis, metric in zip(axes, [*METRICS, *means.index.difference(METRICS, sort=False)], strict=False):
         values = means.loc[metric].dropna().sort_values(ascending=False)
         bars = axis.bar(
             range(len(values)), values, color=[DARK if is_compound(name) else LIGHT for name in values.index]
         )
         for n, (bar, (loss, value)) in enumerate(zip(bars, values.items(), strict=True)):
-            figure.tip(bar, f"{loss_name(str(loss))}: {METRIC_NAMES[metric]} {value:.5f}")
+            figure.tip(bar, f"{loss_name(str(loss))}: {metric_name(metric)} {value:.5f}")
             if (metric, loss) in derived:
                 bar.set(hatch="////", edgecolor=LIGHT)
             if metric in places.index and places.at[metric, loss] <= 3:
@@ -82,7 +86,7 @@ def overall_bars(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ())
         spread = max(float(values.max() - values.min()), 0.002) if len(values) else 1.0
         if len(values):
             axis.set_ylim(max(0, values.min() - 0.35 * spread), min(1.02, values.max() + 0.25 * spread))
-        axis.set_title(METRIC_NAMES[metric])
+        axis.set_title(metric_name(metric))
         axis.grid(axis="x", visible=False)
     return figure
 

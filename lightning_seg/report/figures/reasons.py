@@ -5,9 +5,10 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from lightning_seg.catalogue import loss_label, loss_name, model_name
 from lightning_seg.report.figures.style import DARK, FAINT, LIGHT, Figure, colours, markers, new, room_for
-from lightning_seg.report.names import loss_label, loss_name, model_name, short
 from lightning_seg.report.reasons import calibration_error, pareto
+from lightning_seg.wording import short
 
 
 def along(table: pd.DataFrame, by: str) -> Figure:

@@ -12,6 +12,8 @@ import matplotlib
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
 
+from lightning_seg.files import write_bytes, write_text
+
 INK, FAINT, LINE = "#1b1f24", "#6e7781", "#d0d7de"
 DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91c1c"
 # Ten hues that also differ in lightness; ends with a grey.
@@ -109,9 +111,11 @@ def save(figure: Figure, directory: Path) -> str:
         figure.canvas.savefig(buffer, format="svg", metadata={"Date": None})
     figure.canvas.set_layout_engine("none")  # the layout is found; the other formats keep it
     svg = _with_tips(buffer.getvalue(), figure)
-    (directory / f"{figure.name}.svg").write_text(svg, encoding="utf-8")
-    figure.canvas.savefig(directory / f"{figure.name}.pdf", metadata={"CreationDate": None})
-    figure.canvas.savefig(directory / f"{figure.name}.png", dpi=160)
+    write_text(directory / f"{figure.name}.svg", svg)
+    for ending, options in (("pdf", {"metadata": {"CreationDate": None}}), ("png", {"dpi": 160})):
+        drawn = io.BytesIO()
+        figure.canvas.savefig(drawn, format=ending, **options)
+        write_bytes(directory / f"{figure.name}.{ending}", drawn.getvalue())
     return _for_page(svg, figure)
 
 

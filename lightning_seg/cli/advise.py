@@ -1,0 +1,230 @@
+"""``lightning-seg advise``: looks at a dataset, proposes a study that fits the time, runs it, and gives the answer."""
+
+import json
+import logging
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from lightning_seg.cli.inspect import dataset_overrides, look_at
+from lightning_seg.cli.shared import say
+from lightning_seg.errors import UnreadableError, UserError
+from lightning_seg.wording import printable
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from lightning_seg.advise.halving import Rule
+    from lightning_seg.advise.proposal import Proposal
+    from lightning_seg.data.inspect import Inspection
+
+ADVICE = "advice.json"  # in the study's folder: what was proposed, so that the same command goes on with it
+_FEW_IMAGES = 50
+
+
+def advise(
+    data: Annotated[str, typer.Argument(help="Your folder of images and masks, or a dataset of the configuration.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(help="What the proposal must keep, as for train: model=unet,fcn data.image_size=128 ..."),
+    ] = None,
+    hours: Annotated[float, typer.Option(min=0.001, help="Time that the study may take.")] = 8.0,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Run the proposal without asking.")] = False,
+    halving: Annotated[
+        bool,
+        typer.Option(
+            "--halving",
+            help="Drop losses that are surely worse on the way; errs in at most 5 % if all are about equally noisy.",
+        ),
+    ] = False,
+) -> None:
+    """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
+    from lightning_seg.advise.execute import check_models
+    from lightning_seg.advise.halving import Rule, looks_within
+    from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
+    from lightning_seg.advise.words import halved_study_sentences, study_sentences
+    from lightning_seg.cli.train import train_with
+    from lightning_seg.config.compose import compose_config
+    from lightning_seg.config.overrides import override_value
+    from lightning_seg.config.rules import check
+    from lightning_seg.data.split import Fractions, count_repeats
+    from lightning_seg.files import refuse_links
+    from lightning_seg.report.build import build_report
+    from lightning_seg.runs.stop import INTERRUPTED
+
+    console = Console()
+    given = [*dataset_overrides(data), *(overrides or [])]
+    if halving and sweep_values(given, "repeat") is not None:
+        raise UserError("--halving decides itself how many repeats each loss gets: leave repeat= out.")
+    single = [argument for argument in given if argument.split("=")[0] not in GRID_KEYS]
+    cfg = compose_config(single)
+    check(cfg)
+    found = look_at(cfg, console)
+    if found.bad:
+        raise UserError(f"{len(found.bad)} of {len(found.bad) + len(found.ids)} images cannot be used; they are above.")
+    if cfg.study == "default":
+        cfg.study = f"advise_{found.dataset.name}"
+        given.append(f"study={override_value(cfg.study)}")
+    place = Path(cfg.output_dir) / str(cfg.study)
+    inputs = {"data": data, "overrides": overrides or [], "halving": halving}
+    rule = None
+    if halving:
+        shares = Fractions(**cfg.data.fractions)
+        looks = looks_within(count_repeats(cfg.data.split, shares))
+        rule = Rule(looks, test_to_train=shares.test / shares.train)
+    refuse_links(place / ADVICE, place.parent)
+    proposal = _earlier_proposal(place, inputs, given)
+    if proposal is None:
+        proposal = _propose(found, cfg, given, hours, rule, console)
+    else:
+        _say(console, "Proposal", [f"The one in {place / ADVICE}: the study goes on."])
+    line = proposal.line(repeats=range(rule.looks[0])) if rule else proposal.line()
+    _show_line(console, line)
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Run it now?")):
+        console.print("Nothing was run: --yes runs it, and so does this line.", highlight=False)
+        return
+    check_models(proposal)
+    _keep(proposal, place, inputs)
+    following = None
+    if rule:
+        code, answer, left = _run_halving(proposal, rule, hours, line, console)
+        nothing_learned, troubles = halved_study_sentences(place)
+        answer = [*(nothing_learned or answer), *troubles]
+    else:
+        code = train_with(proposal.line())
+        answer, following = ([], None) if code == INTERRUPTED else study_sentences(place)
+    if code == INTERRUPTED:
+        console.print("Stopped; the same command goes on from here.")
+        raise typer.Exit(code)
+    _say(console, "Answer", answer)
+    if following is not None:
+        say(f"\n{following}", console)
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # which training has let speak
+    say(f"\nThe report: {build_report(place)}", console)
+    if halving:
+        console.print(
+            "It compares all losses on the repeats that all of them have, and its tests know nothing of the looks: "
+            "what they add is in the answer above.",
+            highlight=False,
+        )
+        if 1 < len(left) < len(proposal.losses):
+            page = build_report(place, losses=left)
+            say(f"On the losses left, with all their repeats: {page}", console)
+    if code:
+        console.print("Some runs failed (above); the same command tries them again.")
+        raise typer.Exit(code)
+
+
+def _propose(
+    found: "Inspection", cfg: "DictConfig", given: list[str], hours: float, rule: "Rule | None", console: Console
+) -> "Proposal":
+    from lightning_seg.advise.features import measure_features, rank_by_likeness
+    from lightning_seg.advise.proposal import propose
+    from lightning_seg.advise.words import likeness_sentences, promising_losses
+    from lightning_seg.wording import duration
+
+    features = measure_features(found)
+    ranked = rank_by_likeness(features)
+    _say(console, "What it is like", likeness_sentences(features, ranked))
+    reasons = []
+    if len(found.ids) < _FEW_IMAGES:
+        reasons.append(f"{len(found.ids)} images are few: each test set is small, and only large differences show.")
+    if "data.split" not in (argument.split("=")[0] for argument in given) and _leaks(found):
+        given = [*given, "data.split=grouped"]
+        together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
+        reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
+    errors = Console(stderr=True)
+    with errors.status("timing") as status:
+        proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)
+    if rule:
+        *looks, last = map(str, rule.looks)
+        reasons.append(
+            f"After {' and '.join(filter(None, (', '.join(looks), last)))} repeats, losses that are surely worse than "
+            f"another are dropped; it ends when the answer is settled, cannot be settled so, or {hours:g} h are over."
+        )
+    else:
+        reasons.append(f"All runs one after the other: about {duration(proposal.seconds)}, of {hours:g} h.")
+    _say(console, "Proposal", [*proposal.reasons, *reasons])
+    return proposal
+
+
+def _leaks(found: "Inspection") -> bool:
+    """Whether random splits divide siblings that a grouped split would keep together."""
+    random, grouped = found.siblings.get("random"), found.siblings.get("grouped")
+    return isinstance(random, list) and sum(random) > 0 and isinstance(grouped, list)
+
+
+def _run_halving(
+    proposal: "Proposal", rule: "Rule", hours: float, shown: list[str], console: Console
+) -> tuple[int, list[str], list[str]]:
+    """Exit code, the answer in words, and the losses that are left."""
+    from lightning_seg.advise.execute import halve
+    from lightning_seg.advise.words import dropped_sentences, halving_sentences
+    from lightning_seg.cli.train import train_with
+
+    halved = halve(
+        proposal,
+        rule,
+        hours * 3600,
+        tell=lambda before, after: _say(console, "", dropped_sentences(before, after)),
+        announce=lambda arguments: None if arguments == shown else _show_line(console, arguments),
+        train=train_with,
+    )
+    words = halving_sentences(halved.end, rule, halved.models, halved.out_of_time)
+    return halved.code, words, halved.end.left
+
+
+def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> "Proposal | None":
+    """What an earlier call of the same command has proposed.
+
+    Raises:
+        UserError: the study was proposed for something else, or the file is not as this command writes it.
+    """
+    from lightning_seg.advise.proposal import read_proposal
+    from lightning_seg.files import read_json
+
+    path = place / ADVICE
+    try:
+        kept = read_json(path)
+        if not isinstance(kept, dict) or not isinstance(kept.get("inputs"), dict):
+            raise UnreadableError("it is no proposal")
+        changed = [key for key, value in inputs.items() if kept["inputs"].get(key) != value]
+        proposal = read_proposal(kept.get("proposal"), given) if not changed else None
+    except FileNotFoundError:
+        return None
+    except UnreadableError as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); remove it, or name another study with study=... ."
+        ) from error
+    if changed:
+        values = "; ".join(f"{key} was {kept['inputs'].get(key)!r} and is now {inputs[key]!r}" for key in changed)
+        raise UserError(f"The study in {place} was proposed for something else ({values}); name another with study=...")
+    return proposal
+
+
+def _keep(proposal: "Proposal", place: Path, inputs: dict[str, Any]) -> None:
+    from lightning_seg.files import write_text
+
+    place.mkdir(parents=True, exist_ok=True)
+    write_text(place / ADVICE, json.dumps({"inputs": inputs, "proposal": asdict(proposal)}, indent=1) + "\n")
+
+
+def _say(console: Console, title: str, sentences: Sequence[str]) -> None:
+    if title:
+        console.print(f"\n[bold]{title}[/]")
+    for sentence in sentences:
+        console.print(Padding(Text(printable(sentence)), (0, 0, 0, 2)))
+
+
+def _show_line(console: Console, arguments: Sequence[str]) -> None:
+    """The command, on one line, to be copied."""
+    from lightning_seg.report.command_lines import quoted
+
+    say(f"\nlightning-seg train {' '.join(map(quoted, arguments))}", console)

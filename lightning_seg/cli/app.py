@@ -1,0 +1,72 @@
+"""The ``lightning-seg`` command: everything that is not training, and training as well."""
+
+import sys
+
+import typer
+
+from lightning_seg.cli.advise import advise
+from lightning_seg.cli.dashboard import dashboard
+from lightning_seg.cli.evaluate import evaluate
+from lightning_seg.cli.export import export
+from lightning_seg.cli.gallery import gallery
+from lightning_seg.cli.inspect import inspect
+from lightning_seg.cli.models import models
+from lightning_seg.cli.new import new
+from lightning_seg.cli.plan import plan
+from lightning_seg.cli.predict import predict
+from lightning_seg.cli.prepare import prepare
+from lightning_seg.cli.report import report
+from lightning_seg.cli.status import status
+from lightning_seg.cli.sync import sync
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Which pixel-wise loss should a lesion-segmentation model be trained with?",
+)
+
+
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    help="Train one run, or with -m a grid; the same as train.py. `lightning-seg train --help` shows its choices.",
+)
+def train(context: typer.Context) -> None:
+    """Hand all arguments to the Hydra application."""
+    from lightning_seg.cli.train import main as train_main
+
+    sys.argv = ["lightning-seg train", *context.args]
+    train_main()
+
+
+for command in (
+    status,
+    advise,
+    plan,
+    prepare,
+    inspect,
+    report,
+    dashboard,
+    sync,
+    predict,
+    evaluate,
+    export,
+    models,
+    gallery,
+    new,
+):
+    app.command()(command)
+
+
+def main() -> None:
+    """Entry point of the console script: an error is one sentence and exit code 2, as in training."""
+    try:
+        app()
+    except Exception as error:
+        from lightning_seg.cli.train import fail  # here: it loads Hydra
+
+        fail(error)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""``lightning-seg plan``: what a grid will take."""
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+
+def plan(
+    overrides: Annotated[list[str], typer.Argument(help="The same as for train: experiment=paper model=unet,fcn ...")],
+    price_per_hour: Annotated[float | None, typer.Option(help="Of this device, to see costs.")] = None,
+    side_by_side: Annotated[
+        bool, typer.Option(help="Time two runs of each model at once as well, to see what that gains.")
+    ] = False,
+    multirun: Annotated[bool, typer.Option("-m", "--multirun", help="As for train; changes nothing.")] = False,
+) -> None:
+    """Estimate a grid's time, memory, disk and cost from steps timed on this device; trains nothing."""
+    from lightning_seg.planning.estimate import make_plan
+    from lightning_seg.planning.tables import print_plan
+    from lightning_seg.sweep.tuning import grid_and_trials
+
+    console = Console(stderr=True)
+    with console.status("composing the grid") as status:
+        cells, trials = grid_and_trials(overrides)
+        made = make_plan([*trials, *cells], side_by_side, lambda name: status.update(f"timing {name}"))
+    print_plan(made, price_per_hour)

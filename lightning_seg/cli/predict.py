@@ -1,0 +1,66 @@
+"""``lightning-seg predict``: masks for images."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lightning_seg.cli.shared import (
+    BatchOption,
+    DeviceOption,
+    FlipsOption,
+    RunArgument,
+    WithOption,
+    note,
+    progress_bar,
+    say,
+    skip,
+)
+
+
+def predict(
+    run: RunArgument,
+    images: Annotated[list[str], typer.Argument(help="Image files, folders, or quoted patterns such as 'a/**/*.jpg'.")],
+    with_: WithOption = None,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the results are written.")] = Path(
+        "predictions"
+    ),
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Probability maps too, as 16-bit PNG.")
+    ] = False,
+    overlays: Annotated[bool, typer.Option(help="Overlays, for looking at.")] = True,
+    flips: FlipsOption = False,
+    batch_size: BatchOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Segment images with a finished run, or with the mean of several.
+
+    Exits with 0 if every image was segmented, with 1 if some were not, with 2 if nothing could begin.
+    """
+    from lightning_seg.inference import predict as prediction
+    from lightning_seg.inference.images import find_images
+    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
+
+    console = Console(stderr=True)
+    predictor = Predictor(find_weights([run, *(with_ or [])]), choose_device(device), flips)
+    note(version_remark(predictor.runs))
+    note(poor_remark(predictor.runs))
+    paths, problems = find_images(images)
+    failed = len(problems)
+    for problem in problems:
+        skip(console, problem)
+    saved = prediction.predict_into(
+        predictor, paths, output, batch_size=batch_size, probabilities=probabilities, overlays=overlays
+    )
+    count = 0
+    with progress_bar(console) as bar:
+        for sentence in bar.track(saved, total=len(paths), description="Predicting"):
+            if sentence is None:
+                count += 1
+            else:
+                failed += 1
+                skip(bar.console, sentence)
+    say(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,108 @@
+"""``lightning-seg report``: from run records to the page."""
+
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+from lightning_seg.cli.shared import say
+from lightning_seg.errors import UserError
+from lightning_seg.studies.folder import StudyFolder, find_study
+
+if TYPE_CHECKING:
+    from lightning_seg.report.analysis import Analysis
+    from lightning_seg.report.figures.style import Figure
+
+_REFRESH_SECONDS = 60
+_PUBLISHED = ".published"  # in the folder of studies; a name with a point is no study's
+
+
+def report(
+    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default=False)] = None,
+    output_dir: Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")] = Path("multirun"),
+    published: Annotated[
+        bool, typer.Option("--published", help="Set the paper's tables beside the study, or report on them alone.")
+    ] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Build again whenever runs end, until Ctrl-C.")] = False,
+    to_wandb: Annotated[
+        bool, typer.Option("--wandb", help="Log it (with --watch, once) as the study's summary run in W&B.")
+    ] = False,
+    losses: Annotated[
+        str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
+    ] = None,
+    figure: Annotated[
+        list[str] | None, typer.Option("--figure", help="One more figure, a choice of your conf/figure; repeatable.")
+    ] = None,
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
+    rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
+) -> None:
+    """Write a study's report and print the path of its page."""
+    from lightning_seg.report.build import build_published_report, build_report
+
+    console = Console()
+    if study is None:
+        if not published:
+            raise UserError("Name the study to report on, or give --published for the paper's tables.")
+        if watch or to_wandb or losses:
+            raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
+        index = build_published_report(output_dir / _PUBLISHED, draws, rope / 100)
+        say(index, console)
+        return
+    found = find_study(output_dir, study)
+    directory = found.path
+    seen = _state(found)
+    build = partial(
+        build_report,
+        directory,
+        draws=draws,
+        rope=rope / 100,
+        losses=losses.split(",") if losses else (),
+        published=published,
+        own_figures=[_figure(name) for name in figure or []],
+    )
+    index = build(refresh=_REFRESH_SECONDS if watch else None)
+    say(index, console)
+    if to_wandb:
+        from lightning_seg.dashboard.project import project_of
+        from lightning_seg.dashboard.summary import log_summary
+
+        offline = log_summary(index.parent, study, *project_of(directory)).name.startswith("offline-")
+        say(f"W&B: kept offline, `lightning-seg sync {study}` uploads it" if offline else "W&B: logged", console)
+    if not watch:
+        return
+    try:
+        while True:
+            time.sleep(_REFRESH_SECONDS / 4)
+            if (now := _state(found)) != seen:
+                seen = now
+                build(refresh=_REFRESH_SECONDS)
+                console.print(f"built again with {len(seen)} ended runs")
+    except KeyboardInterrupt:
+        console.print("built once more, for a page that stays as it is")
+        build()
+
+
+def _figure(name: str) -> "Callable[[Analysis], Figure]":
+    """What draws the figure of a choice of the group ``figure``."""
+    from lightning_seg.config.build import build
+    from lightning_seg.config.compose import compose_config
+    from lightning_seg.config.overrides import override_value
+
+    node = compose_config([f"+figure={override_value(name)}"]).figure
+    return build(node, f"figure {name}", _partial_=True)
+
+
+def _state(study: StudyFolder) -> frozenset[tuple[str, int]]:
+    """The ended runs and when they ended."""
+    ended = set()
+    for run in study.runs()[0]:
+        for path in (run.result, run.error):
+            try:
+                ended.add((str(path), path.stat().st_mtime_ns))
+            except OSError:
+                continue
+    return frozenset(ended)

@@ -1,0 +1,45 @@
+"""What several commands share: arguments, remarks, the progress bar."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from lightning_seg.wording import printable
+
+RunArgument = Annotated[
+    Path, typer.Argument(help="A run's folder or weights file, or a cell's folder: the mean of its repeats.")
+]
+WithOption = Annotated[list[Path] | None, typer.Option("--with", help="One more run to average with; repeatable.")]
+FlipsOption = Annotated[bool, typer.Option("--flips", help="Average over four mirrored views of each image.")]
+BatchOption = Annotated[int | None, typer.Option(min=1, help="Images at a time; by default as in the run's own test.")]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ... or mps.")]
+StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
+OutputDirOption = Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")]
+
+WANDB_LOGIN = "run `wandb login` once, or set WANDB_API_KEY"
+
+
+def say(text: object, console: Console | None = None) -> None:
+    """Print a line that may hold names from anywhere: as it is, in one piece, without markup or control characters."""
+    line = printable(text, lines=True)
+    if console is None:
+        typer.echo(line)
+    else:
+        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
+def note(remark: str | None) -> None:
+    if remark is not None:
+        typer.echo(f"note: {printable(remark)}", err=True)
+
+
+def skip(console: Console, sentence: str) -> None:
+    say(f"skipped: {printable(sentence)}", console)
+
+
+def progress_bar(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

@@ -1,0 +1,1 @@
+"""One file a dataset: which image belongs to which mask."""

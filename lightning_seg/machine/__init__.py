@@ -1,0 +1,1 @@
+"""What runs are trained on: devices, memory, speed."""

@@ -1,0 +1,232 @@
+"""What a grid will take before it is started: time, memory, disk and money, from steps that are really timed here."""
+
+import multiprocessing
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from math import ceil
+from statistics import mean
+from typing import Any
+
+from lightning_seg.errors import UserError
+from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
+from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.runs.record import Record
+from lightning_seg.sweep.cells import Cell, nested
+
+BETWEEN_RUNS_SECONDS = 0.3  # composing the next configuration, opening the cache, writing the record
+CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
+# The keys that decide how long a step takes.
+_NETWORK_KEYS = (
+    *("model.", "optimizer.", "trainer.", "speed.", "threads"),
+    *("data.image_size", "data.batch_size", "data.eval_batch_size", "data.resident"),
+)
+_IDLE_KEYS = ("optimizer.lr", "trainer.max_epochs")  # among them; trials differ in these
+
+
+@dataclass(frozen=True)
+class Epochs:
+    """How many epochs a run is taken to train, between what bounds, and why."""
+
+    expected: float
+    least: int
+    most: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """A run that is left, and what its time follows from."""
+
+    cell: Cell
+    sizes: Sizes
+    timing: Timing
+    epochs: Epochs
+
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is a trial of ``tune=...``, which leaves the test images unread."""
+        return _is_trial(self.cell)
+
+    def seconds(self, epochs: float | None = None) -> float:
+        """How long it lasts, for a number of epochs or the expected one."""
+        data, trainer, timing = self.cell.group("data."), self.cell.group("trainer."), self.timing
+        steps = _limited(ceil(self.sizes.train / data["batch_size"]), trainer.get("limit_train_batches"))
+        val_batches = _limited(ceil(self.sizes.val / data["eval_batch_size"]), trainer.get("limit_val_batches"))
+        test_batches = ceil(self.sizes.test / data["eval_batch_size"])
+        epoch = steps * timing.train_step + val_batches * timing.eval_batch + timing.epoch_end
+        once = BETWEEN_RUNS_SECONDS + timing.setup + (0 if self.is_trial else test_batches * timing.eval_batch)
+        return once + (self.epochs.expected if epochs is None else epochs) * epoch
+
+    def peak_bytes(self) -> int:
+        """The most memory that it takes, its dataset included where that stays on the device."""
+        data = self.cell.group("data.")
+        images = self.sizes.images if data["resident"] else 0
+        return self.timing.peak_bytes + 4 * data["image_size"] ** 2 * images
+
+    def checkpoint_bytes(self) -> int:
+        """What it needs while it trains: an old checkpoint and a new one, with Adam's state and two sets of weights."""
+        return 2 * 16 * self.timing.parameters
+
+    def disk_bytes(self) -> int:
+        """What it leaves behind beside the dataset's cache: records, tables, examples and, where kept, the weights."""
+        config = self.cell.config
+        texts = 40_000 + 120 * ceil(self.epochs.expected) + 100 * self.sizes.test
+        examples = config["cases"] * config["data.image_size"] ** 2 * 7  # float32 logits and RGB, hardly compressible
+        return texts + examples + (4 * self.timing.parameters if config["keep_weights"] else 0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What of a grid is done and what is left.
+
+    Attributes:
+        done: cells with a result.
+        left: runs without, in the grid's order.
+        gains: by network, how many times the work of one run two side by side get done; empty if that was not timed.
+        cache_bytes: of the decoded datasets that are not there yet.
+    """
+
+    done: list[Cell]
+    left: list[PlannedRun]
+    gains: dict[str, float]
+    cache_bytes: int
+
+
+def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[[str], object] = print) -> Plan:
+    """Time each distinct network of the cells that are left, and estimate how long each of them takes.
+
+    Args:
+        cells: of the grid, its trials before them.
+        side_by_side: time two runs of each network at once as well.
+        announce: told the name of each network before it is timed.
+
+    Raises:
+        UserError: networks cannot be trained, each in a line of its own; or a dataset's size is not known.
+    """
+    records = {cell.folder: cell.folder.record() for cell in cells}
+    done = [cell for cell in cells if records[cell.folder] is not None and not cell.config["rerun"]]
+    left = [cell for cell in cells if records[cell.folder] is None or cell.config["rerun"]]
+    epochs = {
+        kind: EpochsKnown(record for cell in cells if _is_trial(cell) is kind and (record := records[cell.folder]))
+        for kind in (False, True)  # trials may be shorter
+    }
+    sizes = {key: subset_sizes(cell) for key, cell in _distinct(left, sizes_key).items()}
+    caches = sum(cache_bytes(cell) for cell in _distinct(left, cache_key).values())
+    timings: dict[str, Timing] = {}
+    gains: dict[str, float] = {}
+    failures: list[str] = []
+    for key, cell in _distinct(left, _network_key).items():
+        name = cell.config["model.name"]
+        announce(name)
+        try:
+            [timings[key]] = _time(cell, 1)
+            if side_by_side:
+                gains[name] = sum(timings[key].train_step / timing.train_step for timing in _time(cell, 2))
+        except UserError as error:
+            failures.append(str(error))
+    if failures:
+        raise UserError("\n".join(dict.fromkeys(failures)))
+    runs = [
+        PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs[_is_trial(cell)].of(cell))
+        for cell in left
+    ]
+    return Plan(done, runs, gains, caches)
+
+
+def _is_trial(cell: Cell) -> bool:
+    return not cell.config.get("test", True)
+
+
+def _distinct(cells: list[Cell], key: Callable[[Cell], str]) -> dict[str, Cell]:
+    """The first cell of each key."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        first.setdefault(key(cell), cell)
+    return first
+
+
+def _network_key(cell: Cell) -> str:
+    decisive = {key: value for key, value in cell.config.items() if key not in _IDLE_KEYS}
+    return Cell(cell.overrides, decisive).key(*_NETWORK_KEYS)
+
+
+def _time(cell: Cell, together: int) -> list[Timing]:
+    """Time a cell's network in as many processes at once.
+
+    Raises:
+        UserError: it cannot be trained.
+    """
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["lightning_seg.planning.timing", "lightning_seg.models", "lightning_seg.losses"])
+    # A process serves once, so that its memory tells what this network takes.
+    with ProcessPoolExecutor(together, processes, max_tasks_per_child=1) as pool:
+        try:
+            return list(pool.map(_time_cell, [cell.config] * together))
+        except BrokenProcessPool as error:
+            raise UserError(
+                f"Timing {cell.config['model.name']} ended its process, most likely for want of memory; set "
+                "data.batch_size to less."
+            ) from error
+        except UserError as error:
+            if together == 1:
+                raise
+            raise UserError(f"{together} runs at once: {error}") from error
+
+
+def _time_cell(flat: dict[str, Any]) -> Timing:
+    changes: dict[str, Any] = {
+        "trainer.max_epochs": 1000,
+        "trainer.limit_train_batches": None,
+        "trainer.limit_val_batches": None,
+    }
+    if "model.pretrained" in flat:
+        changes |= {"model.pretrained": False} | dict.fromkeys(key for key in flat if key.startswith("model.weights"))
+    try:
+        return time_training(nested(flat | changes))
+    except UserError:
+        raise
+    except Exception as error:  # whatever a network may raise; not every error could leave this process
+        reason = " ".join(str(error).split())
+        raise UserError(f"{flat['model.name']} cannot be trained: {type(error).__name__}: {reason}") from error
+
+
+def _limited(batches: int, limit: int | float | None) -> int:
+    """How many of an epoch's batches Lightning's trainer takes: a share of them, or at most a number."""
+    if limit is None:
+        return batches
+    return int(batches * limit) if isinstance(limit, float) else min(batches, limit)
+
+
+class EpochsKnown:
+    """How many epochs finished runs have trained, by dataset and model.
+
+    Args:
+        records: of the finished runs.
+    """
+
+    def __init__(self, records: Iterable[Record]) -> None:
+        self._epochs: dict[tuple[str | None, str | None], list[int]] = defaultdict(list)
+        for record in records:
+            if record.epochs is None:
+                continue
+            dataset, model = record.dataset, record.model
+            for key in ((dataset, model), (None, model), (dataset, None), (None, None)):
+                self._epochs[key].append(record.epochs)
+
+    def of(self, cell: Cell) -> Epochs:
+        """The mean over finished runs of the same dataset and model, else of the model, the dataset or the study.
+
+        With no run finished, half-way between the earliest possible stop and the last epoch is assumed.
+        """
+        dataset, model = cell.config["dataset.name"], cell.config["model.name"]
+        for key in ((dataset, model), (None, model), (dataset, None), (None, None)):
+            if known := self._epochs.get(key):
+                return Epochs(mean(known), min(known), max(known), "as in finished runs")
+        most = cell.config["trainer.max_epochs"]
+        least = min(most, cell.config["early_stopping.patience"] + 1)
+        if least == most:
+            return Epochs(most, least, most, "too few to stop early")
+        return Epochs((least + most) / 2, least, most, "assumed half-way between earliest stop and last epoch")

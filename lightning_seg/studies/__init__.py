@@ -1,0 +1,1 @@
+"""The folder of a study and the state of its runs."""

@@ -1,0 +1,1 @@
+"""One training: the module, its callbacks, its loggers."""
