@@ -96,7 +96,7 @@ def test_colours_and_bounds_need_no_quotes(choice: str, home: Path) -> None:
         (["logger=false"], ["choose one of csv, default, none, wandb"]),
         (
             ["experiment=null"],
-            ["experiment=null names no choice of experiment; choose one of", "paper, smoke", "leave experiment out"],
+            ["experiment=null names no choice", "paper, smoke", "leave experiment out"],
         ),
         (["data.fractions=[.8,.1,.1]"], ["data.fractions is no single value", "data.fractions.train=..."]),
         (["model=unet,fcn", "model.width=4"], []),
