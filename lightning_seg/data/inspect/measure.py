@@ -14,7 +14,7 @@ from PIL import Image
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.copies import find_copies
 from lightning_seg.data.dataset import FileDataset, LesionDataset, problems_of, summarised
-from lightning_seg.data.duplicates import Pairs, dataset_hashes, similar_pairs
+from lightning_seg.data.duplicates import dataset_hashes, similar_pairs
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.data.readers.folder import Folder
@@ -117,29 +117,12 @@ def inspect_dataset(
     if groups is not None:
         image_groups(dataset, groups)  # a wrong file is told before all images are read
     reading = dataset.reading()
-    measured: dict[str, Measured] = {}
-    bad: list[UserError] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
-            if isinstance(result, UserError):
-                bad.append(result)
-            else:
-                measured[ids[done]] = result
-            progress(done + 1)
-    if not measured:
-        raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
+    measured, bad = _measure_all(dataset, progress)
     found = list(measured.values())
-    exact: list[tuple[str, str]] = []
-    near: list[tuple[str, str, int]] = []
-    copies: list[tuple[str, str, str]] = []
+    exact, near, copies = _duplicates(dataset, cache_dir) if not bad else ([], [], [])
     siblings: dict[str, list[int] | str] = {}
     owners: list[str] = []
     if not bad:
-        pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
-        exact, near = _duplicates(dataset, pairs)
-        known = {(first, second) for first, second, *_ in [*exact, *near]}
-        named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
-        copies = [copy for copy in named if copy[:2] not in known]
         owners = image_groups(dataset, groups, cache_dir)
         for strategy in STRATEGIES:
             told = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
@@ -163,6 +146,25 @@ def inspect_dataset(
         groups=owners,
         siblings=siblings,
     )
+
+
+def _measure_all(
+    dataset: LesionDataset, progress: Callable[[int], None]
+) -> tuple[dict[str, Measured], list[UserError]]:
+    """The readable images by their ids, and why the others cannot be read."""
+    ids = dataset.ids()
+    measured: dict[str, Measured] = {}
+    bad: list[UserError] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
+            if isinstance(result, UserError):
+                bad.append(result)
+            else:
+                measured[ids[done]] = result
+            progress(done + 1)
+    if not measured:
+        raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
+    return measured, bad
 
 
 def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
@@ -191,15 +193,21 @@ def _remarks(dataset: LesionDataset, borders: NDArray[np.float64]) -> list[str]:
     return [*told, *([] if found is None else [found])]
 
 
-def _duplicates(dataset: LesionDataset, pairs: Pairs) -> tuple[list[tuple[str, str]], list[tuple[str, str, int]]]:
+def _duplicates(
+    dataset: LesionDataset, cache_dir: str | Path | None
+) -> tuple[list[tuple[str, str]], list[tuple[str, str, int]], list[tuple[str, str, str]]]:
+    """Equal pictures, near duplicates and further copies, see :class:`Inspection`."""
     ids = dataset.ids()
     exact, near = [], []
+    pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
     for first, second, bits in sorted(zip(*(part.tolist() for part in pairs), strict=True), key=lambda pair: pair[2]):
         if bits == 0 and _same(dataset.picture(first), dataset.picture(second)):
             exact.append((ids[first], ids[second]))
         else:
             near.append((ids[first], ids[second], bits))
-    return exact, near
+    known = {pair[:2] for pair in [*exact, *near]}
+    named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
+    return exact, near, [copy for copy in named if copy[:2] not in known]
 
 
 def _same(first: Image.Image, second: Image.Image) -> bool:
