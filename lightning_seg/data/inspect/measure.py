@@ -117,35 +117,11 @@ def inspect_dataset(
     if groups is not None:
         image_groups(dataset, groups)  # a wrong file is told before all images are read
     reading = dataset.reading()
-    measured: dict[str, Measured] = {}
-    bad: list[UserError] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
-            if isinstance(result, UserError):
-                bad.append(result)
-            else:
-                measured[ids[done]] = result
-            progress(done + 1)
+    measured, bad = _measure_all(dataset, ids, progress)
     if not measured:
         raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
     found = list(measured.values())
-    exact: list[tuple[str, str]] = []
-    near: list[tuple[str, str, int]] = []
-    copies: list[tuple[str, str, str]] = []
-    siblings: dict[str, list[int] | str] = {}
-    owners: list[str] = []
-    if not bad:
-        pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
-        exact, near = _duplicates(dataset, pairs)
-        known = {(first, second) for first, second, *_ in [*exact, *near]}
-        named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
-        copies = [copy for copy in named if copy[:2] not in known]
-        owners = image_groups(dataset, groups, cache_dir)
-        for strategy in STRATEGIES:
-            told = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
-            if told is not None and told() is None:
-                continue
-            siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
+    alike = None if bad else _relations(dataset, fractions, seed, repeats, groups, cache_dir)
     return Inspection(
         dataset=dataset,
         ids=list(measured),
@@ -157,12 +133,59 @@ def inspect_dataset(
         bad_lines=summarised(problem for error in bad for problem in problems_of(error)),
         reading=reading,
         remarks=_remarks(dataset, np.array([one.border for one in found])),
-        exact=exact,
-        near=near,
-        copies=copies,
-        groups=owners,
-        siblings=siblings,
+        exact=alike.exact if alike else [],
+        near=alike.near if alike else [],
+        copies=alike.copies if alike else [],
+        groups=alike.groups if alike else [],
+        siblings=alike.siblings if alike else {},
     )
+
+
+class _Relations(NamedTuple):
+    """Which images show the same thing, see :class:`Inspection`."""
+
+    exact: list[tuple[str, str]]
+    near: list[tuple[str, str, int]]
+    copies: list[tuple[str, str, str]]
+    groups: list[str]
+    siblings: dict[str, list[int] | str]
+
+
+def _relations(
+    dataset: LesionDataset,
+    fractions: Fractions,
+    seed: int,
+    repeats: Sequence[int],
+    groups: str | Path | None,
+    cache_dir: str | Path | None,
+) -> _Relations:
+    ids = dataset.ids()
+    exact, near = _duplicates(dataset, similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits))
+    known = {(first, second) for first, second, *_ in [*exact, *near]}
+    named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
+    owners = image_groups(dataset, groups, cache_dir)
+    siblings: dict[str, list[int] | str] = {}
+    for strategy in STRATEGIES:
+        published = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
+        if published is None or published() is not None:
+            siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
+    return _Relations(exact, near, [copy for copy in named if copy[:2] not in known], owners, siblings)
+
+
+def _measure_all(
+    dataset: LesionDataset, ids: Sequence[str], progress: Callable[[int], None]
+) -> tuple[dict[str, Measured], list[UserError]]:
+    """What was measured of each image by id, and the errors of those that cannot be read."""
+    measured: dict[str, Measured] = {}
+    bad: list[UserError] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
+            if isinstance(result, UserError):
+                bad.append(result)
+            else:
+                measured[ids[done]] = result
+            progress(done + 1)
+    return measured, bad
 
 
 def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
