@@ -358,6 +358,6 @@ def _nothing_fits(times: Mapping[str, float], losses: int, effort: Effort, limit
     seconds = sum(times.values()) if limits.every_model else min(times.values())
     return UserError(
         f"{limits.seconds / 3600:g} h are too short even for {'one loss' if losses == 1 else 'two losses'} with "
-        f"{limits.fewest} repeats at {effort.image_size} pixels, about {duration(losses * limits.fewest * seconds)} on this device; "
-        "give more --hours, or a smaller network such as model=unet model.width=16."
+        f"{limits.fewest} repeats at {effort.image_size} pixels, about {duration(losses * limits.fewest * seconds)} on "
+        "this device; give more --hours, or a smaller network such as model=unet model.width=16."
     )
