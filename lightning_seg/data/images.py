@@ -19,8 +19,8 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 # be converted to something plausible and wrong.
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"})
 _COLOUR_TOLERANCE = 32  # of 255 between the channels of a grey mask; JPEG may leave a little colour
-# Pillow knows many more, and hands one of them, EPS, to another program. MPO are JPEGs of phones.
-_FORMATS = ("BMP", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
+# Pillow knows many more, and hands one of them, EPS, to another program.
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
 _MOST_FILE_BYTES = 2**30
 _MOST_PIXELS = 178_956_970  # at which Pillow refuses images of its own kinds
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height

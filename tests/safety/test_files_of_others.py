@@ -211,7 +211,7 @@ class TestWeights:
 
     def test_weights_that_are_no_numbers_predict_nothing(self, run: Path, tmp_path: Path) -> None:
         state = load_file(run / "weights.safetensors")
-        next(iter(state.values())).fill_(float("nan"))
+        next(value for value in state.values() if value.is_floating_point()).fill_(float("nan"))
         save_file(state, run / "weights.safetensors")
         photo = write_image(tmp_path / "photo.png")
         for command, *arguments in ((predict, photo), (evaluate, "--no-distances"), (export, "--format", "torch")):
