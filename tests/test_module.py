@@ -12,10 +12,13 @@ from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from lightning_seg.catalogue import METRICS
+from lightning_seg.losses import BCELoss, BoundaryLoss, DiceLoss, WeightedSum
+from lightning_seg.losses.distance import distance_maps
 from lightning_seg.metrics import confusion_counts, image_scores
 from lightning_seg.models import SegmentationModel
 from lightning_seg.training.callbacks import BestWeights
 from lightning_seg.training.history import History
+from lightning_seg.training.module import SegmentationModule
 from tests.tiny_fit import TinyData, fit, make_module
 
 
@@ -132,3 +135,62 @@ def test_best_weights_are_those_of_the_first_best_epoch() -> None:
     assert len(set(dice)) > 1 and best.epoch < 5, "otherwise this shows nothing"
     assert all(torch.equal(best.weights[name], kept[best.epoch][name]) for name in best.weights)
     assert not all(torch.equal(best.weights[name], kept[-1][name]) for name in best.weights)
+
+
+class Scheduled(nn.Module):
+    """BCE, whose slope grows with the epoch; notes what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[int, int]] = []
+        self.sum = WeightedSum({"a": BCELoss(), "b": DiceLoss()}, {"a": 1, "b": 1}, schedule={"b": "linear(0, 1)"})
+
+    def set_epoch(self, epoch: int, epochs: int) -> None:
+        self.told.append((epoch, epochs))
+
+    def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
+        return self.sum(logits, targets)
+
+
+def test_losses_are_told_the_epoch_and_resumed_ones_have_the_very_same_weights(tmp_path: Path) -> None:
+    class Save(Callback):
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            trainer.save_checkpoint(tmp_path / f"{trainer.current_epoch}.ckpt")
+
+    def module() -> SegmentationModule:
+        made = make_module()
+        made.loss = Scheduled()
+        return made
+
+    whole, history = module(), History(None)
+    fit([history, Save()], epochs=4, module=whole)
+    assert whole.loss.told == [(epoch, 4) for epoch in range(4)]
+    plain = History(None)
+    unscheduled = module()
+    unscheduled.loss.sum = WeightedSum({"a": BCELoss(), "b": DiceLoss()}, {"a": 1, "b": 1})
+    fit([plain], epochs=4, module=unscheduled)
+    assert losses(plain, "train_loss")[0] > losses(history, "train_loss")[0], "the schedule should show"
+    resumed = module()
+    fit(epochs=4, module=resumed, ckpt_path=tmp_path / "1.ckpt")
+    assert resumed.loss.told == [(2, 4), (3, 4)]
+    for one, other in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+class WithDistances(TinyData):
+    """Its distances are ten times as large as they should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.batches = [b._replace(distances=10 * distance_maps(b.masks > 0)) for b in self.batches]
+
+
+def test_distances_of_the_batch_reach_the_loss_in_training_and_validation() -> None:
+    found = []
+    for data in (TinyData(), WithDistances()):
+        module, history = make_module(model=TwoHeads(), lr=0.0), History(None)
+        module.loss = WeightedSum({"h": BoundaryLoss(), "d": DiceLoss()}, {"h": 1, "d": 0.0})
+        fit([history], epochs=1, module=module, data=data)
+        found.append(history.rows[0])
+    for name in ("train_loss", "val_loss"):
+        assert found[1][name] > 9 * found[0][name] > 0

@@ -158,7 +158,8 @@ class TestMonai:
         from lightning_seg.losses.monai import MonaiLoss, segmentation_losses
 
         names = segmentation_losses(vars(monai.losses))
-        assert {"DiceLoss", "FocalLoss", "TverskyLoss", "HausdorffDTLoss"} <= names.keys()
+        known = {"DiceLoss", "FocalLoss", "TverskyLoss", "HausdorffDTLoss", "AsymmetricUnifiedFocalLoss"}
+        assert known <= names.keys()
         targets = torch.zeros(2, 1, 16, 16)
         targets[0, :, 3:9, 3:9] = 1  # and the second is empty
         for name in names:
@@ -175,6 +176,9 @@ class TestMonai:
         [
             (["loss.class=TverskyLos"], "choose one of .*TverskyLoss"),
             (["loss.class=BarlowTwinsLoss"], "no loss of logits and masks"),
+            (["loss.class=NACLLoss"], "needs a channel for each class; loss=nacl is the same"),
+            (["loss.class=SSIMLoss"], "compares pictures"),
+            (["loss.class=GeneralizedWassersteinDiceLoss"], "several classes"),
             (["loss.class=DiceLoss", "+loss.softmax=true"], "no option 'softmax' here"),
         ],
     )
@@ -182,3 +186,33 @@ class TestMonai:
         cfg = compose_config(["loss=monai", *overrides])
         with pytest.raises(UserError, match=reason):
             build_nameless(cfg.loss, "loss")
+
+    @pytest.mark.parametrize(
+        ("name", "options", "remark"),
+        [
+            ("TverskyLoss", {}, "is the Dice loss"),
+            ("GeneralizedDiceLoss", {}, "is flat on a mask without a lesion"),
+            ("TverskyLoss", {"alpha": 0.3, "beta": 0.7}, None),
+            ("DiceLoss", {}, None),
+            ("FocalLoss", {}, None),
+        ],
+    )
+    def test_its_traps_are_told(
+        self, name: str, options: dict[str, float], remark: str | None, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        from lightning_seg.losses.monai import MonaiLoss
+
+        MonaiLoss(**{"class": name}, **options)
+        assert [
+            record.getMessage() for record in caplog.records if remark is None or remark not in record.message
+        ] == []
+        assert (remark is None) == (not caplog.records)
+
+    def test_probabilities_are_made_for_the_loss_that_takes_no_logits(self) -> None:
+        import monai.losses
+
+        from lightning_seg.losses.monai import MonaiLoss
+
+        logits, targets = torch.randn(2, 1, 8, 8), (torch.rand(2, 1, 8, 8) < 0.3).float()
+        found = MonaiLoss(**{"class": "AsymmetricUnifiedFocalLoss"})(logits, targets)
+        assert found == monai.losses.AsymmetricUnifiedFocalLoss()(torch.sigmoid(logits), targets)

@@ -1,6 +1,7 @@
 """The smallest training that the module's own tests need: two images a batch, two batches, on the CPU."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -63,6 +64,8 @@ def fit(
     callbacks: list[Callback] | None = None,
     epochs: int = 2,
     module: type[SegmentationModule] | SegmentationModule = SegmentationModule,
+    data: TinyData | None = None,
+    ckpt_path: Path | None = None,
     **options: Any,
 ) -> Trainer:
     """Train, and return the trainer."""
@@ -77,5 +80,6 @@ def fit(
         num_sanity_val_steps=0,
         **options,
     )
-    trainer.fit(module if isinstance(module, SegmentationModule) else make_module(module), datamodule=TinyData())
+    module = module if isinstance(module, SegmentationModule) else make_module(module)
+    trainer.fit(module, datamodule=data or TinyData(), ckpt_path=ckpt_path)
     return trainer

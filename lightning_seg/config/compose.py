@@ -95,13 +95,16 @@ def _unknown_key(key: str) -> str:
     hint = f"did you mean {near[0]}?" if near else f"valid {where} {', '.join(sorted(siblings or known))}."
     if "_target_" in siblings:
         hint += f" What else {parent} takes is added by +{key}=... ."
+    if parent == "loss" and any(re.match(r"loss=.*,", argument) for argument in sys.argv[1:]):
+        hint += " In a grid, what one of several losses takes stands with it: loss=monai(class=DiceLoss),tversky ."
     return f"There is no configuration key {key!r}; {hint}"
 
 
 def _known_keys() -> list[str]:
     """Every dotted key of the configuration that the command line's group choices make."""
     GlobalHydra.instance().clear()
-    choices = [argument for argument in sys.argv[1:] if re.fullmatch(r"(dataset|model|loss|logger)=\w+", argument)]
+    chosen = r"(dataset|model|loss|logger)=(\w+|'[^']+')"
+    choices = [argument for argument in sys.argv[1:] if re.fullmatch(chosen, argument)]
     keys: list[str] = []
 
     def walk(node: DictConfig, prefix: str) -> None:

@@ -1,6 +1,8 @@
 """Arguments of Hydra's command line, made by code."""
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -38,3 +40,26 @@ def override_value(text: str) -> str:
     except HydraException:
         is_plain = False
     return text if is_plain else QuotedString(text, Quote.single).with_quotes()
+
+
+def literal(value: Any) -> str:
+    """A value as Hydra reads it: a number, a text, true, false, null, or a list or mapping of such."""
+    if isinstance(value, str):
+        return override_value(value)
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{literal(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(literal, value)) + "]"
+    return repr(value)
+
+
+def settings_overrides(settings: Mapping[str, Any]) -> list[str]:
+    """Settings, by configuration key, as arguments."""
+    return [f"{key}={literal(value)}" for key, value in settings.items()]
+
+
+def letting_in(argument: str) -> str:
+    """An argument that may add its key, where it is below a part that takes keys which its YAML does not list."""
+    return f"++{argument}" if argument.startswith("tune.") else argument

@@ -31,7 +31,7 @@ def search_paths() -> list[str]:
     """Where Hydra looks besides the built-in configuration."""
     own = own_conf()
     packages = [f"pkg://{point.value}" for point in entry_points(group=ENTRY_POINT_GROUP)]
-    return ([f"file://{own}"] if own else []) + packages
+    return ([f"file://{own}"] if own else []) + packages + ["variants://"]  # see lightning_seg.config.variants
 
 
 def import_from_working_directory() -> None:

@@ -38,7 +38,10 @@ RUN_RULES: Rules = {
     "seed": whole(0),
     "repeat": whole(0),
     "pretrained": boolean(),
+    "test": boolean(),
     "cases": whole(0),
+    "tune.repeats": optional(whole(1)),
+    "tune.epochs": optional(whole(1)),
     "logger.csv": boolean(),
     "logger.wandb": Rule(
         lambda value: value is None or isinstance(value, DictConfig),

@@ -7,7 +7,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,8 +18,9 @@ from rich.progress import track
 
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, raise_problems
+from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
-from lightning_seg.files import read_json, sync, write_json
+from lightning_seg.files import read_json, sync, write_atomic, write_json
 
 log = logging.getLogger(__name__)
 
@@ -69,19 +70,11 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
     """
     folder = cache_folder(dataset, size, directory)
     if not folder.is_dir() or _problem(dataset, size, folder):
-        try:
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_name(folder.name + ".lock")):
-                if folder.is_dir():
-                    _heal(dataset, size, folder)
-                else:
-                    _build(dataset, size, folder)
-        except OSError as error:
-            needed = len(dataset.ids()) * 4 * size * size / 2**20
-            raise UserError(
-                f"The cache of dataset {dataset.name!r} ({needed:.0f} MiB) cannot be written to {folder.parent} "
-                f"({error.strerror or error}); free some space or set data.cache_dir to another disk."
-            ) from error
+        with _alone(dataset, folder, 4 * size * size):
+            if folder.is_dir():
+                _heal(dataset, size, folder)
+            else:
+                _build(dataset, size, folder)
     return _load(dataset, size, folder)
 
 
@@ -142,6 +135,57 @@ def _load(dataset: LesionDataset, size: int, folder: Path) -> Cache:
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(f"{name}.npy is of the shape {array.shape}, not {shape}")
     return Cache(ids, *arrays)
+
+
+def open_distances(
+    dataset: LesionDataset, size: int, directory: str | Path, masks: NDArray[np.bool_]
+) -> NDArray[np.float16]:
+    """Open the distances of a cached dataset's masks, computing them first where they are missing.
+
+    They lie in :func:`cache_folder` with the arrays of :func:`open_cache`, made once and for all runs.
+
+    Args:
+        dataset: the dataset.
+        size: of its cached form.
+        directory: where caches are kept.
+        masks: bool ``(N, 1, size, size)``, of the cache.
+
+    Returns:
+        float16 ``(N, 1, size, size)``, memory-mapped: see :func:`boundary_distances`.
+
+    Raises:
+        UserError: they cannot be written.
+    """
+    folder = cache_folder(dataset, size, directory)
+    path = folder / "distances.npy"
+    if not path.is_file():
+        with _alone(dataset, folder, 2 * size * size):
+            if not path.is_file():
+                write_atomic(path, lambda temporary: _write_distances(dataset, masks, temporary))
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+@contextmanager
+def _alone(dataset: LesionDataset, folder: Path, bytes_an_image: int) -> Iterator[None]:
+    """Write to a cache while all other processes wait."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_name(folder.name + ".lock")):
+            yield
+    except OSError as error:
+        needed = len(dataset.ids()) * bytes_an_image / 2**20
+        raise UserError(
+            f"The cache of dataset {dataset.name!r} ({needed:.0f} MiB) cannot be written to {folder.parent} "
+            f"({error.strerror or error}); free some space or set data.cache_dir to another disk."
+        ) from error
+
+
+def _write_distances(dataset: LesionDataset, masks: NDArray[np.bool_], path: Path) -> None:
+    with path.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        _write_header(file, np.float16, masks.shape)
+        maps = pool.map(boundary_distances, masks[:, 0])
+        for distances in track(maps, f"Measuring distances in {dataset.name}", len(masks), transient=True):
+            file.write(distances.astype(np.float16).data)
 
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:

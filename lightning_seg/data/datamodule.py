@@ -11,7 +11,7 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_seg.data.cache import Cache, open_cache
+from lightning_seg.data.cache import Cache, open_cache, open_distances
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.split import Fractions, Split, make_split, siblings_in_training
@@ -20,10 +20,12 @@ from lightning_seg.seed import derive_seed
 
 class Batch(NamedTuple):
     """Images ``(N, 3, H, W)``, uint8 on their way to the device, normalised float on it; masks ``(N, 1, H, W)``, bool
-    on their way, float in {0, 1} on the device."""
+    on their way, float in {0, 1} on the device; where they are served, the masks' distances ``(N, 1, H, W)``, float16:
+    see :func:`lightning_seg.distances.boundary_distances`."""
 
     images: Tensor
     masks: Tensor
+    distances: Tensor | None = None
 
 
 class GatherLoader:
@@ -36,6 +38,7 @@ class GatherLoader:
         batch_size: images of a batch. A last training batch of one joins the batch before it, since batch
             normalisation of 1x1 maps needs two.
         shuffle_seed: called at the start of each epoch for the seed of its order; ``None`` keeps the order.
+        distances: of the masks, float16 ``(N, 1, H, W)``, or ``None`` for batches without.
     """
 
     def __init__(
@@ -45,7 +48,9 @@ class GatherLoader:
         positions: Tensor,
         batch_size: int,
         shuffle_seed: Callable[[], int] | None = None,
+        distances: Tensor | None = None,
     ) -> None:
+        self.distances = distances
         self.images = images
         self.masks = masks
         self.positions = positions
@@ -69,7 +74,8 @@ class GatherLoader:
         if self._lone_last():
             batches[-2:] = [torch.cat(batches[-2:])]
         for batch in batches:
-            yield Batch(self.images.index_select(0, batch), self.masks.index_select(0, batch))
+            distances = None if self.distances is None else self.distances.index_select(0, batch)
+            yield Batch(self.images.index_select(0, batch), self.masks.index_select(0, batch), distances)
 
 
 def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
@@ -98,6 +104,9 @@ class LesionDataModule(LightningDataModule):
         mean: of each channel in [0, 1], subtracted.
         std: of each channel in [0, 1], divided by.
         resident: keep the whole dataset in the device's memory.
+
+    Attributes:
+        serve_distances: whether batches have the masks' distances, as some losses need them; to be set before a setup.
     """
 
     def __init__(
@@ -131,6 +140,8 @@ class LesionDataModule(LightningDataModule):
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.resident = resident
+        self.serve_distances = False
+        self._distances: Tensor | None = None
         self.cache: Cache
         self.split: Split
 
@@ -153,6 +164,10 @@ class LesionDataModule(LightningDataModule):
                 cache_dir=self.cache_dir,
             )
             self._images, self._masks = _as_tensor(self.cache.images), _as_tensor(self.cache.masks)
+            if self.serve_distances:
+                self._distances = _as_tensor(
+                    open_distances(self.dataset, self.image_size, self.cache_dir, self.cache.masks)
+                )
 
     def ids(self) -> dict[str, list[str]]:
         """The ids of each subset's images, in the order in which validation and test see them."""
@@ -168,8 +183,9 @@ class LesionDataModule(LightningDataModule):
         if self.resident and self.trainer is not None:
             device = self.trainer.strategy.root_device
             self._images, self._masks = self._images.to(device), self._masks.to(device)
+            self._distances = None if self._distances is None else self._distances.to(device)
         indices = torch.from_numpy(positions).to(self._images.device)
-        return GatherLoader(self._images, self._masks, indices, batch_size, shuffle_seed)
+        return GatherLoader(self._images, self._masks, indices, batch_size, shuffle_seed, self._distances)
 
     def train_dataloader(self) -> GatherLoader:
         """Training batches in an order that depends on (seed, repeat, epoch) alone."""
@@ -190,12 +206,13 @@ class LesionDataModule(LightningDataModule):
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """As Lightning would, without its search for tensors in nested collections, which costs 0.1 ms a step."""
-        return Batch(batch.images.to(device, non_blocking=True), batch.masks.to(device, non_blocking=True))
+        distances = None if batch.distances is None else batch.distances.to(device, non_blocking=True)
+        return Batch(batch.images.to(device, non_blocking=True), batch.masks.to(device, non_blocking=True), distances)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
         """Normalise on the device."""
         masks = batch.masks.view(torch.uint8).float()  # from bool it takes six times as long
-        return Batch(normalise(batch.images, self.mean, self.std), masks)
+        return batch._replace(images=normalise(batch.images, self.mean, self.std), masks=masks)
 
 
 def _as_tensor(array: NDArray) -> Tensor:

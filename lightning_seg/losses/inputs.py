@@ -1,9 +1,29 @@
 """What the losses make of logits and targets before their formulae begin."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from lightning_seg.errors import UserError
+
+Reduction = Literal["image", "batch"]
+
+
+def require(valid: bool, sentence: str) -> None:
+    """Raise ``UserError`` with this sentence where a parameter is not valid."""
+    if not valid:
+        raise UserError(sentence)
+
+
+def dims_of(reduction: Reduction) -> tuple[int, ...]:
+    """The dimensions of ``(N, 1, H, W)`` that are summed over: one image's, or with ``batch`` all of them.
+
+    Raises:
+        UserError: there is no such reduction.
+    """
+    require(reduction in ("image", "batch"), f"reduction must be image or batch, not {reduction!r}.")
+    return (1, 2, 3) if reduction == "image" else (0, 1, 2, 3)
 
 
 def to_computing_dtype(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,3 +48,12 @@ def margins(logits: Tensor, targets: Tensor) -> Tensor:
     given to the wrong one. Both keep their precision near 0, where 1 - p would round it away.
     """
     return (2 * targets - 1) * logits
+
+
+def power(base: Tensor, exponent: float) -> Tensor:
+    """``base ** exponent`` for bases >= 0 and any exponent > 0, with a finite slope at 0.
+
+    Below an exponent of 1 the slope there is infinite, and times the 0 of a saturated sigmoid no number. Smaller bases
+    than the dtype's least normal number are taken for it, without a slope.
+    """
+    return base.clamp_min(torch.finfo(base.dtype).tiny) ** exponent

@@ -15,17 +15,29 @@ little is predicted there, and moves the loss of a lesion of 1,000 pixels by les
 """
 
 import math
-from typing import Literal
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from lightning_seg.errors import UserError
-from lightning_seg.losses.inputs import margins, to_computing_dtype
+from lightning_seg.losses.inputs import Reduction, dims_of, margins, require, to_computing_dtype
 
 
-class _RegionLoss(nn.Module):
-    """The parameters that both region losses share, and the soft counts that they are made of.
+class Counts(NamedTuple):
+    """Pixels counted with their probabilities, in pixels: each (N,) under ``image`` and () under ``batch``."""
+
+    tp: Tensor
+    fp: Tensor
+    fn: Tensor
+    tn: Tensor
+
+    @property
+    def errors(self) -> Tensor:
+        return self.fp + self.fn
+
+
+class RegionLoss(nn.Module):
+    """The parameters that region losses share, and the soft counts that they are made of.
 
     Args:
         smooth: the smoothing term s, in pixels, > 0.
@@ -37,12 +49,10 @@ class _RegionLoss(nn.Module):
         UserError: a parameter is out of range.
     """
 
-    def __init__(self, smooth: float = 1.0, reduction: Literal["image", "batch"] = "image") -> None:
+    def __init__(self, smooth: float = 1.0, reduction: Reduction = "image") -> None:
         super().__init__()
-        if not (smooth > 0 and math.isfinite(smooth)):
-            raise UserError(f"smooth must be a positive number of pixels, not {smooth}.")
-        if reduction not in ("image", "batch"):
-            raise UserError(f"reduction must be image or batch, not {reduction!r}.")
+        require(smooth > 0 and math.isfinite(smooth), f"smooth must be a positive number of pixels, not {smooth}.")
+        self.dims = dims_of(reduction)
         self.smooth = smooth
         self.reduction = reduction
 
@@ -50,16 +60,24 @@ class _RegionLoss(nn.Module):
         """TP and FP + FN, each (N,) under ``image`` and () under ``batch``."""
         logits, targets = to_computing_dtype(logits, targets)
         wrong = torch.sigmoid(-margins(logits, targets))  # p outside the lesion, 1 - p within
-        dims = (1, 2, 3) if self.reduction == "image" else (0, 1, 2, 3)
         # Not a matrix product, which autocast would run in half precision.
-        overlap = (targets * (1 - wrong)).sum(dims)
-        return overlap, wrong.sum(dims)
+        overlap = (targets * (1 - wrong)).sum(self.dims)
+        return overlap, wrong.sum(self.dims)
+
+    def counts(self, logits: Tensor, targets: Tensor) -> Counts:
+        """All four soft counts."""
+        logits, targets = to_computing_dtype(logits, targets)
+        wrong = torch.sigmoid(-margins(logits, targets))
+        fn = targets * wrong
+        tp = (targets * (1 - wrong)).sum(self.dims)
+        tn = ((1 - targets) * (1 - wrong)).sum(self.dims)
+        return Counts(tp, (wrong - fn).sum(self.dims), fn.sum(self.dims), tn)
 
     def extra_repr(self) -> str:
         return f"smooth={self.smooth}, reduction={self.reduction!r}"
 
 
-class IoULoss(_RegionLoss):
+class IoULoss(RegionLoss):
     """1 - IoU with soft counts (Jang & Ahn 2025, equation 1), from 0 to 1."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:
@@ -67,7 +85,7 @@ class IoULoss(_RegionLoss):
         return (errors / (overlap + errors + self.smooth)).mean()
 
 
-class DiceLoss(_RegionLoss):
+class DiceLoss(RegionLoss):
     """1 - Dice with soft counts (Jang & Ahn 2025, equation 2), from 0 to 1."""
 
     def forward(self, logits: Tensor, targets: Tensor) -> Tensor:

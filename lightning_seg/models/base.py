@@ -24,7 +24,7 @@ class SegmentationModel(nn.Module, ABC):
             authors chose them; the first belongs to the main output.
         training_version: which form of the network's behaviour in training this is: its initialisation, dropout,
             normalisation, auxiliary maps and their weights. It rises with every change that makes new runs differ from
-            old ones; the record of each run holds it. docs/networks.md says what changed.
+            old ones; the record of each run holds it. docs/networks.md tells what changed.
     """
 
     size_multiple: int = 1

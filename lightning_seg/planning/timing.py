@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Split
+from lightning_seg.losses.distance import distance_maps, needs_distances
 from lightning_seg.machine.memory import in_one_sentence
 from lightning_seg.training.callbacks import BestWeights
 from lightning_seg.training.factory import make_module, make_trainer
@@ -81,6 +82,7 @@ class _RandomImages(LesionDataModule):
         draw = torch.Generator().manual_seed(0)
         self._masks = torch.rand(shape, generator=draw) < 0.2
         self._images = torch.randint(0, 256, (shape[0], 3, *shape[2:]), dtype=torch.uint8, generator=draw)
+        self._distances = distance_maps(self._masks).half() if self.serve_distances else None
 
 
 class _Clock(Callback):
@@ -148,7 +150,9 @@ def time_training(cfg: DictConfig) -> Timing:
             clock,
         ]
         trainer = make_trainer(cfg, Path(name), callbacks)
-        trainer.fit(module, datamodule=_RandomImages(cfg))
+        data = _RandomImages(cfg)
+        data.serve_distances = needs_distances(module.loss)
+        trainer.fit(module, datamodule=data)
     device = trainer.strategy.root_device
     setup = clock.started - started
     if cfg.speed.compile is not None:

@@ -183,7 +183,7 @@ def _read_run(folder: RunFolder) -> _Record:
         return found
     _fill_row(row, look.record)
     if look.record.config:
-        found.settings = shared_settings(look.record.config)
+        found.settings = shared_settings(look.record.config, look.record.tuned)
         row["settings"] = settings_hash(found.settings)
     if row["status"] == "finished" and not math.isfinite(row["test_dice"]):
         found.problems.append(f"{place}/{RESULT} holds no finite test Dice; the run is left out of all means.")

@@ -42,11 +42,13 @@ class Record:
         epochs: trained.
         best_epoch: the one with the highest validation Dice, from 0.
         best_val_dice: that Dice, in [0, 1].
-        test: mean over the test images of each metric, in [0, 1].
+        test: mean over the test images of each metric, in [0, 1]; empty where they were left unread.
         images: number of images of each subset.
         siblings_in_training: test images that have a near duplicate or a member of their group in training.
         started: ISO time in UTC.
         seconds: of "data", "fit" and "test".
+        tuning: what trials have chosen for the run and all that they tried, see
+            :class:`lightning_seg.runs.tuning.Choice`; ``None`` for a run with the common settings.
         schema: version of this format.
     """
 
@@ -74,6 +76,7 @@ class Record:
     siblings_in_training: int | None = None
     started: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    tuning: dict[str, Any] | None = None
     schema: int = 1
 
     @property
@@ -84,7 +87,13 @@ class Record:
     @property
     def version(self) -> str:
         """The version of this program that made it, or nothing."""
-        return self.versions.get("lightning-seg") or ""
+        return self.versions.get("lightning-seg") or self.versions.get("lightning_seg") or ""
+
+    @property
+    def tuned(self) -> dict[str, Any]:
+        """The settings that trials have chosen, by configuration key; they belong to the loss."""
+        settings = (self.tuning or {}).get("settings")
+        return settings if isinstance(settings, dict) else {}
 
     def as_json(self) -> dict[str, Any]:
         """The object that is written."""
@@ -99,8 +108,10 @@ class Record:
         """
         if not isinstance(value, dict):
             raise UnreadableError("it is no JSON object")
-        if value.get("status") not in STATUSES:
-            raise UnreadableError(f"unknown status {_shown(value.get('status'))}")
+        if "status" not in value:
+            raise UnreadableError("it lacks 'status'")
+        if value["status"] not in STATUSES:
+            raise UnreadableError(f"unknown status {_shown(value['status'])}")
         known = {name: value[name] for name in _HINTS if name in value}
         for name, found in known.items():
             if not _fits(found, _HINTS[name]):

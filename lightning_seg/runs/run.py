@@ -17,10 +17,12 @@ from safetensors.torch import save_file
 
 from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.config.compose import plain
+from lightning_seg.config.overrides import settings_overrides
 from lightning_seg.config.rules import check
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
+from lightning_seg.losses.distance import needs_distances
 from lightning_seg.machine.memory import in_one_sentence
 from lightning_seg.metrics import Scores
 from lightning_seg.runs import stop
@@ -31,6 +33,7 @@ from lightning_seg.runs.position import position
 from lightning_seg.runs.record import SCHEMA, Record, versions
 from lightning_seg.runs.resume import ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
+from lightning_seg.runs.tuning import Choice, choice_of
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, predictions, save_cases
@@ -66,7 +69,9 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     folder = RunFolder.of(flatten(cfg))
-    title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} repeat {cfg.repeat}"
+    choice_of(flatten(cfg), folder)
+    trial = "" if cfg.test else f"{cfg.study} "
+    title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} {trial}repeat {cfg.repeat}"
     if (finished := _finished(cfg, folder, title)) is not None:
         return finished, False
     with folder.claim():
@@ -106,7 +111,7 @@ def _finished(cfg: DictConfig, folder: RunFolder, title: str) -> float | None:
 
 
 def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
-    """Split, train until validation Dice no longer rises, test the best weights, record."""
+    """Split, train until validation Dice no longer rises, test the best weights unless told not to, record."""
     started, clock = datetime.now(UTC), time.perf_counter()
     folder.clear_failure()
     _save_hydra(cfg, folder)
@@ -114,9 +119,11 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
         data = make_data(cfg)
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
+        data.serve_distances = needs_distances(module.loss)
         metrics = make_metrics(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
-        siblings = data.siblings_in_training()  # now, while the source files are there
+        # Now, while the source files are there.
+        siblings = data.siblings_in_training() if cfg.test else None
         write_json(folder.split, data.ids())
         prepared = time.perf_counter()
         watch = _Watch(cfg, folder, data, title)
@@ -126,14 +133,18 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
             watch.fit(trainer, module)
             fitted = time.perf_counter()
             module.model.load_state_dict(watch.best.weights)
-            trainer.test(module, datamodule=data, verbose=False)
-            folder.refuse_lost()
-            scores = Scores.of(module.test_counts, metrics)
-            _write_results(cfg, folder, data, scores, watch)
-            if wandb is not None:
-                wandb.log_test(scores.means, predictions(watch.cases.arrays))
+            test: dict[str, float] = {}
+            if cfg.test:
+                trainer.test(module, datamodule=data, verbose=False)
+                folder.refuse_lost()
+                scores = Scores.of(module.test_counts, metrics)
+                _write_test(folder, data, scores, watch.cases)
+                test = scores.means
+                if wandb is not None:
+                    wandb.log_test(test, predictions(watch.cases.arrays))
+            _write_weights(cfg, folder, watch.best)
         seconds = {"data": prepared - clock, "fit": watch.history.seconds, "test": time.perf_counter() - fitted}
-        record = _record(cfg, data, module, scores, watch, siblings, started, seconds)
+        record = _record(cfg, data, module, test, watch, siblings, started, seconds)
         folder.write(record)
         folder.clear_leftovers()
         _announce(record, title)
@@ -188,30 +199,35 @@ class _Watch:
             raise StoppedError(f"{self.title}: stopped after epoch {epochs}; the same command goes on from there")
 
 
-def _write_results(cfg: DictConfig, folder: RunFolder, data: LesionDataModule, scores: Scores, watch: _Watch) -> None:
-    """Write the table of test images, the cases and, where they are kept, the best weights."""
+def _write_test(folder: RunFolder, data: LesionDataModule, scores: Scores, cases: Cases) -> None:
+    """Write the table of test images and the cases."""
     contrasts = np.abs(data.cache.contrasts[data.split.test])
     names = (*METRICS, "contrast", *(name for name in scores.values if name not in METRICS))
     columns = {**{name: values.tolist() for name, values in scores.values.items()}, "contrast": contrasts.tolist()}
     rows = zip(data.ids()["test"], *scores.counts.T.tolist(), *(columns[name] for name in names), strict=True)
     write_text(folder.test_images, csv_text([("id", *COUNTS, *names), *rows]))
-    write_atomic(folder.cases, lambda path: save_cases(path, watch.cases.arrays))
+    write_atomic(folder.cases, lambda path: save_cases(path, cases.arrays))
+
+
+def _write_weights(cfg: DictConfig, folder: RunFolder, best: BestWeights) -> None:
+    """Write the best weights, where they are kept."""
     if _keeps_weights(cfg):
         marked = {"fingerprint": fingerprint(cfg)}  # so that weights are not taken for another run's
-        write_atomic(folder.weights, lambda path: save_file(watch.best.weights, path, metadata=marked))
+        write_atomic(folder.weights, lambda path: save_file(best.weights, path, metadata=marked))
 
 
 def _record(
     cfg: DictConfig,
     data: LesionDataModule,
     module: SegmentationModule,
-    scores: Scores,
+    test: dict[str, float],
     watch: _Watch,
-    siblings: int,
+    siblings: int | None,
     started: datetime,
     seconds: dict[str, float],
 ) -> Record:
     diverged = not all(np.isfinite(row["train_loss"]) for row in watch.history.rows)
+    choice = choice_of(flatten(cfg), RunFolder.of(flatten(cfg)))
     return Record(
         schema=SCHEMA,
         status="diverged" if diverged else "finished",
@@ -221,7 +237,7 @@ def _record(
         loss=cfg.loss.name,
         repeat=cfg.repeat,
         fingerprint=fingerprint(cfg),
-        overrides=list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
+        overrides=_arguments(choice),
         config=plain(cfg),
         seed=cfg.seed,
         versions=versions(),
@@ -233,21 +249,28 @@ def _record(
         epochs=len(watch.history.rows),
         best_epoch=watch.best.epoch,
         best_val_dice=watch.best.score,
-        test=scores.means,
+        test=test,
         images={name: len(ids) for name, ids in data.ids().items()},
         siblings_in_training=siblings,
         started=started.isoformat(timespec="seconds"),
         seconds={part: round(length, 3) for part, length in seconds.items()},
+        tuning=choice.as_json() if choice is not None else None,
     )
+
+
+def _arguments(choice: Choice | None) -> list[str]:
+    """The command line's arguments, without those by which a grid has set what was chosen."""
+    if not HydraConfig.initialized():
+        return []
+    chosen = settings_overrides(choice.settings) if choice is not None else []
+    return [argument for argument in HydraConfig.get().overrides.task if argument not in chosen]
 
 
 def _announce(record: Record, title: str) -> None:
     if record.status == "diverged":
         log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", title, record.epochs)
-    log.info(
-        "%s: test Dice %.4f, best val Dice %.4f at epoch %d",
-        *(title, record.test["dice"], record.best_val_dice, (record.best_epoch or 0) + 1),
-    )
+    tested = f"test Dice {record.test['dice']:.4f}, " if record.test else ""
+    log.info("%s: %sbest val Dice %.4f at epoch %d", title, tested, record.best_val_dice, (record.best_epoch or 0) + 1)
 
 
 def _device_name(device: torch.device) -> str:

@@ -14,6 +14,7 @@ from lightning_seg.files import read_json, write_text
 from lightning_seg.runs.folder import RunFolder, repeat_of, study_lock
 
 _ANNOUNCED = "cells.json"
+_TRIALS = ".tuning"
 _ADDRESS = re.compile(r"(?:(?!\.)[^/\\\x00-\x1f]{1,255}/){3}repeat_(?:0|[1-9][0-9]{0,8})")
 
 
@@ -41,6 +42,16 @@ class StudyFolder:
     def announcement(self) -> Path:
         """The list of the runs that grids have announced, from which it is known what is missing."""
         return self.path / _ANNOUNCED
+
+    @property
+    def trials(self) -> Path:
+        """Where the trials of ``tune=...`` lie: a study for each of the settings that are tried."""
+        return self.path / _TRIALS
+
+    def trial_studies(self) -> "list[StudyFolder]":
+        """The studies of trials, by name."""
+        found = sorted(self.trials.iterdir()) if self.trials.is_dir() else []
+        return [StudyFolder(path) for path in found if path.is_dir() and not path.name.startswith(".")]
 
     def runs(self) -> tuple[list[RunFolder], str]:
         """The runs that the folder holds or that grids have announced, in order, and what is wrong with the list.

@@ -10,8 +10,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from lightning_seg.errors import UserError
 from lightning_seg.runs.folder import State
 from lightning_seg.runs.record import Record
+from lightning_seg.runs.tuning import describe, read_choices
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.wording import duration, printable
 
@@ -97,10 +99,43 @@ def print_status(study: StudyFolder, console: Console | None = None) -> None:
     parts = [f"{len(results)} finished", *(f"{counts[state]} {state}" for state in shown)]
     if results:
         parts.append(f"{duration(sum(record.total_seconds for record in results))} of training")
-    if left := time_left(cells):
-        running = max(1, counts[State.RUNNING])
+    trials, chosen = _trials(study), _choices(study)
+    if trials:
+        parts.append(f"trials of tune: {_states(trials)}")
+    if left := (time_left(cells) or 0) + (time_left(trials) or 0):
+        running = max(1, counts[State.RUNNING], sum(cell.counts[State.RUNNING] for cell in trials.values()))
         parts.append(f"about {duration(left / running)} left with {running} at a time")
     console.print(", ".join(parts), highlight=False)
+    for line in chosen:
+        console.print(line, markup=False, highlight=False)
+
+
+def _trials(study: StudyFolder) -> dict[Key, CellStatus]:
+    """The state of the trials of ``tune=...``, with their settings beside the loss."""
+    return {
+        (dataset, model, f"{loss} {trials.name}"): cell
+        for trials in study.trial_studies()
+        for (dataset, model, loss), cell in read_study(trials)[0].items()
+    }
+
+
+def _states(cells: dict[Key, CellStatus]) -> str:
+    counts = sum((cell.counts for cell in cells.values()), Counter())
+    finished = sum(len(cell.results) for cell in cells.values())
+    return " and ".join([f"{finished} finished", *(f"{counts[state]} {state}" for state in State if counts[state])])
+
+
+def _choices(study: StudyFolder) -> list[str]:
+    """What was chosen, with a word on what lies at the edge of what was tried."""
+    try:
+        choices = read_choices(study.path)
+    except UserError as error:
+        return [str(error)]
+    lines = []
+    for cell, choice in choices.items():
+        edge = f" (at the edge of what was tried: {', '.join(choice.edge)})" if choice.edge else ""
+        lines.append(f"tuned {cell}: {describe(choice.settings)}{edge}")
+    return lines
 
 
 def time_left(cells: dict[Key, CellStatus]) -> float | None:

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_seg.catalogue import METRICS
 from lightning_seg.data.datamodule import Batch
+from lightning_seg.losses.distance import compare
 from lightning_seg.metrics import confusion_counts, image_scores
 
 
@@ -26,7 +27,8 @@ class SegmentationModule(LightningModule):
 
     Args:
         model: maps normalised images ``(N, 3, H, W)`` to logits ``(N, 1, H, W)``.
-        loss: maps logits and masks in {0, 1}, both ``(N, 1, H, W)``, to a scalar.
+        loss: maps logits and masks in {0, 1}, both ``(N, 1, H, W)``, to a scalar. If it, or a part of it, has a method
+            ``set_epoch(epoch, epochs)``, that is called before each epoch of training, counted from 0.
         optimizer: makes the optimizer from the parameters.
         scheduler: makes an epoch-wise learning-rate scheduler from the optimizer.
 
@@ -54,19 +56,26 @@ class SegmentationModule(LightningModule):
         """Logits ``(N, 1, H, W)``; every logit map in training mode."""
         return self.model(images)
 
+    def on_train_epoch_start(self) -> None:
+        # From the epoch alone, so that a resumed training has the very same weights.
+        for part in self.loss.modules():
+            if callable(set_epoch := getattr(part, "set_epoch", None)):
+                set_epoch(self.current_epoch, self.trainer.max_epochs)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         outputs = self.model(batch.images)
         if isinstance(outputs, Tensor):
-            loss = self.loss(outputs, batch.masks)
+            loss = self._compare(outputs, batch)
         else:
             weights = cast(Sequence[float], self.model.output_weights)
-            loss = sum(w * self.loss(logits, batch.masks) for w, logits in zip(weights, outputs, strict=True))
+            parts = (w * self._compare(logits, batch) for w, logits in zip(weights, outputs, strict=True))
+            loss = cast(Tensor, sum(parts))
         self._add_loss("train_loss", loss, batch)
         return loss
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         logits = self.model(batch.images)
-        self._add_loss("val_loss", self.loss(logits, batch.masks), batch)
+        self._add_loss("val_loss", self._compare(logits, batch), batch)
         self._counts.append(confusion_counts(logits, batch.masks))
 
     def on_validation_epoch_end(self) -> None:
@@ -94,6 +103,9 @@ class SegmentationModule(LightningModule):
         # Lightning steps by a metric only after the last hook of an epoch, too late for that epoch's resume checkpoint.
         if not isinstance(scheduler, ReduceLROnPlateau):
             super().lr_scheduler_step(scheduler, metric)
+
+    def _compare(self, logits: Tensor, batch: Batch) -> Tensor:
+        return compare(self.loss, logits, batch.masks, batch.distances)
 
     def _add_loss(self, name: str, loss: Tensor, batch: Batch) -> None:
         self._losses[name].append((loss.detach(), len(batch.images)))

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_seg.data import Folder, LesionDataset, Synthetic
-from lightning_seg.data.cache import open_cache
+from lightning_seg.data.cache import cache_folder, open_cache, open_distances
+from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
 from tests.conftest import PATIENCE_SECONDS, PROCESSES
 
@@ -178,3 +179,36 @@ def test_a_dot_in_the_name_keeps_datasets_apart(tmp_path: Path) -> None:
     for dataset in datasets:
         open_cache(dataset, SIZE, tmp_path)
     assert sorted(path.name.split("-")[0] for path in tmp_path.glob("*.lock")) == sorted(names)
+
+
+def test_distances_are_measured_once_beside_the_masks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Synthetic(count=5)
+    masks = open_cache(dataset, SIZE, tmp_path).masks
+    folder = cache_folder(dataset, SIZE, tmp_path)
+    assert not (folder / "distances.npy").exists(), "only losses that need them have them measured"
+    found = open_distances(dataset, SIZE, tmp_path, masks)
+    assert found.dtype == np.float16 and found.shape == masks.shape
+    for mask, distances in zip(masks[:, 0], found[:, 0], strict=True):
+        np.testing.assert_allclose(distances, boundary_distances(mask), rtol=5e-4)
+
+    def refuse(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("lightning_seg.data.cache.boundary_distances", refuse)
+    np.testing.assert_array_equal(open_distances(dataset, SIZE, tmp_path, masks), found)
+    assert [path.name for path in folder.glob("*.tmp")] == []
+
+
+def test_a_measuring_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = Synthetic(count=5)
+    masks = open_cache(dataset, SIZE, tmp_path).masks
+
+    def full(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lightning_seg.data.cache.boundary_distances", full)
+        with pytest.raises(UserError, match=r"No space left on device.*data\.cache_dir"):
+            open_distances(dataset, SIZE, tmp_path, masks)
+    assert not list(cache_folder(dataset, SIZE, tmp_path).glob("distances*"))
+    assert open_distances(dataset, SIZE, tmp_path, masks).shape == masks.shape

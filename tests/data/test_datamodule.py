@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional as transforms
 from lightning_seg.data import Synthetic
 from lightning_seg.data.datamodule import Batch, GatherLoader, LesionDataModule, normalise
 from lightning_seg.data.split import Fractions
+from lightning_seg.losses.distance import distance_maps
 from tests.conftest import Train
 from tests.outcome import outcome
 
@@ -31,7 +32,9 @@ def make_data(cache_dir: Path, count: int = 30, **options: Any) -> LesionDataMod
         "mean": MEAN,
         "std": STD,
     }
+    serve_distances = options.pop("serve_distances", False)
     data = LesionDataModule(Synthetic(count=count), **(settings | options))
+    data.serve_distances = serve_distances
     data.setup()
     return data
 
@@ -151,3 +154,13 @@ def test_data_kept_on_the_device_and_batch_sizes_of_evaluation_change_nothing(tr
         for epoch in epochs:
             epoch.pop("val_loss")  # rounded differently
     assert mapped == resident
+
+
+def test_batches_have_the_distances_of_their_own_masks_where_they_are_asked_for(tmp_path: Path) -> None:
+    assert all(batch.distances is None for batch in make_data(tmp_path).train_dataloader())
+    data = make_data(tmp_path, serve_distances=True)
+    for batch in (*data.train_dataloader(), *data.val_dataloader(), *data.test_dataloader()):
+        moved = data.transfer_batch_to_device(batch, torch.device("cpu"), 0)
+        ready = data.on_after_batch_transfer(moved, 0)
+        assert ready.distances is not None and ready.distances.dtype == torch.float16
+        torch.testing.assert_close(ready.distances.float(), distance_maps(ready.masks > 0), rtol=5e-4, atol=0)

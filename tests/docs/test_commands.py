@@ -28,7 +28,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 FENCE = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```\s*$", re.MULTILINE | re.DOTALL)
 PROGRAMS = ("lightning-seg", "python", "make", "pip", "wandb")
 # Needs a cluster, or more time and pretrained weights than there are here.
-COMPOSED = re.compile(r"experiment=paper|hydra/launcher=|fatnet")
+COMPOSED = re.compile(r"experiment=(paper|odyssey)|loss=survey|hydra/launcher=|fatnet")
 
 RUN = "multirun/default/synthetic/unet/iou_focal/repeat_0"  # what README.md says that RUN stands for
 
@@ -114,7 +114,7 @@ def compose(arguments: list[str], grid: bool) -> int:
     overrides = [*arguments, *(f"{key}={value}" for key, value in corner.items() if key not in given)]
     cells = grid_cells([argument for argument in overrides if argument != "-m"])
     for cell in cells:
-        cell.directory.mkdir(parents=True, exist_ok=True)  # for `status`
+        cell.folder.path.mkdir(parents=True, exist_ok=True)  # for `status`
     return 0 if cells else 1
 
 

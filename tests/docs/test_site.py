@@ -11,7 +11,7 @@ pytest.importorskip("material", reason="needs the extra docs")
 pytest.importorskip("mkdocstrings", reason="needs the extra docs")
 
 ROOT = Path(__file__).parents[2]
-FIGURES = ("losses_by_logit", "losses_by_overlap", "losses_on_masks")
+FIGURES = ("losses_by_logit", "losses_by_overlap", "losses_on_masks", "losses_by_logit_2", "losses_on_masks_4")
 
 
 @pytest.fixture(scope="module")

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_seg.catalogue import BASIC_LOSSES, is_compound, loss_label, loss_name
-from lightning_seg.report.figures.style import INK, Figure, colours, new, wrapped
+from lightning_seg.report.figures.style import Figure, colours, new, wrapped
 
 SIDE = 64  # pixels of the scene
 RADIUS = 12  # pixels of its lesion, which covers 11 % of it
+MOST_IN_ONE = 10  # losses of a figure
+FAR = 20.0  # above which values are drawn on a logarithmic scale, so that losses in pixels do not flatten the others
 SURE = 3.0  # the logit of pixels that are right, or wrong, without doubt: p = 0.95
 
 
@@ -37,8 +39,18 @@ class Scene(NamedTuple):
 
 
 def gallery(losses: Mapping[str, nn.Module]) -> list[Figure]:
-    """The three figures of the losses, which are given by name."""
-    return [against_logit(losses), against_overlap(losses), on_masks(losses)]
+    """The three figures of the losses, which are given by name; more than ten are spread over several of each."""
+    names = list(losses)
+    parts = [names[start : start + MOST_IN_ONE] for start in range(0, len(names), MOST_IN_ONE)]
+    figures = []
+    for number, part in enumerate(parts, start=1):
+        suffix = f"_{number}" if number > 1 else ""
+        for draw in (against_logit, against_overlap, on_masks):
+            figure = draw({name: losses[name] for name in part}, suffix)
+            if len(parts) > 1:
+                figure.title += f" ({number} of {len(parts)})"
+            figures.append(figure)
+    return figures
 
 
 def disc(radius: float, row: float = SIDE / 2, column: float = SIDE / 2) -> Tensor:
@@ -55,12 +67,17 @@ def evaluate(loss: nn.Module, logits: Tensor, truth: Tensor) -> tuple[float, Ten
     return value.item(), gradient
 
 
-def against_logit(losses: Mapping[str, nn.Module]) -> Figure:
-    """Value and slope while all lesion pixels, or all others, move together and the rest is right."""
+def against_logit(losses: Mapping[str, nn.Module], suffix: str = "") -> Figure:
+    """Value and slope while all lesion pixels, or all others, move together and the rest is right.
+
+    Args:
+        losses: by name.
+        suffix: of the figure's name.
+    """
     truth = (disc(RADIUS) > 0).double()
     sure, share = _sigmoid(SURE), truth.mean().item()
     figure = new(
-        "losses_by_logit",
+        f"losses_by_logit{suffix}",
         "Losses against the logit",
         "Value (above) and slope (below) of each loss while the logit of all lesion pixels (left) or of all other "
         f"pixels (right) moves together; the rest of the scene is right with a probability of {sure:.2f}. The lesion "
@@ -90,11 +107,11 @@ def against_logit(losses: Mapping[str, nn.Module]) -> Figure:
     return figure
 
 
-def against_overlap(losses: Mapping[str, nn.Module]) -> Figure:
-    """Value and total pull while a confident prediction of the right size slides off the lesion."""
+def against_overlap(losses: Mapping[str, nn.Module], suffix: str = "") -> Figure:
+    """Value and total pull while a confident prediction of the right size slides off the lesion; see above."""
     sure = _sigmoid(SURE)
     figure = new(
-        "losses_by_overlap",
+        f"losses_by_overlap{suffix}",
         "Losses against the overlap",
         "Value (left) and total pull (right: the sum over pixels of the slope's size) of each loss while a prediction "
         f"of the lesion's own size, with a probability of {sure:.2f}, slides off it: from right to left the "
@@ -137,11 +154,11 @@ def scenes() -> list[Scene]:
     ]
 
 
-def on_masks(losses: Mapping[str, nn.Module]) -> Figure:
-    """Where each loss pulls the logits up and down on difficult masks."""
+def on_masks(losses: Mapping[str, nn.Module], suffix: str = "") -> Figure:
+    """Where each loss pulls the logits up and down on difficult masks; see above."""
     columns = len(losses) + 2
     figure = new(
-        "losses_on_masks",
+        f"losses_on_masks{suffix}",
         "Losses on difficult masks",
         "For a noisy, a tiny and an empty mask: the truth, the predicted probability, and where each loss pulls the "
         "logits up (blue) and down (red), on a scale of its own for each picture. Below it, the loss and its total "
@@ -180,13 +197,20 @@ def _draw(
 ) -> None:
     """On two axes, the two quantities that ``compute`` gives for each ``x``, a line for each loss."""
     published = [name for name in losses if name in BASIC_LOSSES or is_compound(name)]
-    hue, own = colours(published), itertools.cycle((":", "-.", (0, (5, 1, 1, 1, 1, 1))))
+    hue = colours(published) | colours([name for name in losses if name not in published])
+    own = itertools.cycle((":", "-.", (0, (5, 1, 1, 1, 1, 1))))
+    largest = 0.0
     for name, loss in losses.items():
         style: Any = next(own) if name not in published else "--" if is_compound(name) else "-"
         values = np.array(compute(loss))
+        largest = max(largest, np.abs(values).max())
         for axis, column in zip(axes, values.T, strict=True):
-            (line,) = axis.plot(x, column, ls=style, color=hue.get(name, INK), lw=1.4, label=loss_label(name))
+            (line,) = axis.plot(x, column, ls=style, color=hue[name], lw=1.4, label=loss_label(name))
             figure.tip(line, loss_name(name))
+    if largest > FAR:
+        for axis in axes:
+            axis.set_yscale("symlog", linthresh=1)
+            axis.yaxis.set_major_formatter("{x:g}")
 
 
 def _legend(figure: Figure, axis: Axes) -> None:
