@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.markup import escape
 from rich.progress import track
 
 from lightning_seg.catalogue import DATASETS
 from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, Picture, open_image, open_mask
 from lightning_seg.errors import UserError
+from lightning_seg.wording import printable
 
 __all__ = ["IMAGE_SUFFIXES", "MASK_THRESHOLD", "FileDataset", "LesionDataset", "Sample", "raise_problems"]
 
@@ -126,7 +128,7 @@ class FileDataset(LesionDataset):
         if problems:  # bad files would otherwise be the next error
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 checked = pool.map(lambda sample: self._open(sample, 224)[2], samples)
-                for lines in track(checked, f"Checking {self.name}", len(samples), transient=True):
+                for lines in track(checked, escape(printable(f"Checking {self.name}")), len(samples), transient=True):
                     problems += lines
         raise_problems(self, problems)
         return sorted(samples, key=lambda sample: sample.id)
