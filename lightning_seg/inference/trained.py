@@ -239,8 +239,11 @@ def poor_remark(runs: Sequence[TrainedRun]) -> str | None:
 def _poorness(run: TrainedRun) -> str:
     if run.record.status == "diverged":
         return "its training diverged, the loss became infinite or not a number"
-    if not run.record.test.get("dice", math.nan) > 0:
-        return f"its Dice on its own test images is {run.record.test.get('dice', 'not known')}"
+    dice = run.record.test.get("dice")
+    if dice is None:  # of a trial, which has not been tested
+        return ""
+    if not dice > 0:
+        return f"its Dice on its own test images is {dice}"
     try:
         rows = tested_images(RunFolder(run.directory))
     except UserError:
