@@ -29,8 +29,8 @@ COLOUR_TOLERANCE = 32  # of 255 between the channels of a grey mask; JPEG may le
 # be converted to something plausible and wrong.
 _MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "YCbCr"})
 _PAGED = frozenset({"TIFF", "GIF", "WEBP"})  # of which a second page is a second picture
-# Pillow knows many more, and hands one of them, EPS, to another program. MPO are JPEGs of phones.
-_FORMATS = ("BMP", "GIF", "HEIF", "JPEG", "MPO", "PNG", "PPM", "TIFF", "WEBP")
+# Pillow knows many more, and hands one of them, EPS, to another program. JPEG also opens MPO, of phones.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _MOST_FILE_BYTES = 2**30
 _MOST_PIXELS = 178_956_970  # at which Pillow refuses images of its own kinds
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
@@ -178,7 +178,7 @@ def _decode(
             elif image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
                 size = size[::-1]
             return Picture(deepen(np.asarray(upright)) if deep and deepen else upright, size)
-    except UserError:
+    except BadFileError:
         raise
     except MemoryError:
         raise BadFileError(path, "cannot be read as an image (it needs more memory than there is)") from None
@@ -201,11 +201,12 @@ def _open(file: BinaryIO, path: Path, deepen: Deepen | None, deep_colours: bool)
     # error.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        if path.suffix.lower() in (".heic", ".heif"):
+        is_heif = path.suffix.lower() in (".heic", ".heif")
+        if is_heif:
             _add_heif()
         is_tiff = path.suffix.lower() in (".tif", ".tiff")
         try:
-            image = Image.open(file, formats=_FORMATS)
+            image = Image.open(file, formats=("HEIF",) if is_heif else _FORMATS)
         except UnidentifiedImageError:
             if not is_tiff:
                 raise ValueError("it is of no known kind") from None

@@ -11,6 +11,8 @@ from lightning_seg.data.naming import normalised
 from lightning_seg.data.readers.annotations import coco, cvat, labelme, via, yolo
 from lightning_seg.data.readers.annotations.base import AnnotationError, ImageShapes
 from lightning_seg.data.shapes import Shape
+from lightning_seg.errors import UnreadableError
+from lightning_seg.files import open_plain
 
 SUFFIXES = (".json", ".xml", ".txt")
 MAX_BYTES = 2**30  # of one file of annotations
@@ -80,16 +82,15 @@ def find_annotations(
 def _read(file: Path) -> list[ImageShapes] | None:
     """What a file says of images, or ``None`` if it is of no known kind."""
     try:
-        if file.stat().st_size > MAX_BYTES:
-            raise AnnotationError(f"it has more than {MAX_BYTES // 2**20} MiB")
-        text = file.read_text(encoding="utf-8-sig")
+        with open_plain(file, MAX_BYTES, follow=True) as opened:
+            text = opened.read().decode("utf-8-sig")
         if file.suffix.lower() == ".xml":
             root = cvat.parse(text)
             return None if root is None else cvat.read(root)
         if file.suffix.lower() == ".txt":
             return yolo.read(text) if yolo.is_it(text) else None
         content = json.loads(text)
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, UnreadableError, ValueError, RecursionError) as error:
         if file.suffix.lower() == ".txt":
             return None
         raise AnnotationError(f"it cannot be read ({error})") from error
