@@ -64,12 +64,12 @@ def finish_all(folder: Path) -> int:
     """Give every cell a record, as if it had been trained."""
     cells = grid_cells(grid(folder))
     for cell in cells:
-        cell.directory.mkdir(parents=True, exist_ok=True)
+        cell.folder.path.mkdir(parents=True, exist_ok=True)
         names = ("study", "dataset.name", "model.name", "loss.name", "repeat")
         record = {name.split(".")[0]: cell.config[name] for name in names}
         record |= {"status": "finished", "config": cell.config, "epochs": 100, "best_val_dice": 0.8}
         record |= {"test": {"dice": 0.8}, "seconds": {"data": 1.0, "fit": 600.0, "test": 1.0}}
-        (cell.directory / "result.json").write_text(json.dumps(record))
+        (cell.folder.path / "result.json").write_text(json.dumps(record))
     return len(cells)
 
 

@@ -35,7 +35,7 @@ def main() -> None:
         table = Table("run", "estimate, s", "taken, s", "ratio", title="Plan and truth", box=box.SIMPLE_HEAD)
         rows = []
         for run in plan.left:
-            record = json.loads((folder / run.cell.directory / "result.json").read_text())
+            record = json.loads((folder / run.cell.folder.path / "result.json").read_text())
             rows.append((f"{record['model']} {record['loss']}", run.seconds(), sum(record["seconds"].values())))
         rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))
         for what, estimate, taken in rows:

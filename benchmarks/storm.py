@@ -216,7 +216,7 @@ class Storm:
 
         if any(self.cache.glob("*.partial")) and not written("split.json"):
             return Phase.CACHE
-        if any(directory.glob("resume-*.ckpt.tmp")):
+        if any(directory.glob("*.tmp")):
             return Phase.CHECKPOINT
         if written("test_images.csv"):
             return Phase.RESULT

@@ -10,6 +10,5 @@ class OwnConfiguration(SearchPathPlugin):
     """Lets Hydra find the parts that :mod:`lightning_seg.config.plugins` describes."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        plugins.import_from_working_directory()
         for path in plugins.search_paths():
             search_path.append(provider="lightning-seg", path=path)

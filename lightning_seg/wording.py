@@ -1,4 +1,11 @@
-"""How numbers and names are put into words, the same wherever a user meets them."""
+"""How numbers and names are put into words, the same wherever a user meets them.
+
+Names and messages may come from a record or a file's name. :func:`printable`, :func:`as_markdown` and :func:`as_cell`
+make of them what a terminal, a Markdown page and a spreadsheet show and do not obey.
+"""
+
+import re
+from typing import Any
 
 LONGEST_LABEL = 24  # characters of a name in a figure
 
@@ -23,3 +30,53 @@ def short(name: str) -> str:
 
 def byte_count(count: int) -> str:
     return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
+
+
+# What moves the cursor, colours, hides or turns text around in a terminal: control characters, and those that change
+# the direction of writing; and halves of characters, which no terminal can be sent.
+_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def printable(text: object, lines: bool = False) -> str:
+    """A text for a terminal, in which control characters are spelt out, as ``\\x1b``.
+
+    Args:
+        text: that may come from anywhere.
+        lines: leave line feeds and tabs as they are.
+    """
+
+    def spelt(match: re.Match[str]) -> str:
+        sign = match[0]
+        return sign if lines and sign in "\n\t" else sign.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+    return _CONTROLS.sub(spelt, str(text))
+
+
+def as_markdown(text: object) -> str:
+    """A text for a line of Markdown or a cell of its tables: shown as it is, without markup, HTML or links."""
+    shown = printable(" ".join(str(text).split()))
+    shown = re.sub(r"[&<>]", lambda match: {"&": "&amp;", "<": "&lt;", ">": "&gt;"}[match[0]], shown)
+    shown = re.sub(r"[\\`*\[\]|~!]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", shown)
+    shown = re.sub(r"^(\d*)([#+-]+|(?<=\d)[.)])(?=\s|$)", r"\1\\\2", shown)
+    # Addresses become links without any markup.
+    return re.sub(r":(?=//)|(?<=www)\.|@", lambda match: f"&#{ord(match[0])};", shown, flags=re.I)
+
+
+def as_cell(value: Any) -> Any:
+    """A value for a CSV file: a text that a spreadsheet would take for a formula begins with an apostrophe.
+
+    Numbers stay as they are, as texts too.
+    """
+    if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value):
+        return f"'{value}"
+    return value
+
+
+def from_cell(text: str) -> str:
+    """What :func:`as_cell` was given."""
+    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", text, flags=re.I | re.ASCII) is not None

@@ -95,7 +95,7 @@ Key = tuple[str, int, str]  # loss, repeat, model
 
 def _records(places: dict[Key, RunFolder]) -> dict[Key, Record]:
     found = ((key, folder.record()) for key, folder in places.items())
-    return {key: record for key, record in found if record is not None}
+    return {key: record for key, record in found if record is not None and "dice" in record.test}
 
 
 def _dice(records: dict[Key, Record]) -> pd.Series:

@@ -1,8 +1,10 @@
 """Which study fits into the time there is: models, losses, repeats and size, from steps timed on this device."""
 
+import math
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -11,9 +13,10 @@ from omegaconf import DictConfig
 
 from lightning_seg.catalogue import LOSSES, loss_name, model_name
 from lightning_seg.config.compose import explain
+from lightning_seg.config.plugins import choices
 from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.data.split import Fractions, count_repeats
-from lightning_seg.errors import UserError
+from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.planning.estimate import make_plan
 from lightning_seg.report.published import load_published
 from lightning_seg.sweep.cells import grid_cells
@@ -23,6 +26,7 @@ GRID_KEYS = ("model", "loss", "repeat")  # that a proposal decides, unless the u
 BASELINE = "unet"  # the common yardstick, which starts from no downloaded weights
 BEST = 3  # models of the highest published Dice that are thought of beside it
 FEWEST_REPEATS, USUAL_REPEATS, MOST_REPEATS = 3, 5, 10
+_OF_EFFORT = r"(data\.image_size|trainer\.max_epochs|early_stopping\.patience)=[0-9]{1,5}"
 _GUESS = 2.0  # times timed at another size are scaled by pixels; they may be wrong by this factor
 
 
@@ -75,6 +79,42 @@ class Proposal:
         """The arguments of ``train.py``, for all of it or for some losses and repeats."""
         numbers = ",".join(map(str, repeats or self.repeats))
         return ["-m", *self.overrides, f"loss={','.join(losses or self.losses)}", f"repeat={numbers}"]
+
+
+def read_proposal(value: object, given: Sequence[str]) -> Proposal:
+    """A proposal from a file that may come from anywhere: nothing but what :func:`propose` may have written.
+
+    Args:
+        value: what the file holds.
+        given: arguments of ``train.py`` that the user gives now, which are kept as they are.
+
+    Raises:
+        UnreadableError: it is no proposal for these arguments.
+    """
+    if not isinstance(value, dict) or value.keys() != {each.name for each in fields(Proposal)}:
+        raise UnreadableError("it is no proposal")
+    lists = [value[name] for name in ("overrides", "losses", "repeats", "reasons")]
+    if not all(isinstance(each, list) and all(isinstance(text, str) for text in each) for each in lists):
+        raise UnreadableError("it is no proposal")
+    if not isinstance(value["seconds"], int | float) or not math.isfinite(value["seconds"]):
+        raise UnreadableError("it is no proposal")
+    overrides, losses, repeats, _ = lists
+    kept = [argument for argument in given if argument.split("=")[0] not in GRID_KEYS]
+    models = [argument.removeprefix("model=") for argument in overrides if argument.startswith("model=")]
+    for argument in overrides:
+        known = argument in kept or argument == "data.split=grouped" or re.fullmatch(_OF_EFFORT, argument)
+        if not known and not argument.startswith("model="):
+            raise UnreadableError(f"it sets {argument!r}, which no proposal does")
+    if absent := set(kept) - set(overrides):
+        raise UnreadableError(f"it leaves {min(absent)!r} out")
+    if len(models) != 1:
+        raise UnreadableError("it does not name its models once")
+    for group, names in (("model", models[0].split(",")), ("loss", losses)):
+        if unknown := set(names) - set(choices(group)) - set(sweep_values(given, group) or ()):
+            raise UnreadableError(f"it names the {group} {min(unknown)!r}, which there is not")
+    if not losses or not repeats or not all(re.fullmatch(r"[0-9]{1,4}", repeat) for repeat in repeats):
+        raise UnreadableError("its repeats are no numbers")
+    return Proposal(**value)
 
 
 Timer = Callable[[Sequence[str], Effort], Mapping[str, float]]

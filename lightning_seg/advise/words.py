@@ -6,12 +6,13 @@ from pathlib import Path
 from lightning_seg.advise.features import Features, Likeness
 from lightning_seg.advise.halving import Halving, Rule, Stop
 from lightning_seg.catalogue import dataset_name, loss_name
-from lightning_seg.report.answer import judge_comparison, scope_of, sentences, trouble_sentences
+from lightning_seg.report.answer import scope_of, sentences, trouble_sentences
 from lightning_seg.report.comparison import compare, trouble
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.records import load_study
 from lightning_seg.report.statistics import omnibus
+from lightning_seg.report.verdict import judge_comparison
 
 _UNLIKE = 1.0  # distance from which on no published set is called similar
 

@@ -14,7 +14,9 @@ from rich.padding import Padding
 from rich.text import Text
 
 from lightning_seg.cli.inspect import dataset_overrides, look_at
-from lightning_seg.errors import UserError
+from lightning_seg.cli.shared import say
+from lightning_seg.errors import UnreadableError, UserError
+from lightning_seg.wording import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -53,6 +55,7 @@ def advise(
     from lightning_seg.config.overrides import override_value
     from lightning_seg.config.rules import check
     from lightning_seg.data.split import Fractions, count_repeats
+    from lightning_seg.files import refuse_links
     from lightning_seg.report.build import build_report
     from lightning_seg.runs.stop import INTERRUPTED
 
@@ -69,14 +72,15 @@ def advise(
     if cfg.study == "default":
         cfg.study = f"advise_{found.dataset.name}"
         given.append(f"study={override_value(cfg.study)}")
-    place = Path(cfg.output_dir) / str(cfg.study)
+    place = Path(cfg.output_dir).expanduser() / str(cfg.study)
     inputs = {"data": data, "overrides": overrides or [], "halving": halving}
     rule = None
     if halving:
         shares = Fractions(**cfg.data.fractions)
         looks = looks_within(count_repeats(cfg.data.split, shares))
         rule = Rule(looks, test_to_train=shares.test / shares.train)
-    proposal = _earlier_proposal(place, inputs)
+    refuse_links(place / ADVICE, place.parent)
+    proposal = _earlier_proposal(place, inputs, given)
     if proposal is None:
         proposal = _propose(found, cfg, given, hours, rule, console)
     else:
@@ -101,9 +105,9 @@ def advise(
         raise typer.Exit(code)
     _say(console, "Answer", answer)
     if following is not None:
-        console.print(f"\n{following}", markup=False, highlight=False, soft_wrap=True)
+        say(f"\n{following}", console)
     logging.getLogger("fontTools").setLevel(logging.WARNING)  # which training has let speak
-    console.print(f"\nThe report: {build_report(place)}", soft_wrap=True, highlight=False)
+    say(f"\nThe report: {build_report(place)}", console)
     if halving:
         console.print(
             "It compares all losses on the repeats that all of them have, and its tests know nothing of the looks: "
@@ -112,7 +116,7 @@ def advise(
         )
         if 1 < len(left) < len(proposal.losses):
             page = build_report(place, losses=left)
-            console.print(f"On the losses left, with all their repeats: {page}", soft_wrap=True, highlight=False)
+            say(f"On the losses left, with all their repeats: {page}", console)
     if code:
         console.print("Some runs failed (above); the same command tries them again.")
         raise typer.Exit(code)
@@ -136,6 +140,11 @@ def _propose(
         given = [*given, "data.split=grouped"]
         together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
         reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
+    elif cfg.data.split == "random" and _leaks(found):
+        reasons.append(
+            "Test images have siblings in training, which makes scores too good: data.split=grouped keeps siblings "
+            "together."
+        )
     errors = Console(stderr=True)
     with errors.status("timing") as status:
         proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)
@@ -177,25 +186,30 @@ def _run_halving(
     return halved.code, words, halved.end.left
 
 
-def _earlier_proposal(place: Path, inputs: dict[str, Any]) -> "Proposal | None":
+def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> "Proposal | None":
     """What an earlier call of the same command has proposed.
 
     Raises:
-        UserError: the study was proposed for something else.
+        UserError: the study was proposed for something else, or the file is not as this command writes it.
     """
-    from lightning_seg.advise.proposal import Proposal
+    from lightning_seg.advise.proposal import read_proposal
+    from lightning_seg.files import read_json
 
     path = place / ADVICE
-    if not path.is_file():
-        return None
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        proposal = Proposal(**kept["proposal"])
-        changed = [key for key, value in inputs.items() if kept["inputs"][key] != value]
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{path} cannot be read ({error}); name another study with study=... .") from error
+        kept = read_json(path)
+        if not isinstance(kept, dict) or not isinstance(kept.get("inputs"), dict):
+            raise UnreadableError("it is no proposal")
+        changed = [key for key, value in inputs.items() if kept["inputs"].get(key) != value]
+        proposal = read_proposal(kept.get("proposal"), given) if not changed else None
+    except FileNotFoundError:
+        return None
+    except UnreadableError as error:
+        raise UserError(
+            f"{path} cannot be read ({error}); remove it, or name another study with study=... ."
+        ) from error
     if changed:
-        values = "; ".join(f"{key} was {kept['inputs'][key]!r} and is now {inputs[key]!r}" for key in changed)
+        values = "; ".join(f"{key} was {kept['inputs'].get(key)!r} and is now {inputs[key]!r}" for key in changed)
         raise UserError(f"The study in {place} was proposed for something else ({values}); name another with study=...")
     return proposal
 
@@ -211,13 +225,11 @@ def _say(console: Console, title: str, sentences: Sequence[str]) -> None:
     if title:
         console.print(f"\n[bold]{title}[/]")
     for sentence in sentences:
-        console.print(Padding(Text(sentence), (0, 0, 0, 2)))
+        console.print(Padding(Text(printable(sentence)), (0, 0, 0, 2)))
 
 
 def _show_line(console: Console, arguments: Sequence[str]) -> None:
     """The command, on one line, to be copied."""
     from lightning_seg.report.command_lines import quoted
 
-    console.print(
-        f"\nlightning-seg train {' '.join(map(quoted, arguments))}", markup=False, highlight=False, soft_wrap=True
-    )
+    say(f"\nlightning-seg train {' '.join(map(quoted, arguments))}", console)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lightning_seg.cli.shared import WANDB_LOGIN, OutputDirOption, StudyArgument
+from lightning_seg.cli.shared import WANDB_LOGIN, OutputDirOption, StudyArgument, say
 from lightning_seg.errors import UserError
 from lightning_seg.studies.folder import find_study
 from lightning_seg.training.wandb_run import has_login, in_one_line
@@ -42,13 +42,13 @@ def dashboard(
     found_project, found_entity = project_of(directory)
     project, entity = project or found_project, entity or found_entity
     if not (directory / "report" / "tables").is_dir():
-        console.print(f"No tables: `lightning-seg report {study} --wandb` makes them.", highlight=False)
+        say(f"No tables: `lightning-seg report {study} --wandb` makes them.", console)
     if output is not None:
         from lightning_seg.files import write_text
 
         specification = panels.specification(panels.describe(directory, project, entity))
         write_text(output, json.dumps(specification, indent=1) + "\n")
-        console.print(output, soft_wrap=True)
+        say(output, console)
         return
     if not has_login():
         raise UserError(
@@ -58,6 +58,6 @@ def dashboard(
         import wandb
 
         described = panels.describe(directory, project, entity or wandb.Api().default_entity)
-        console.print(panels.save(described, directory), soft_wrap=True)
+        say(panels.save(described, directory), console)
     except Exception as error:
         raise UserError(f"W&B did not save the dashboard ({in_one_line(error)}): nothing was changed here.") from error

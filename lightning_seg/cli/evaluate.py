@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lightning_seg.cli.shared import (
     BatchOption,
@@ -15,8 +16,10 @@ from lightning_seg.cli.shared import (
     WithOption,
     note,
     progress_bar,
+    say,
     skip,
 )
+from lightning_seg.wording import printable
 
 
 def evaluate(
@@ -42,7 +45,7 @@ def evaluate(
     from lightning_seg.files import check_output
     from lightning_seg.inference import evaluate as evaluation
     from lightning_seg.inference.distances import load_monai
-    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, version_remark
+    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     check_output(output, evaluation.FILES)
     if distances:
@@ -50,6 +53,7 @@ def evaluate(
     console = Console(stderr=True)
     predictor = Predictor(find_weights([run, *(with_ or [])]), choose_device(device), flips)
     note(version_remark(predictor.runs))
+    note(poor_remark(predictor.runs))
     dataset = evaluation.choose_dataset(predictor.runs[0], overrides or [])
     positions = evaluation.fair_positions(predictor.runs, dataset)
     if len(positions) < len(dataset.ids()):
@@ -69,12 +73,13 @@ def evaluate(
                 rows.append(row)
     if rows:
         scores = evaluation.write_evaluation(output, rows, predictor, dataset, native)
-        table = Table("", "mean", "95 % interval", "median", title=f"{len(rows)} images of {dataset.name}")
+        title = Text(f"{len(rows)} images of {printable(dataset.name)}")
+        table = Table("", "mean", "95 % interval", "median", title=title)
         for name, values in scores.items():
             low, high = values["interval_95"]
-            title = f"{name} ({values['unit']})" if "unit" in values else name
-            table.add_row(title, f"{values['mean']:.4f}", f"{low:.4f} to {high:.4f}", f"{values['median']:.4f}")
+            shown = f"{name} ({values['unit']})" if "unit" in values else name
+            table.add_row(shown, f"{values['mean']:.4f}", f"{low:.4f} to {high:.4f}", f"{values['median']:.4f}")
         Console().print(table, evaluation.EMPTIES, highlight=False)
-        typer.echo(f"{len(rows)} of {len(positions)} images scored: {output}")
+        say(f"{len(rows)} of {len(positions)} images scored: {output}")
     if len(rows) < len(positions):
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lightning_seg.cli.shared import note
+from lightning_seg.cli.shared import note, say
 
 
 def export(
@@ -22,14 +22,15 @@ def export(
     """Write a run's network for other programs, checked against PyTorch, with its preprocessing and a model card."""
     from lightning_seg.errors import UserError
     from lightning_seg.inference.export import CARD, FORMATS, PREPROCESSING, export_run
-    from lightning_seg.inference.trained import find_weights, load_run, version_remark
+    from lightning_seg.inference.trained import find_weights, load_run, poor_remark, version_remark
 
     weights = find_weights([run])
     if len(weights) > 1:
         raise UserError(f"{run} holds {len(weights)} runs, and one is exported at a time: choose one of its repeats.")
     trained = load_run(weights[0])
     note(version_remark([trained]))
+    note(poor_remark([trained]))
     found = export_run(trained, output, format_ or ["onnx"], dynamic_size)
     for name, difference in found.items():
-        typer.echo(f"{output / FORMATS[name]}: logits differ from PyTorch's by at most {difference:.1e}")
-    typer.echo(f"{output / PREPROCESSING}\n{output / CARD}")
+        say(f"{output / FORMATS[name]}: logits differ from PyTorch's by at most {difference:.1e}")
+    say(f"{output / PREPROCESSING}\n{output / CARD}")

@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
+from rich.text import Text
 
+from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
+from lightning_seg.wording import printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -33,7 +37,7 @@ def inspect(
     console = Console()
     cfg = compose_config([*dataset_overrides(data), *(overrides or [])])
     check(cfg)
-    path = output or Path("inspect") / f"{cfg.dataset.name}.html"
+    path = output.expanduser() if output else Path("inspect") / f"{cfg.dataset.name}.html"
     if path.is_dir():  # told before all images are read
         raise UserError(f"--output {path} is a folder; name the page in it, such as {path / 'page.html'}.")
     check_output(path.parent, [path.name])
@@ -45,7 +49,7 @@ def inspect(
         raise UserError(
             f"The page cannot be written to {path} ({error.strerror or error}); name another place with --output."
         ) from error
-    console.print(f"The page with pictures: {path}", highlight=False)
+    say(f"The page with pictures: {path}", console)
     if found.bad:
         raise typer.Exit(1)
 
@@ -71,7 +75,7 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
 
     dataset = build(cfg.dataset, "dataset")
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"Reading {dataset.name}", total=len(dataset.ids()))
+        task = progress.add_task(escape(printable(f"Reading {dataset.name}")), total=len(dataset.ids()))
         found = inspect_dataset(
             dataset,
             Fractions(**cfg.data.fractions),
@@ -82,6 +86,6 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
             progress=lambda done: progress.update(task, completed=done),
         )
     console.print(summary_table(found))
-    for line in found.bad:
-        console.print(line, style="red", markup=False, highlight=False)
+    for line in found.bad_lines:
+        console.print(Text(printable(line), style="red"))
     return found

@@ -17,10 +17,10 @@ def plan(
     """Estimate a grid's time, memory, disk and cost from steps timed on this device; trains nothing."""
     from lightning_seg.planning.estimate import make_plan
     from lightning_seg.planning.tables import print_plan
-    from lightning_seg.sweep.cells import grid_cells
+    from lightning_seg.sweep.tuning import grid_and_trials
 
     console = Console(stderr=True)
     with console.status("composing the grid") as status:
-        cells = grid_cells(overrides)
-        made = make_plan(cells, side_by_side, lambda name: status.update(f"timing {name}"))
+        cells, trials = grid_and_trials(overrides)
+        made = make_plan([*trials, *cells], side_by_side, lambda name: status.update(f"timing {name}"))
     print_plan(made, price_per_hour)

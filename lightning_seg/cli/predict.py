@@ -14,6 +14,7 @@ from lightning_seg.cli.shared import (
     WithOption,
     note,
     progress_bar,
+    say,
     skip,
 )
 
@@ -39,11 +40,12 @@ def predict(
     """
     from lightning_seg.inference import predict as prediction
     from lightning_seg.inference.images import find_images
-    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, version_remark
+    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     console = Console(stderr=True)
     predictor = Predictor(find_weights([run, *(with_ or [])]), choose_device(device), flips)
     note(version_remark(predictor.runs))
+    note(poor_remark(predictor.runs))
     paths, problems = find_images(images)
     failed = len(problems)
     for problem in problems:
@@ -59,6 +61,6 @@ def predict(
             else:
                 failed += 1
                 skip(bar.console, sentence)
-    typer.echo(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
+    say(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
     if failed:
         raise typer.Exit(1)

@@ -14,7 +14,9 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
+from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
+from lightning_seg.wording import printable
 
 
 def prepare(
@@ -37,6 +39,7 @@ def prepare(
     from lightning_seg.data.prepare import DATASETS, source_of
     from lightning_seg.data.prepare import prepare as prepare_source
 
+    data_dir = data_dir.expanduser()
     names = list(DATASETS) if "all" in datasets else datasets
     unknown = [name for name in names if name not in DATASETS]
     if unknown:
@@ -50,14 +53,15 @@ def prepare(
     with _without_warnings_of_parts(), _cleaning_up_when_terminated():
         for source in sources.values():
             try:
-                prepare_source(source, data_dir, given, console, check)
+                wanted = [name for name in names if name in source.readers]
+                prepare_source(source, data_dir, given, console, check, wanted)
             except UserError as error:
                 if len(sources) == 1:
                     raise
-                console.print(f"[red]{source.name}[/]: {escape(str(error))}", highlight=False)
+                console.print(f"[red]{source.name}[/]: {escape(printable(error, lines=True))}", highlight=False)
                 failed.append(source.name)
     if data_dir != Path("data") and len(failed) < len(sources):
-        console.print(f"Train on what lies there with data_dir={data_dir} .", highlight=False)
+        say(f"Train on what lies there with data_dir={data_dir} .", console)
     if failed:
         raise UserError(f"{len(failed)} of {len(sources)} could not be prepared: {', '.join(failed)}.")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
 from lightning_seg.studies.folder import StudyFolder, find_study
 
@@ -48,8 +49,8 @@ def report(
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
         if watch or to_wandb or losses:
             raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
-        index = build_published_report(output_dir / _PUBLISHED, draws, rope / 100)
-        console.print(index, soft_wrap=True)
+        index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
+        say(index, console)
         return
     found = find_study(output_dir, study)
     directory = found.path
@@ -64,13 +65,13 @@ def report(
         own_figures=[_figure(name) for name in figure or []],
     )
     index = build(refresh=_REFRESH_SECONDS if watch else None)
-    console.print(index, soft_wrap=True)
+    say(index, console)
     if to_wandb:
         from lightning_seg.dashboard.project import project_of
         from lightning_seg.dashboard.summary import log_summary
 
         offline = log_summary(index.parent, study, *project_of(directory)).name.startswith("offline-")
-        console.print(f"W&B: kept offline, `lightning-seg sync {study}` uploads it" if offline else "W&B: logged")
+        say(f"W&B: kept offline, `lightning-seg sync {study}` uploads it" if offline else "W&B: logged", console)
     if not watch:
         return
     try:

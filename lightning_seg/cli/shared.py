@@ -7,6 +7,8 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from lightning_seg.wording import printable
+
 RunArgument = Annotated[
     Path, typer.Argument(help="A run's folder or weights file, or a cell's folder: the mean of its repeats.")
 ]
@@ -20,13 +22,22 @@ OutputDirOption = Annotated[Path, typer.Option("--output-dir", help="Where studi
 WANDB_LOGIN = "run `wandb login` once, or set WANDB_API_KEY"
 
 
+def say(text: object, console: Console | None = None) -> None:
+    """Print a line that may hold names from anywhere: as it is, in one piece, without markup or control characters."""
+    line = printable(text, lines=True)
+    if console is None:
+        typer.echo(line)
+    else:
+        console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+
 def note(remark: str | None) -> None:
     if remark is not None:
-        typer.echo(f"note: {remark}", err=True)
+        typer.echo(f"note: {printable(remark)}", err=True)
 
 
 def skip(console: Console, sentence: str) -> None:
-    console.print(f"skipped: {sentence}", highlight=False, markup=False, soft_wrap=True)
+    say(f"skipped: {printable(sentence)}", console)
 
 
 def progress_bar(console: Console) -> Progress:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from lightning_seg.cli.shared import WANDB_LOGIN, OutputDirOption, StudyArgument
+from lightning_seg.cli.shared import WANDB_LOGIN, OutputDirOption, StudyArgument, say
 from lightning_seg.errors import UserError
 from lightning_seg.studies.folder import find_study
 from lightning_seg.training.wandb_run import SERVER, has_login
@@ -36,7 +36,7 @@ def sync(
         for folder, reason in progress.track(upload(waiting), total=len(waiting)):
             if reason:
                 failed += 1
-                progress.console.print(f"{folder}: {reason}", markup=False, highlight=False, soft_wrap=True)
+                say(f"{folder}: {reason}", progress.console)
     console.print(f"{len(waiting) - failed} uploaded, {failed} failed", highlight=False)
     if failed:
         raise typer.Exit(1)

@@ -1,5 +1,6 @@
 """The training application: one run, or with ``-m`` a grid, from the command line."""
 
+import errno
 import os
 import sys
 import warnings
@@ -14,9 +15,13 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.compose import CONFIG_DIR, explain
+from lightning_seg.config.overrides import letting_in, readable
+from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
+from lightning_seg.files import unwritable
 from lightning_seg.runs.stop import INTERRUPTED, INTERRUPTION, StoppedError
+from lightning_seg.wording import printable
 
 # The preset `hydra/launcher=ray` shares its name with the plugin's own configuration, on purpose.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against")
@@ -40,8 +45,10 @@ def app(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Entry point of ``train.py`` and ``lightning-seg train``."""
+    import_from_working_directory()
     # Hydra takes no flag between two overrides.
-    arguments = [as_hydra_reads(each) for each in sorted(sys.argv[1:], key=_is_override)]
+    given = sorted(readable(sys.argv[1:]), key=_is_override)
+    arguments = [letting_in(as_hydra_reads(each)) for each in given]
     # Optuna's plugin minimizes, and Hydra refuses a preset that has its name.
     sys.argv[1:] = ["hydra/sweeper=search" if each == "hydra/sweeper=optuna" else each for each in arguments]
     try:
@@ -76,17 +83,29 @@ def fail(error: Exception) -> NoReturn:
         raise error
     if isinstance(error, BrokenPipeError):  # `| head` has read enough
         os._exit(1)
-    if isinstance(error, HydraException | OmegaConfBaseException) or "Unknown plugin class" in str(error):
+    ours = ("Unknown plugin class", "Config group override must be")
+    if isinstance(error, HydraException | OmegaConfBaseException) or any(text in str(error) for text in ours):
         sentence = explain(error)
     elif isinstance(error, StoppedError):
-        print(error, file=sys.stderr)
+        print(printable(error, lines=True), file=sys.stderr)
         sys.exit(INTERRUPTED)
     elif isinstance(error, UserError):
         sentence = str(error)
     else:
-        sentence = f"{type(error).__name__}: {error} (LIGHTNING_SEG_DEBUG=1 shows where)"
-    print(f"error: {sentence}", file=sys.stderr)
+        sentence = _of_disk(error) or f"{type(error).__name__}: {error} (LIGHTNING_SEG_DEBUG=1 shows where)"
+    print(f"error: {printable(sentence, lines=True)}", file=sys.stderr)
     sys.exit(2)
+
+
+def _of_disk(error: Exception) -> str | None:
+    """A sentence on a disk that takes no more, or a name that it does not take; ``None`` for other errors."""
+    reason = unwritable(error)
+    if reason is None and isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
+        reason = os.strerror(error.errno).lower()
+    if reason is None:
+        return None
+    where = error.filename if isinstance(error, OSError) and error.filename is not None else "A file"
+    return f"{where} cannot be written ({reason}); make room there, or name another place."
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
 """From a configuration group to the object that it names."""
 
+import sys
+from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
-from omegaconf import DictConfig, open_dict
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
+from lightning_seg.config.allowed import targets
 from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.errors import UserError
 from lightning_seg.machine.memory import is_out_of_memory
@@ -25,7 +29,8 @@ def build(node: DictConfig, what: str, **extra: Any) -> Any:
     """
     if "_target_" not in node:
         raise UserError(f"{what} has no _target_, the class to build.")
-    import_from_working_directory()  # here too: a launcher's worker starts without Hydra
+    if _is_own(node):
+        import_from_working_directory()  # here too: a launcher's worker starts without Hydra
     try:
         return instantiate(node, **extra)
     except InstantiationException as error:
@@ -46,11 +51,30 @@ def build_nameless(node: DictConfig, what: str) -> Any:
     return build(nameless, what)
 
 
+def _is_own(node: DictConfig) -> bool:
+    """Whether a class lies in no installed package; only then does the working directory join where modules are found.
+
+    A module there would else be taken for a package that is not installed, such as an extra.
+    """
+    names = {target.split(".")[0] for target in targets(OmegaConf.to_container(node))}
+    return any(name not in sys.modules and not (name.isidentifier() and find_spec(name)) for name in names)
+
+
 def without_weights(model: DictConfig) -> DictConfig:
-    """The network's configuration without the encoder's weights, which the run's own replace."""
+    """A network's configuration without its encoders' weights, which the run's own replace; nested ones too."""
     model = model.copy()
-    if "pretrained" in model:
-        model.pretrained = False
-    if "weights" in model:
-        model.weights = dict.fromkeys(model.weights) if isinstance(model.weights, DictConfig) else None
+    for node in _parts(model):
+        if "pretrained" in node or str(node._get_node("_target_")).endswith(".SMP"):  # whose default are weights
+            node.pretrained = False
+        if "weights" in node:
+            node.weights = dict.fromkeys(node.weights) if isinstance(node.weights, DictConfig) else None
     return model
+
+
+def _parts(node: object) -> Iterator[DictConfig]:
+    """Every part of a configuration that names a class."""
+    if isinstance(node, DictConfig) and "_target_" in node:
+        yield node
+    if isinstance(node, DictConfig | ListConfig):
+        for child in node._content.values() if isinstance(node, DictConfig) else node._content:  # type: ignore[union-attr]
+            yield from _parts(child)

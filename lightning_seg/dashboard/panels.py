@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import wandb_workspaces.reports.v2 as reports
 from lightning_seg.catalogue import METRICS
 from lightning_seg.dashboard.project import logged_losses
 from lightning_seg.dashboard.summary import JOB_TYPE
-from lightning_seg.files import write_text
+from lightning_seg.errors import UnreadableError
+from lightning_seg.files import read_json, write_text
 
 DASHBOARD = "dashboard.json"  # in the study's folder: the saved dashboard, so that the next one takes its place
 # Of the report's tables, those that answer the study's question, in reading order.
@@ -65,9 +67,10 @@ def specification(dashboard: reports.Report) -> dict[str, Any]:
 def save(dashboard: reports.Report, study: Path) -> str:
     """Save the dashboard in W&B, in place of the one that the study has already, and return its address."""
     record = study / DASHBOARD
-    if record.is_file():
-        known = json.loads(record.read_text(encoding="utf-8"))
-        if (known["project"], known["entity"]) == (dashboard.project, dashboard.entity):
+    with suppress(FileNotFoundError, UnreadableError):  # then a new one is made
+        known = read_json(record)
+        same = isinstance(known, dict) and isinstance(known.get("id"), str)
+        if same and (known.get("project"), known.get("entity")) == (dashboard.project, dashboard.entity):
             dashboard.id = known["id"]
     dashboard.save()
     saved = {"id": dashboard.id, "project": dashboard.project, "entity": dashboard.entity, "url": dashboard.url}

@@ -14,7 +14,10 @@ def project_of(study: Path) -> tuple[str, str | None]:
         record = RunFolder(folder.parent).record()
         logger = record.config.get("logger") if record is not None else None
         if isinstance(logger, dict) and isinstance(settings := logger.get("wandb"), dict):
-            return settings.get("project") or PROJECT, settings.get("entity")
+            project, entity = settings.get("project"), settings.get("entity")
+            return project if isinstance(project, str) and project else PROJECT, (
+                entity if isinstance(entity, str) else None
+            )
     return PROJECT, None
 
 

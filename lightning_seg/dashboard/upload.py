@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lightning_seg.dashboard.project import RUN_FOLDERS
+from lightning_seg.errors import UserError
+from lightning_seg.files import refuse_links
 from lightning_seg.runs.claim import is_claimed
 
 PATIENCE_SECONDS = 60.0  # for the upload of one run, and again for the server
@@ -19,10 +21,11 @@ def find_offline(study: Path) -> tuple[list[Path], list[Path]]:
 
     The study's summary run comes last.
     """
-    folders = [path for path in study.glob(f"{RUN_FOLDERS}/offline-run-*") if _waits(path)]
+    folders = [path for path in study.glob(f"{RUN_FOLDERS}/offline-run-*") if _waits(path) and _stays_in(path, study)]
     running = [path for path in folders if is_claimed(path.parents[1])]
     ended = sorted((path for path in folders if path not in running), key=lambda path: path.name)
-    return ended + [path for path in sorted(study.glob("report/wandb/offline-run-*")) if _waits(path)], sorted(running)
+    summaries = [path for path in sorted(study.glob("report/wandb/offline-run-*")) if _waits(path)]
+    return ended + [path for path in summaries if _stays_in(path, study)], sorted(running)
 
 
 def upload(folders: list[Path]) -> Iterator[tuple[Path, str]]:
@@ -42,6 +45,20 @@ def upload(folders: list[Path]) -> Iterator[tuple[Path, str]]:
     except TimeoutError as error:  # the next ones would wait as long
         for folder in left:
             yield folder, str(error) if _waits(folder) else ""
+
+
+def _stays_in(folder: Path, study: Path) -> bool:
+    """Whether a run lies in the study, not behind a link, and W&B would write beside it through none.
+
+    W&B's own links there, such as ``latest-run``, lead to what lies beside them.
+    """
+    try:
+        refuse_links(folder, study)
+    except UserError:
+        return False
+    home = folder.parent.resolve()
+    links = [path for path in (*folder.parent.iterdir(), *folder.rglob("*")) if path.is_symlink()]
+    return all(path.resolve().is_relative_to(home) for path in links)
 
 
 def _waits(folder: Path) -> bool:

@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,13 +16,20 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from rich.progress import track
 
+from lightning_seg.data.caches import tell_outdated, write_origin
 from lightning_seg.data.contrast import lesion_contrast
-from lightning_seg.data.dataset import LesionDataset, raise_problems
+from lightning_seg.data.dataset import LesionDataset, Problem, problems_of, raise_problems
 from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
-from lightning_seg.files import sync, write_atomic
+from lightning_seg.files import read_json, sync, write_atomic, write_json
 
+log = logging.getLogger(__name__)
+
+_FILES = ("ids.json", "images.npy", "masks.npy", "contrasts.npy")
+_DIGESTS = "digests.json"
+_sound: set[tuple[object, ...]] = set()  # caches that this process has looked at, and when their files were written
 FORMAT = 3  # raise it when the arrays' layout or the reading of pixels changes
+_READING = "reading.txt"
 
 
 class Cache(NamedTuple):
@@ -32,12 +40,14 @@ class Cache(NamedTuple):
         images: RGB, uint8 ``(N, 3, size, size)``.
         masks: true on the lesion, bool ``(N, 1, size, size)``.
         contrasts: of each lesion with its surroundings, float32 ``(N,)``, see :func:`lesion_contrast`.
+        reading: how pixels were read, in words, see :meth:`LesionDataset.reading`; ``None`` where that is no question.
     """
 
     ids: list[str]
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     contrasts: NDArray[np.float32]
+    reading: str | None = None
 
 
 class _Pair(NamedTuple):
@@ -57,19 +67,83 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
     """Open the decoded form of ``dataset`` at ``size`` x ``size``, building it first where it is missing.
 
     It lies in :func:`cache_folder`. One process builds it while others wait, and a build that is killed leaves nothing
-    that counts.
+    that counts. One whose files have changed since is set aside, and built again.
 
     Raises:
         UserError: source files are bad (all are listed), or the cache cannot be written.
     """
     folder = cache_folder(dataset, size, directory)
-    if not folder.is_dir():
+    if not folder.is_dir() or _problem(dataset, size, folder):
         with _alone(dataset, folder, 4 * size * size):
-            if not folder.is_dir():
+            if folder.is_dir():
+                _heal(dataset, size, folder)
+            else:
                 _build(dataset, size, folder)
-    ids = json.loads((folder / "ids.json").read_text())
-    arrays = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Cache._fields[1:])
-    return Cache(ids, *arrays)
+                tell_outdated(folder.parent)
+    return _load(dataset, size, folder)
+
+
+def _heal(dataset: LesionDataset, size: int, folder: Path) -> None:
+    """Build a cache again that is not as it was written, and set the old one aside."""
+    if problem := _problem(dataset, size, folder):
+        aside = folder.with_name(folder.name + ".damaged")
+        log.warning("The cache %s is damaged (%s): it is set aside as %s and built again.", folder, problem, aside.name)
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        _build(dataset, size, folder)
+
+
+def _problem(dataset: LesionDataset, size: int, folder: Path) -> str:
+    """What is wrong with a cache, or nothing; looked at once a process.
+
+    Its files are hashed: half a second for the 2,750 images of ISIC-2017 at 224 pixels. One that an older version has
+    written has no digests yet, and gets them where its arrays are of the right shapes.
+    """
+    state = (folder, *((folder / name).stat().st_mtime_ns for name in _FILES if (folder / name).exists()))
+    if state in _sound:
+        return ""
+    try:
+        _load(dataset, size, folder)
+        found = {name: _digest(folder / name) for name in _FILES}
+        try:
+            known = read_json(folder / _DIGESTS)
+        except FileNotFoundError:
+            with suppress(OSError):  # of a cache that is only there to be read
+                write_json(folder / _DIGESTS, found)
+            known = found
+    except (OSError, ValueError) as error:
+        return str(error) or type(error).__name__
+    if wrong := [name for name in _FILES if not isinstance(known, dict) or known.get(name) != found[name]]:
+        return f"{wrong[0]} is not as it was written"
+    _sound.add(state)
+    return ""
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _load(dataset: LesionDataset, size: int, folder: Path) -> Cache:
+    """The arrays, memory-mapped.
+
+    Raises:
+        OSError, ValueError: they are not this dataset's.
+    """
+    ids = read_json(folder / "ids.json")
+    if ids != dataset.ids():
+        raise ValueError("ids.json does not hold the ids of the dataset")
+    images, masks, contrasts = (
+        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("images", "masks", "contrasts")
+    )
+    count = len(ids)
+    expected = [((count, 3, size, size), np.uint8), ((count, 1, size, size), np.bool_), ((count,), np.float32)]
+    for name, array, (shape, dtype) in zip(Cache._fields[1:], (images, masks, contrasts), expected, strict=False):
+        if array.shape != shape or array.dtype != dtype:
+            raise ValueError(f"{name}.npy is of the shape {array.shape}, not {shape}")
+    reading = folder / _READING
+    words = reading.read_text(encoding="utf-8") if reading.is_file() else None
+    return Cache(ids, images, masks, contrasts, words)
 
 
 def open_distances(
@@ -124,11 +198,12 @@ def _write_distances(dataset: LesionDataset, masks: NDArray[np.bool_], path: Pat
 
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
+    reading = dataset.reading()
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed
     partial.mkdir()
     ids = dataset.ids()
-    problems = []
+    problems: list[Problem | str] = []
     contrasts = np.empty(len(ids), dtype=np.float32)
     try:
         with (partial / "images.npy").open("wb") as images, (partial / "masks.npy").open("wb") as masks:
@@ -137,7 +212,7 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
             pairs = track(_read_all(dataset, size), f"Caching {dataset.name}", len(ids), transient=True)
             for index, pair in enumerate(pairs):
                 if isinstance(pair, UserError):
-                    problems.append(str(pair))
+                    problems += problems_of(pair)
                 else:
                     images.write(np.ascontiguousarray(pair.image.transpose(2, 0, 1)).data)
                     masks.write(np.ascontiguousarray(pair.mask).data)
@@ -145,6 +220,10 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
         raise_problems(dataset, problems)
         np.save(partial / "contrasts.npy", contrasts)
         (partial / "ids.json").write_text(json.dumps(ids))
+        if reading is not None:
+            (partial / _READING).write_text(reading, encoding="utf-8")
+        write_origin(dataset, partial)
+        write_json(partial / _DIGESTS, {name: _digest(partial / name) for name in _FILES})
         for file in partial.iterdir():
             sync(file)
         partial.rename(folder)

@@ -1,5 +1,6 @@
 """From a dataset to normalised batches on the device."""
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,8 +15,13 @@ from torch import Tensor
 from lightning_seg.data.cache import Cache, open_cache, open_distances
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.groups import image_groups
+from lightning_seg.data.readers.folder import Folder
+from lightning_seg.data.remarks import data_remarks, siblings_remark
 from lightning_seg.data.split import Fractions, Split, make_split, siblings_in_training
 from lightning_seg.seed import derive_seed
+
+log = logging.getLogger(__name__)
+_TOLD: set[tuple[str, str]] = set()
 
 
 class Batch(NamedTuple):
@@ -163,6 +169,8 @@ class LesionDataModule(LightningDataModule):
                 groups=self.groups,
                 cache_dir=self.cache_dir,
             )
+            for remark in (self.cache.reading, *data_remarks(self.cache, self.split)):
+                self._tell(remark)
             self._images, self._masks = _as_tensor(self.cache.images), _as_tensor(self.cache.masks)
             if self.serve_distances:
                 self._distances = _as_tensor(
@@ -175,7 +183,17 @@ class LesionDataModule(LightningDataModule):
 
     def siblings_in_training(self) -> int:
         """How many test images have a sibling (same sequence, near duplicate) among the training images."""
-        return siblings_in_training(self.split, image_groups(self.dataset, self.groups, self.cache_dir))
+        count = siblings_in_training(self.split, image_groups(self.dataset, self.groups, self.cache_dir))
+        if isinstance(self.dataset, Folder):  # what the published datasets hold is known and documented
+            self._tell(siblings_remark(count, len(self.split.test), self.strategy))
+        return count
+
+    def _tell(self, remark: str | None) -> None:
+        """Say something about the dataset, once a process."""
+        if remark is not None and (self.dataset.name, remark) not in _TOLD:
+            _TOLD.add((self.dataset.name, remark))
+            level = logging.INFO if remark == self.cache.reading else logging.WARNING
+            log.log(level, "Dataset %s: %s", self.dataset.name, remark)
 
     def _loader(
         self, positions: NDArray, batch_size: int, shuffle_seed: Callable[[], int] | None = None

@@ -45,7 +45,7 @@ def dataset_hashes(dataset: LesionDataset, cache_dir: str | Path | None = None) 
         return _hash_all(dataset)
     facts = json.dumps([type(dataset).__qualname__, dataset.ids(), dataset.signature()])
     fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    path = Path(cache_dir) / f"{dataset.name}-{fingerprint}.dhash.npy"
+    path = Path(cache_dir).expanduser() / f"{dataset.name}-{fingerprint}.dhash.npy"
     if not path.is_file():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, partial(_save, hashes=_hash_all(dataset)))

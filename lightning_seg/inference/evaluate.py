@@ -1,7 +1,5 @@
 """Trained networks on another dataset, or on their own at full resolution."""
 
-import csv
-import io
 import itertools
 import json
 from collections.abc import Iterator, Sequence
@@ -9,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -17,18 +15,22 @@ from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_seg.catalogue import COUNTS, METRICS
+from lightning_seg.config.allowed import refuse_foreign
 from lightning_seg.config.build import build
 from lightning_seg.config.compose import compose_config
 from lightning_seg.data import FileDataset, LesionDataset
-from lightning_seg.data.images import MASK_THRESHOLD, open_mask
+from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.errors import UserError
-from lightning_seg.files import mark_output, write_text
+from lightning_seg.files import csv_text, mark_output, write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
 from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
+from lightning_seg.inference.tested import tested_ids, tested_images
 from lightning_seg.inference.trained import Predictor, TrainedRun
 from lightning_seg.metrics import image_scores
+from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.record import versions
+from lightning_seg.wording import from_cell
 
 FILES = ("images.csv", "summary.json")
 EMPTIES = (
@@ -57,19 +59,23 @@ def choose_dataset(run: TrainedRun, overrides: Sequence[str]) -> LesionDataset:
     """
     if wrong := [override for override in overrides if not override.startswith(("dataset=", "dataset."))]:
         raise UserError(f"{wrong[0]} cannot be set here; what can are dataset=... and dataset.<key>=... .")
-    return build(_dataset_config(run, overrides), "dataset")
-
-
-def _dataset_config(run: TrainedRun, overrides: Sequence[str]) -> DictConfig:
     if any(override.startswith("dataset=") for override in overrides):
-        return compose_config(list(overrides)).dataset
+        dataset = build(compose_config(list(overrides)).dataset, "dataset")
+    else:
+        refuse_foreign(run.record.config.get("dataset"), "dataset", str(RunFolder(run.directory).result))
+        dataset = build(_own_dataset(run, overrides), "dataset")
+    dataset.reading()  # what cannot be told is told once, not of each image
+    return dataset
+
+
+def _own_dataset(run: TrainedRun, overrides: Sequence[str]) -> DictConfig:
     keys = {override.split("=")[0].removeprefix("dataset.") for override in overrides}
     if unknown := keys - run.config.dataset.keys():
         raise UserError(
             f"dataset.{min(unknown)} is no key of the run's dataset, which has {', '.join(run.config.dataset)}; "
             "dataset=... chooses another one."
         )
-    return OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides))).dataset
+    return cast(DictConfig, OmegaConf.merge(run.config, OmegaConf.from_dotlist(list(overrides)))).dataset
 
 
 def fair_positions(runs: Sequence[TrainedRun], dataset: LesionDataset) -> list[int]:
@@ -102,8 +108,14 @@ def fair_positions(runs: Sequence[TrainedRun], dataset: LesionDataset) -> list[i
 
 def _tested_areas(run: TrainedRun) -> dict[str, int]:
     """The lesion's pixels, at the run's size, in each image that a run was tested on, by ids."""
-    with (run.directory / "test_images.csv").open(newline="", encoding="utf-8") as file:
-        return {row["id"]: int(row["tp"]) + int(row["fn"]) for row in csv.DictReader(file)}
+    folder = RunFolder(run.directory)
+    tested = {from_cell(row["id"]): int(row["tp"]) + int(row["fn"]) for row in tested_images(folder)}
+    if tested.keys() != set(tested_ids(folder)):
+        raise UserError(
+            f"{folder.test_images} and {folder.split} do not name the same test images, so it is not known which "
+            "images the run has trained on: one of them is damaged."
+        )
+    return tested
 
 
 def _is_own(run: TrainedRun, areas: dict[str, int], dataset: LesionDataset) -> bool:
@@ -188,8 +200,8 @@ def evaluate(
 
 def native_mask(dataset: FileDataset, index: int) -> NDArray[np.bool_]:
     """The mask ``(height, width)`` at its files' own size."""
-    parts = [np.asarray(open_mask(path).image) >= MASK_THRESHOLD for path in dataset.samples[index].masks]
-    return np.logical_or.reduce(parts)
+    masks = dataset.load(index, size=1)[1]
+    return np.logical_or.reduce([np.asarray(mask) >= MASK_THRESHOLD for mask in masks])
 
 
 def _overlap(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, Any]:
@@ -222,11 +234,7 @@ def write_evaluation(
     Distances have their unit in words beside their mean, as ``unit``, and NSD its tolerance as a share of the diagonal.
     """
     mark_output(output, FILES)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(output / "images.csv", text.getvalue())
+    write_text(output / "images.csv", csv_text([rows[0], *(row.values() for row in rows)]))
     scores, side = summarise(rows), predictor.preparation.size
     for name, unit in units(None if native else side).items():
         if name in scores:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from lightning_seg.errors import UserError
-from lightning_seg.files import check_output, mark_output, write_atomic, write_text
+from lightning_seg.files import check_output, mark_output, telling_file, write_atomic, write_text
 from lightning_seg.inference.model_card import model_card
 from lightning_seg.inference.trained import TrainedRun
 from lightning_seg.runs.record import versions
@@ -190,8 +190,8 @@ def _load_onnx(path: Path) -> Runner:
 
 
 def _save_torch(program: ExportedProgram, path: Path) -> None:
-    with path.open("wb") as file:
-        torch.export.save(program, file)
+    with telling_file(path) as file:
+        torch.export.save(program, file)  # type: ignore[arg-type]  # which writes and flushes, no more
 
 
 def _load_torch(path: Path) -> Runner:

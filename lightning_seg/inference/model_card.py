@@ -1,18 +1,25 @@
 """A model card in Markdown, from nothing but a run's record."""
 
-import csv
-import json
+import math
 import statistics
+from contextlib import suppress
 from typing import Any
+
+from omegaconf import DictConfig
 
 from lightning_seg.catalogue import METRIC_NAMES, METRICS, NETWORKS, dataset_name, loss_name
 from lightning_seg.data.prepare.sources import SOURCES, Source
 from lightning_seg.data.rules import BY_FRACTIONS
+from lightning_seg.errors import UserError
 from lightning_seg.inference.intervals import bootstrap_interval
+from lightning_seg.inference.tested import tested_ids, tested_images
 from lightning_seg.inference.trained import TrainedRun
 from lightning_seg.models.licences import licence_of
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.record import Record
+from lightning_seg.wording import as_markdown
+
+_OWN_FACTS = ("Architecture", "Source", "Data")  # with their links
 
 
 def model_card(run: TrainedRun) -> str:
@@ -20,7 +27,7 @@ def model_card(run: TrainedRun) -> str:
     record, config = run.record, run.config
     facts = NETWORKS.get(record.model)
     source = _source(record.dataset)
-    title = f"{facts.title if facts else record.model}, trained on {dataset_name(record.dataset)}"
+    title = as_markdown(f"{facts.title if facts else record.model}, trained on {dataset_name(record.dataset)}")
     sections = [
         f"# {title}",
         "Segments lesions: from an RGB image to a map of the probability of lesion. For research; **not a medical "
@@ -30,22 +37,22 @@ def model_card(run: TrainedRun) -> str:
             ("Architecture", f"{facts.title} ({facts.authors} {facts.year}, {facts.source})" if facts else None),
             ("Encoder", facts.encoder if facts else None),
             ("Configuration", ", ".join(f"{k}={v}" for k, v in config.model.items() if k not in ("name", "_target_"))),
-            ("Parameters", f"{record.parameters:,}"),
+            ("Parameters", f"{record.parameters:,}" if record.parameters is not None else None),
             ("Started from", _origins(record) or "random weights"),
         ),
         "## Data",
         _bullets(
             ("Dataset", source.title if source else record.dataset),
             ("Source", source.page if source else None),
-            ("Images", "{train} for training, {val} for validation, {test} for testing".format(**record.images)),
+            ("Images", _images(record)),
             ("Split", f"{_split(config)} (ids in the run's split.json)"),
             ("Input", f"RGB, {config.data.image_size} x {config.data.image_size}; see preprocessing.json"),
         ),
         "## Training",
         _bullets(
             ("Loss", loss_name(record.loss)),
-            ("Optimizer", f"{config.optimizer._target_.rpartition('.')[2]}, {_options(config.optimizer)}"),
-            ("Batch size", config.data.batch_size),
+            ("Optimizer", _optimizer(config)),
+            ("Batch size", config.data.get("batch_size")),
             ("Epochs", _epochs(record, config)),
             ("Augmentation", "none"),
             ("Seed, repeat", f"{record.seed}, {record.repeat}"),
@@ -71,7 +78,24 @@ def model_card(run: TrainedRun) -> str:
 
 
 def _bullets(*items: tuple[str, Any]) -> str:
-    return "\n".join(f"- **{name}**: {value}" for name, value in items if value is not None)
+    """Lines of a list; values may come from a record, but those of this program's own tables."""
+    return "\n".join(
+        f"- **{name}**: {value if name in _OWN_FACTS else as_markdown(value)}"
+        for name, value in items
+        if value is not None
+    )
+
+
+def _images(record: Record) -> str | None:
+    parts = (("train", "training"), ("val", "validation"), ("test", "testing"))
+    return ", ".join(f"{record.images[name]} for {purpose}" for name, purpose in parts if name in record.images) or None
+
+
+def _optimizer(config: DictConfig) -> str | None:
+    node = config.get("optimizer")
+    if not isinstance(node, DictConfig):
+        return None
+    return f"{str(node.get('_target_')).rpartition('.')[2]}, {_options(node)}"
 
 
 def _options(node: Any) -> str:
@@ -84,34 +108,36 @@ def _source(dataset: str) -> Source | None:
 
 def _origins(record: Record) -> str:
     origins = (record.weights_source or {}).values()
-    return ", ".join(f"{origin['encoder']} ({origin['file']}, SHA-256 {origin['sha256'][:12]})" for origin in origins)
-
-
-def _licences(record: Record) -> str:
-    encoders = [origin["encoder"] for origin in (record.weights_source or {}).values()]
-    return ", ".join(f"{encoder}: {licence_of(encoder)}" for encoder in encoders)
-
-
-def _epochs(record: Record, config: Any) -> str | None:
-    if record.best_epoch is None or record.best_val_dice is None:
-        return None
-    return (
-        f"{record.epochs}, of at most {config.trainer.max_epochs}; weights of epoch {record.best_epoch + 1}, which had "
-        f"the best validation Dice ({record.best_val_dice:.4f})"
+    return ", ".join(
+        f"{origin.get('encoder')} ({origin.get('file')}, SHA-256 {origin.get('sha256', '')[:12]})" for origin in origins
     )
 
 
-def _split(config: Any) -> str:
-    strategy = config.data.get("split", "random")
-    if strategy not in BY_FRACTIONS:  # the images are counted above
-        return strategy
-    shares = " / ".join(f"{100 * config.data.fractions[name]:g}" for name in ("train", "val", "test"))
-    return f"{strategy}, {shares} %"
+def _licences(record: Record) -> str:
+    encoders = [origin.get("encoder", "") for origin in (record.weights_source or {}).values()]
+    return ", ".join(f"{encoder}: {licence_of(encoder)}" for encoder in encoders)
+
+
+def _epochs(record: Record, config: DictConfig) -> str | None:
+    if record.best_epoch is None or record.best_val_dice is None:
+        return None
+    return (
+        f"{record.epochs}, of at most {config.trainer.get('max_epochs')}; weights of epoch {record.best_epoch + 1}, "
+        f"which had the best validation Dice ({record.best_val_dice:.4f})"
+    )
+
+
+def _split(config: DictConfig) -> str:
+    strategy, fractions = config.data.get("split", "random"), config.data.get("fractions")
+    names = ("train", "val", "test")
+    known = isinstance(fractions, DictConfig) and all(isinstance(fractions.get(name), int | float) for name in names)
+    if strategy not in BY_FRACTIONS or not known:  # the images are counted above
+        return str(strategy)
+    return f"{strategy}, {' / '.join(f'{100 * fractions[name]:g}' for name in names)} %"
 
 
 def _results(run: TrainedRun) -> str:
-    with RunFolder(run.directory).test_images.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = tested_images(RunFolder(run.directory))
     lines = ["| metric | mean | 95 % interval | median |", "| --- | ---: | ---: | ---: |"]
     for name in METRICS:
         values = [float(row[name]) for row in rows]
@@ -129,12 +155,15 @@ def _results(run: TrainedRun) -> str:
 
 def _siblings(run: TrainedRun) -> list[str]:
     """One line on the run's repeats, if their records lie beside it."""
-    repeats = RunFolder(run.directory).siblings()
-    records = {repeat: record for repeat in repeats if (record := repeat.record()) is not None}
-    scores = [record.test["dice"] for record in records.values()]
+    scores, tested = [], []
+    for repeat in RunFolder(run.directory).siblings():
+        record = repeat.record()
+        if record is not None and math.isfinite(score := record.test.get("dice", math.nan)):
+            with suppress(UserError):  # of a sibling that is not whole, which then does not count
+                tested.append(tested_ids(repeat))
+                scores.append(score)
     if len(scores) < 2:
         return []
-    tested = [json.loads(repeat.split.read_text(encoding="utf-8"))["test"] for repeat in records]
     shared = all(ids == tested[0] for ids in tested)
     each = "all on the same test images, each with its own start" if shared else "each with its own split and start"
     return [
@@ -145,9 +174,9 @@ def _siblings(run: TrainedRun) -> list[str]:
 
 
 def _limits(run: TrainedRun) -> str:
-    images = run.record.images
+    count = run.record.images.get("train", "an unknown number of")
     limits = [
-        f"Trained on {images['train']} images of one source: on images of another camera, clinic or population it may "
+        f"Trained on {count} images of one source: on images of another camera, clinic or population it may "
         "fail without a sign. Score it there first (`lightning-seg evaluate`).",
         f"Images are squeezed to {run.config.data.image_size} x {run.config.data.image_size}: lesions of a few "
         "pixels at that size are lost, and outlines are no finer.",

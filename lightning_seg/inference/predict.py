@@ -1,7 +1,5 @@
 """Trained networks on the user's images: masks, overlays and a table."""
 
-import csv
-import io
 import itertools
 import os
 from collections import deque
@@ -16,8 +14,8 @@ from PIL import Image
 from scipy import ndimage
 
 from lightning_seg.errors import UserError
-from lightning_seg.files import check_output, mark_output, write_atomic, write_text
-from lightning_seg.inference.images import Photo, name_images, read_photo
+from lightning_seg.files import check_output, csv_text, mark_output, write_atomic, write_text
+from lightning_seg.inference.images import Photo, is_file_name, name_images, read_photo
 from lightning_seg.inference.overlay import draw_overlay
 from lightning_seg.inference.trained import Predictor
 
@@ -55,13 +53,18 @@ def predict(predictor: Predictor, paths: Sequence[Path], batch_size: int | None 
     """
     batch_size = batch_size or predictor.batch_size
 
-    def read(path: Path) -> Photo | str:
+    def read(named: tuple[str, Path]) -> Photo | str:
+        name, path = named
+        if not is_file_name(name):
+            return f"{path}: its results cannot be named after it, as its name is too long or no text; rename it"
         try:
             return read_photo(path, predictor.preparation)
         except UserError as error:
             return str(error)
 
-    items = zip(name_images(paths), paths, map_ahead(read, paths, 2 * batch_size), strict=True)
+    names = name_images(paths)
+    pairs = list(zip(names, paths, strict=True))
+    items = zip(names, paths, map_ahead(read, pairs, 2 * batch_size), strict=True)
     while batch := list(itertools.islice(items, batch_size)):
         pixels = [photo.pixels for _, _, photo in batch if isinstance(photo, Photo)]
         found = iter(predictor.probabilities(np.stack(pixels)).swapaxes(0, 1) if pixels else ())
@@ -132,7 +135,9 @@ def predict_into(
         UserError: as :func:`lightning_seg.files.check_output`, before anything is computed.
     """
     runs = len(predictor.runs)
-    names = output_names(name_images(paths), runs=runs, probabilities=probabilities, overlays=overlays)
+    names = output_names(
+        filter(is_file_name, name_images(paths)), runs=runs, probabilities=probabilities, overlays=overlays
+    )
     check_output(output, names, paths)
 
     def marked() -> Iterator[Prediction]:
@@ -172,11 +177,7 @@ def save_predictions(
             rows.append(saved)
             yield None
     if rows:
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(output / TABLE, text.getvalue())
+        write_text(output / TABLE, csv_text([rows[0], *(row.values() for row in rows)]))
 
 
 def _save(

@@ -1,11 +1,14 @@
 """Finished runs as predictors: the network, its weights and how its images were prepared."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeGuard
 
 import numpy as np
+import psutil
 import torch
 from hydra.utils import get_class
 from numpy.typing import NDArray
@@ -13,16 +16,27 @@ from omegaconf import DictConfig, OmegaConf
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from lightning_seg import __version__
+from lightning_seg.catalogue import COUNTS
+from lightning_seg.config.allowed import allowed, as_text, refuse_foreign
 from lightning_seg.config.build import build_nameless, without_weights
+from lightning_seg.config.compose import plain
 from lightning_seg.data.datamodule import normalise
+from lightning_seg.data.dataset import FileDataset
+from lightning_seg.data.window import Window, parse_window
 from lightning_seg.errors import UserError
+from lightning_seg.inference.tested import tested_images
 from lightning_seg.machine.speed import keep_freed_memory
 from lightning_seg.runs.folder import RESULT, WEIGHTS, RunFolder, repeats_in
-from lightning_seg.runs.record import Record, versions
+from lightning_seg.runs.record import COLLAPSED_SHARE, Record, versions
+from lightning_seg.wording import byte_count
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+_LARGEST_HEADER = 16 * 2**20  # bytes of a safetensors file's own table of contents
+_LARGEST_BATCH = 4096  # images
+_LARGEST_SIDE = 4096  # pixels that images are resized to
 _PRECISIONS = ("32-true", "32", *_AUTOCAST)
 
 
@@ -35,12 +49,14 @@ class Preparation:
         mean: of each channel in [0, 1], subtracted.
         std: of each channel in [0, 1], divided by.
         reduce_jpeg: JPEGs are decoded at a reduced size where that is exact enough, as the run's dataset did.
+        window: how images of more than 8 bits become 8-bit, as the run's dataset did; ``None`` refuses them.
     """
 
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     reduce_jpeg: bool
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -96,14 +112,62 @@ def load_run(weights: Path) -> TrainedRun:
     Raises:
         UserError: the file is damaged, or its weights are not those of the recorded network.
     """
-    record = RunFolder(weights.parent).record()
+    folder = RunFolder(weights.parent)
+    record = folder.record()
     if record is None:
-        raise UserError(f"{weights.parent} holds no finished run.")
-    config = OmegaConf.create(record.config)
+        raise UserError(f"{folder.path} holds no finished run.")
+    refuse_foreign(record.config.get("model"), "model", str(folder.result))
+    config = as_text(record.config)
+    preparation = _preparation(config, folder)
+    shapes = _shapes(weights, record)
+    network = without_weights(config.model)
+    with torch.device("meta"), _ScalesOnCpu():  # shapes alone: no record asks for more memory than its weights take
+        expected = {name: tuple(each.shape) for name, each in _network(network, folder).state_dict().items()}
+    if misfit := _misfit(expected, shapes):
+        raise UserError(
+            f"{weights} does not fit the model {record.model} of its record ({misfit}): it belongs to another "
+            f"model, or to another version of it (recorded with lightning-seg {record.version}, this is {__version__})."
+        )
+    state = load_file(weights)
+    if wrong := [name for name, each in state.items() if each.is_floating_point() and not each.isfinite().all()]:
+        raise UserError(
+            f"{weights} holds values that are no numbers, such as in {wrong[0]}, so nothing can be predicted with it: "
+            "its training has diverged."
+        )
+    model = _network(network, folder)
+    model.load_state_dict(state)
+    return TrainedRun(folder.path, record, config, model.eval(), preparation)
+
+
+class _ScalesOnCpu(TorchFunctionMode):
+    """Leaves on the CPU the few rates whose values some encoders read while they are built."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        more = {"device": "cpu"} if func is torch.linspace else {}
+        return func(*args, **more, **(kwargs or {}))
+
+
+def _network(node: DictConfig, folder: RunFolder) -> nn.Module:
+    model = build_nameless(node, "model")
+    if not isinstance(model, nn.Module):
+        raise UserError(f"{folder.result} names {node._target_} as its model, which is no network.")
+    return model
+
+
+def _shapes(weights: Path, record: Record) -> dict[str, tuple[int, ...]]:
+    """The shapes of the tensors in a file of weights, of which only the header is read.
+
+    Raises:
+        UserError: it is no such file, another run's, or larger than memory.
+    """
     try:
-        state = load_file(weights)
+        with weights.open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        if header > _LARGEST_HEADER:
+            raise SafetensorError(f"a header of {header:,} bytes")
         with safe_open(weights, "pt") as file:
             marked = file.metadata() or {}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise UserError(
             f"{weights} cannot be read as weights: it is damaged or no safetensors file ({error})."
@@ -112,16 +176,42 @@ def load_run(weights: Path) -> TrainedRun:
         raise UserError(
             f"{weights} are another run's weights than those of the record beside them; keep them together."
         )
-    model = build_nameless(without_weights(config.model), "model")
-    if misfit := _misfit(model.state_dict(), state):
-        raise UserError(
-            f"{weights} does not fit the model {record.model} of its record ({misfit}): it belongs to another "
-            f"model, or to another version of it (recorded with lightning-seg {record.version}, this is {__version__})."
-        )
-    model.load_state_dict(state)
-    data = config.data
-    preparation = Preparation(data.image_size, tuple(data.mean), tuple(data.std), _reduces_jpeg(config.dataset))
-    return TrainedRun(weights.parent, record, config, model.eval(), preparation)
+    size, free = weights.stat().st_size, psutil.virtual_memory().available
+    if 2 * size > free:  # the network and the file's tensors, for a moment
+        raise UserError(f"{weights} takes {byte_count(2 * size)} of memory, and {byte_count(free)} are free.")
+    return shapes
+
+
+def _preparation(config: DictConfig, folder: RunFolder) -> Preparation:
+    """What a record says of its images' preparation.
+
+    Raises:
+        UserError: it does not, or says what cannot be.
+    """
+    data = plain(config).get("data")
+    data = data if isinstance(data, dict) else {}
+    size, mean, std = data.get("image_size"), data.get("mean"), data.get("std")
+    batch, precision = data.get("eval_batch_size"), OmegaConf.select(config, "trainer.precision")
+    if not (
+        isinstance(size, int)
+        and 16 <= size <= _LARGEST_SIDE
+        and isinstance(batch, int)
+        and 1 <= batch <= _LARGEST_BATCH
+        and _are_channels(mean)
+        and _are_channels(std)
+        and min(std) > 0
+        and isinstance(precision, str | int)
+    ):
+        raise UserError(f"{folder.result} does not say how its images were prepared (config.data): it is damaged.")
+    return Preparation(size, tuple(mean), tuple(std), *_decoding(config))
+
+
+def _are_channels(values: object) -> TypeGuard[list[float]]:
+    return (
+        isinstance(values, list)
+        and len(values) == 3
+        and all(isinstance(each, int | float) and math.isfinite(each) for each in values)
+    )
 
 
 def version_remark(runs: Sequence[TrainedRun]) -> str | None:
@@ -140,17 +230,46 @@ def version_remark(runs: Sequence[TrainedRun]) -> str | None:
     return f"{made_with}, and this is {here}: results may differ from those recorded."
 
 
-def _reduces_jpeg(dataset: DictConfig) -> bool:
+def poor_remark(runs: Sequence[TrainedRun]) -> str | None:
+    """A sentence on runs whose own test shows that their predictions are of no use; ``None`` if there are none."""
+    poor = [(run.directory, reason) for run in runs if (reason := _poorness(run))]
+    return "; ".join(f"{directory}: {reason}" for directory, reason in poor) or None
+
+
+def _poorness(run: TrainedRun) -> str:
+    if run.record.status == "diverged":
+        return "its training diverged, the loss became infinite or not a number"
+    if not run.record.test.get("dice", math.nan) > 0:
+        return f"its Dice on its own test images is {run.record.test.get('dice', 'not known')}"
     try:
-        return getattr(get_class(dataset._target_), "reduce_jpeg", False)
-    except ImportError:  # the user's own dataset is not at hand; it is not needed for prediction
-        return False
+        rows = tested_images(RunFolder(run.directory))
+    except UserError:
+        return ""
+    counts = np.array([[int(row[name]) for name in COUNTS] for row in rows])
+    tp, fp, fn, tn = counts.T
+    for kind, alike in (("background", tp + fp == 0), ("lesion", fn + tn == 0)):
+        if np.mean(alike) >= COLLAPSED_SHARE:
+            return f"it has predicted {kind} everywhere in its own test images"
+    return ""
 
 
-def _misfit(expected: dict[str, Tensor], given: dict[str, Tensor]) -> str:
-    """How two state dicts differ, in a few words; empty if they do not."""
+def _decoding(config: DictConfig) -> tuple[bool, Window | None]:
+    """Whether the run's dataset reduced JPEGs, and how it made images of more than 8 bits 8-bit."""
+    target = OmegaConf.select(config, "dataset._target_")
+    if target not in allowed("dataset"):  # it is not needed for prediction
+        return False, None
+    try:
+        kind = get_class(target)
+    except ImportError:  # the user's own dataset is not at hand
+        return False, None
+    window = OmegaConf.select(config, "dataset.window") if issubclass(kind, FileDataset) else None
+    return bool(getattr(kind, "reduce_jpeg", False)), parse_window(window)
+
+
+def _misfit(expected: Mapping[str, object], given: Mapping[str, object]) -> str:
+    """How the shapes of two state dicts differ, in a few words; empty if they do not."""
     missing, unknown = expected.keys() - given.keys(), given.keys() - expected.keys()
-    reshaped = [key for key in expected.keys() & given.keys() if expected[key].shape != given[key].shape]
+    reshaped = [key for key in expected.keys() & given.keys() if expected[key] != given[key]]
     parts = []
     for names, what in ((missing, "missing"), (unknown, "unknown"), (reshaped, "of another shape")):
         if names:

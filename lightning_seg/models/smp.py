@@ -1,6 +1,7 @@
 """Any network of segmentation_models_pytorch (https://github.com/qubvel-org/segmentation_models.pytorch)."""
 
 import difflib
+import inspect
 from typing import Any
 
 import timm
@@ -21,7 +22,7 @@ class SMP(SegmentationModel):
         weights: which of the encoder's weights; most have ``imagenet``.
         in_channels: channels of the input.
         classes: logit maps of the output.
-        options: passed on to the architecture.
+        options: passed on to the architecture; those that it does not know itself reach the encoder, and are numbers.
 
     Raises:
         UserError: the package is missing, or it has no such architecture, encoder or weights.
@@ -54,6 +55,11 @@ class SMP(SegmentationModel):
                 f"model.encoder={encoder} does not exist; choose one of `smp.encoders.get_encoder_names()`, such as "
                 f"{', '.join(near)}, or tu- and the name of a timm model."
             )
+        if encoder.startswith("tu-") and ":" in encoder:  # a place that timm would read a configuration from
+            raise UserError(f"model.encoder={encoder} does not exist: after tu- comes the plain name of a timm model.")
+        known = inspect.signature(architectures[arch.lower()]).parameters
+        if odd := [name for name, value in options.items() if name not in known and not isinstance(value, int | float)]:
+            raise UserError(f"model.{odd[0]} is no option of {arch}; it has {', '.join(known)}.")
         try:
             if pretrained:
                 _fetch(smp.encoders.encoders, encoder, weights)

@@ -23,6 +23,7 @@ _NETWORK_KEYS = (
     *("model.", "optimizer.", "trainer.", "speed.", "threads"),
     *("data.image_size", "data.batch_size", "data.eval_batch_size", "data.resident"),
 )
+_IDLE_KEYS = ("optimizer.lr", "trainer.max_epochs")  # among them; trials differ in these
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,11 @@ class PlannedRun:
     timing: Timing
     epochs: Epochs
 
+    @property
+    def is_trial(self) -> bool:
+        """Whether it is a trial of ``tune=...``, which leaves the test images unread."""
+        return _is_trial(self.cell)
+
     def seconds(self, epochs: float | None = None) -> float:
         """How long it lasts, for a number of epochs or the expected one."""
         data, trainer, timing = self.cell.group("data."), self.cell.group("trainer."), self.timing
@@ -51,7 +57,7 @@ class PlannedRun:
         val_batches = _limited(ceil(self.sizes.val / data["eval_batch_size"]), trainer.get("limit_val_batches"))
         test_batches = ceil(self.sizes.test / data["eval_batch_size"])
         epoch = steps * timing.train_step + val_batches * timing.eval_batch + timing.epoch_end
-        once = BETWEEN_RUNS_SECONDS + timing.setup + test_batches * timing.eval_batch
+        once = BETWEEN_RUNS_SECONDS + timing.setup + (0 if self.is_trial else test_batches * timing.eval_batch)
         return once + (self.epochs.expected if epochs is None else epochs) * epoch
 
     def peak_bytes(self) -> int:
@@ -93,7 +99,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     """Time each distinct network of the cells that are left, and estimate how long each of them takes.
 
     Args:
-        cells: of the grid.
+        cells: of the grid, its trials before them.
         side_by_side: time two runs of each network at once as well.
         announce: told the name of each network before it is timed.
 
@@ -103,7 +109,10 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     records = {cell.folder: cell.folder.record() for cell in cells}
     done = [cell for cell in cells if records[cell.folder] is not None and not cell.config["rerun"]]
     left = [cell for cell in cells if records[cell.folder] is None or cell.config["rerun"]]
-    epochs = EpochsKnown(record for record in records.values() if record is not None)
+    epochs = {
+        kind: EpochsKnown(record for cell in cells if _is_trial(cell) is kind and (record := records[cell.folder]))
+        for kind in (False, True)  # trials may be shorter
+    }
     sizes = {key: subset_sizes(cell) for key, cell in _distinct(left, sizes_key).items()}
     caches = sum(cache_bytes(cell) for cell in _distinct(left, cache_key).values())
     timings: dict[str, Timing] = {}
@@ -120,8 +129,15 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
             failures.append(str(error))
     if failures:
         raise UserError("\n".join(dict.fromkeys(failures)))
-    runs = [PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs.of(cell)) for cell in left]
+    runs = [
+        PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs[_is_trial(cell)].of(cell))
+        for cell in left
+    ]
     return Plan(done, runs, gains, caches)
+
+
+def _is_trial(cell: Cell) -> bool:
+    return not cell.config.get("test", True)
 
 
 def _distinct(cells: list[Cell], key: Callable[[Cell], str]) -> dict[str, Cell]:
@@ -133,7 +149,8 @@ def _distinct(cells: list[Cell], key: Callable[[Cell], str]) -> dict[str, Cell]:
 
 
 def _network_key(cell: Cell) -> str:
-    return cell.key(*_NETWORK_KEYS)
+    decisive = {key: value for key, value in cell.config.items() if key not in _IDLE_KEYS}
+    return Cell(cell.overrides, decisive).key(*_NETWORK_KEYS)
 
 
 def _time(cell: Cell, together: int) -> list[Timing]:

@@ -7,6 +7,7 @@ from importlib.resources import files
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 
+from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.data.cache import cache_folder
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.rules import BY_FRACTIONS
@@ -84,6 +85,7 @@ def cache_bytes(cell: Cell) -> int:
 def _dataset(cell: Cell) -> tuple[LesionDataset | None, int]:
     """A cell's dataset, if it is here, and the number of its images."""
     try:
+        import_from_working_directory()
         dataset = instantiate(nested(cell.group("dataset.")))
         return dataset, len(dataset.ids())
     except InstantiationException as error:

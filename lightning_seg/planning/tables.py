@@ -24,7 +24,11 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
     """
     console = console or Console()
     runs = plan.left
-    console.print(f"{len(plan.done) + len(runs)} runs: {len(plan.done)} done, {len(runs)} left", highlight=False)
+    trials = sum(run.is_trial for run in runs)
+    of_them = f", {trials} of them trials of tune" if trials else ""
+    console.print(
+        f"{len(plan.done) + len(runs)} runs: {len(plan.done)} done, {len(runs)} left{of_them}", highlight=False
+    )
     if not runs:
         return
     timing = runs[0].timing
@@ -86,9 +90,8 @@ def _datasets(runs: list[PlannedRun], price: float | None) -> Table:
 
 
 def _workers(runs: list[PlannedRun]) -> Table:
-    batches = [
-        [run.seconds() for run in members] for _, members in _grouped(runs, lambda run: run.cell.config["repeat"])
-    ]
+    by_repeat = _grouped(runs, lambda run: (run.is_trial, run.cell.config["repeat"]))
+    batches = [[run.seconds() for run in members] for _, members in by_repeat]
     table = Table(title="On several devices like this one", title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("devices", justify="right")
     for launcher in LAUNCHERS:

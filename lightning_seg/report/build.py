@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lightning_seg.files import write_text
+from lightning_seg.files import refuse_links, write_text
 from lightning_seg.report.analysis import Analysis, analyse, analyse_rows
 from lightning_seg.report.answer import ROPE
-from lightning_seg.report.bootstrap import DRAWS
+from lightning_seg.report.draws import DRAWS
 from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
@@ -36,7 +36,7 @@ def build_report(
     Args:
         study_dir: the study's folder.
         output_dir: the report's folder; by default ``report`` in the study's, or ``report-<loss>-<loss>...``.
-        draws: bootstrap draws.
+        draws: draws of the study, for the stability of ranks.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.
         refresh: seconds after which the page loads itself again; None for never.
@@ -54,6 +54,9 @@ def build_report(
     if losses:
         study = only_losses(study, losses)
     output_dir = output_dir or study_dir / "-".join(["report", *losses])
+    top = study_dir if output_dir.is_relative_to(study_dir) else output_dir
+    for name in ("figures", "tables", "wandb"):
+        refuse_links(output_dir / name, top)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
     analysis = analyse(study, draws, rope, seed)
@@ -89,6 +92,8 @@ def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = R
         shown += certainty_tables(found, rope, suffix)
         figures.append(certainty_figures.critical_differences(found.verdict.omnibus, f"critical_difference{suffix}"))
     tables = {table.name: table for table in shown}
+    for name in ("figures", "tables"):
+        refuse_links(output_dir / name, output_dir.parent)
     output_dir.mkdir(parents=True, exist_ok=True)
     return _write(
         output_dir,

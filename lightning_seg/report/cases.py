@@ -1,16 +1,25 @@
 """The example test images that runs keep with their logits."""
 
+import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import binary_erosion
 
+from lightning_seg.errors import UnreadableError
+from lightning_seg.files import open_plain
 from lightning_seg.report.records import Study
+from lightning_seg.runs.folder import RunFolder
+from lightning_seg.wording import byte_count
 
+ARRAYS = ("ids", "logits", "images", "masks")
+_MOST_FILE_BYTES = 256 * 2**20  # of a run's examples, packed and unpacked
+MOST_BYTES = 2 * 2**30  # of a study's
 TRUE_POSITIVE, FALSE_POSITIVE, FALSE_NEGATIVE = (217, 217, 217), (213, 94, 0), (0, 114, 178)
 
 
@@ -63,14 +72,16 @@ def load_cases(study: Study, losses: Sequence[str]) -> tuple[list[Case], list[st
     usable = study.runs[study.runs["test_dice"].notna() & study.runs["loss"].isin(losses)]
     cases: list[Case] = []
     problems: list[str] = []
+    budget = MOST_BYTES
     for _, rows in usable.groupby("dataset", sort=True):
-        rows = rows[[(study.directory / path / "cases.npz").is_file() for path in rows["path"]]]
+        rows = rows[[RunFolder(study.directory / path).cases.is_file() for path in rows["path"]]]
         if rows.empty:
             continue
         groups = rows.groupby(["model", "repeat"])["test_dice"].agg(["size", "mean"])
         model, repeat = groups.sort_values(["size", "mean"], ascending=False, kind="stable").index[0]
         chosen = rows[(rows["model"] == model) & (rows["repeat"] == repeat)]
-        cases += _join(study.directory, chosen, problems)
+        joined, budget = _join(study.directory, chosen, problems, budget)
+        cases += joined
     return cases, problems
 
 
@@ -101,18 +112,19 @@ def _outline(region: np.ndarray) -> np.ndarray:
     return region & ~binary_erosion(region, iterations=width)
 
 
-def _join(directory: Path, rows: pd.DataFrame, problems: list[str]) -> list[Case]:
+def _join(directory: Path, rows: pd.DataFrame, problems: list[str], budget: int) -> tuple[list[Case], int]:
     found: dict[str, Case] = {}
     for row in rows.itertuples():
-        path = directory / str(row.path) / "cases.npz"
+        path = RunFolder(directory / str(row.path)).cases
         try:
-            with np.load(path, allow_pickle=False) as file:
-                ids, logits, images, masks = (file[name] for name in ("ids", "logits", "images", "masks"))
-            if not len(ids) == len(logits) == len(images) == len(masks) or logits.shape != masks.shape:
-                raise ValueError("its arrays do not fit one another")
-        except (OSError, ValueError, KeyError, BadZipFile, EOFError) as error:
-            problems.append(f"{row.path}/cases.npz cannot be read ({str(error).splitlines()[0].rstrip('.')}).")
+            if budget <= 0:
+                raise UnreadableError(f"the examples of the study take more than {byte_count(MOST_BYTES)}")
+            arrays = read_cases(path)
+        except (FileNotFoundError, UnreadableError) as error:
+            problems.append(f"{row.path}/{path.name} cannot be read ({str(error).splitlines()[0].rstrip('.')}).")
             continue
+        ids, logits, images, masks = (arrays[name] for name in ARRAYS)
+        budget -= sum(array.nbytes for array in arrays.values())
         for n, name in enumerate(ids.astype(str)):
             case = found.setdefault(
                 str(name),
@@ -120,4 +132,55 @@ def _join(directory: Path, rows: pd.DataFrame, problems: list[str]) -> list[Case
             )
             if case.mask.shape == masks[n].shape:
                 case.logits[str(row.loss)] = logits[n]
-    return sorted(found.values(), key=lambda case: -case.disagreement)
+    return sorted(found.values(), key=lambda case: -case.disagreement), budget
+
+
+def read_cases(path: Path) -> dict[str, np.ndarray]:
+    """The arrays in a run's ``cases.npz``, which may come from anywhere: their sizes are known before they are read.
+
+    Returns:
+        ``ids`` text ``(N,)``, ``logits`` floating ``(N, H, W)``, ``images`` uint8 ``(N, 3, H, W)`` and ``masks``
+        ``(N, H, W)``.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        UnreadableError: it is none such, or its arrays are too large or do not fit one another.
+    """
+    try:
+        with open_plain(path, _MOST_FILE_BYTES) as file, ZipFile(file) as archive:
+            arrays = {name: _read_array(archive, f"{name}.npy") for name in ARRAYS}
+    except UnreadableError:
+        raise
+    except KeyError as error:
+        raise UnreadableError(str(error.args[0])) from error
+    except (OSError, ValueError, BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise UnreadableError(str(error) or type(error).__name__) from error
+    ids, logits, images, masks = (arrays[name] for name in ARRAYS)
+    fit = logits.ndim == 3 and images.shape == (len(logits), 3, *logits.shape[1:]) and masks.shape == logits.shape
+    kinds = (ids.dtype.kind, logits.dtype.kind, images.dtype, masks.dtype.kind)
+    if not (fit and ids.shape == logits.shape[:1] and logits.size and kinds[::2] == ("U", np.uint8)):
+        raise UnreadableError("its arrays do not fit one another")
+    if kinds[1] != "f" or kinds[3] not in "bu" or not np.isfinite(logits).all():
+        raise UnreadableError("its logits are no numbers")
+    return arrays
+
+
+def _read_array(archive: ZipFile, name: str) -> np.ndarray:
+    with archive.open(name) as file:
+        version = np.lib.format.read_magic(file)
+        read_header = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if read_header is None:
+            raise UnreadableError(f"{name} is of version {version}")
+        shape, fortran, dtype = read_header(file)
+        size = math.prod(shape) * dtype.itemsize
+        if dtype.hasobject or fortran or size > _MOST_FILE_BYTES:
+            raise UnreadableError(f"{name} has {math.prod(shape):.3g} elements of {dtype}")
+        content = file.read(size)
+    if len(content) != size:
+        raise UnreadableError(f"{name} is cut short")
+    return np.frombuffer(content, dtype).reshape(shape)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lightning_seg.config.compose import CONFIG_DIR
-from lightning_seg.config.overrides import override_value
+from lightning_seg.config.overrides import is_plain, override_value
 from lightning_seg.report.records import Study
 
 _CHOSEN = ("dataset", "model", "loss")
@@ -96,6 +96,8 @@ class _Recorded:
                 chosen = (f"{key}={name}", *chosen)
             arguments += chosen
         arguments += [*self.others.get(run[:2], self.common), f"repeat={run.repeat}"]
+        if not all(map(is_plain, arguments)):  # records come from anywhere, and the line is there to be run
+            return None
         parts = (argument.partition("=") for argument in arguments)
         return {key: value if sign else None for key, sign, value in parts}
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from lightning_seg.report.contrasts import TEST_TO_TRAIN
 from lightning_seg.report.records import Study, metrics_of
-from lightning_seg.report.statistics import TEST_TO_TRAIN
 
 PAIR = ["dataset", "model", "repeat"]
 BLOCK = ["dataset", "model"]

@@ -1,16 +1,14 @@
 """The losses of a study, built again from its records, and their pictures."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-from hydra.utils import get_class
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from torch import nn
 
 from lightning_seg.catalogue import BASIC_LOSSES, LOSSES, is_compound, loss_name
+from lightning_seg.config.allowed import as_text, refuse_foreign
 from lightning_seg.config.build import build_nameless
 from lightning_seg.config.compose import compose_config
-from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.report.figures.losses import evaluate, gallery, scenes
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.records import Study
@@ -33,17 +31,14 @@ def loss_figures(study: Study, losses: Sequence[str]) -> list[Figure]:
 def rebuild(study: Study, name: str) -> nn.Module | None:
     """A loss from the settings that its first readable run recorded; None where it cannot be had or be drawn.
 
-    Records may come from anywhere: nothing is called but classes of losses, that is, of ``nn.Module``.
+    Records may come from anywhere: nothing is called but losses that are built in, installed or the user's own.
     """
     try:
         recorded = _recorded(study, name)
-        if recorded is None:
-            loss = _packaged(name) if name in LOSSES else None
+        if recorded is not None:
+            loss: nn.Module | None = build_nameless(recorded, "loss")
         else:
-            import_from_working_directory()
-            if not all(issubclass(get_class(target), nn.Module) for target in _targets(recorded)):
-                return None
-            loss = build_nameless(recorded, "loss")
+            loss = _packaged(name) if name in LOSSES else None
         if loss is not None:
             for scene in scenes():
                 evaluate(loss, scene.logits, scene.truth)
@@ -62,18 +57,9 @@ def _recorded(study: Study, name: str) -> DictConfig | None:
         record = RunFolder(study.directory / path).record()
         recorded = record.config.get("loss") if record is not None else None
         if isinstance(recorded, dict) and "_target_" in recorded:
-            return OmegaConf.create(recorded)
+            refuse_foreign(recorded, "loss", path)
+            return as_text(recorded)
     return None
-
-
-def _targets(node: Any) -> Iterator[str]:
-    """Every ``_target_`` of a configuration."""
-    if isinstance(node, str):
-        return
-    if OmegaConf.is_dict(node) and "_target_" in node:
-        yield node["_target_"]
-    for child in node.values() if OmegaConf.is_dict(node) else node if OmegaConf.is_list(node) else ():
-        yield from _targets(child)
 
 
 def _in_order(losses: Sequence[str]) -> list[str]:

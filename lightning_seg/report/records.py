@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,17 @@ from pyarrow import csv, parquet
 
 from lightning_seg import __version__
 from lightning_seg.catalogue import COUNTS, METRICS
-from lightning_seg.errors import UserError
+from lightning_seg.errors import UnreadableError, UserError
+from lightning_seg.files import MOST_TABLE_BYTES, read_bytes, write_atomic
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
 from lightning_seg.runs.folder import RESULT, RunFolder, State
-from lightning_seg.runs.record import Record
+from lightning_seg.runs.record import COLLAPSED_SHARE, Record
 from lightning_seg.studies.folder import StudyFolder
 
 _LONGEST_ERROR = 300  # characters
 KEYS = ["dataset", "model", "loss", "repeat"]
 _IMAGE_COLUMNS = ("id", *COUNTS, *METRICS)
 _NO_METRICS = {"test_images", "test_to_train"}  # columns of the table of runs that are counts of images
-# A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
-_COLLAPSED_SHARE = 0.99
 # `result.json` and `test_images.csv` are written from the same numbers; a larger gap in Dice means a damaged record.
 _AGREEMENT = 1e-3
 
@@ -115,9 +115,8 @@ def write_tables(study: Study, output_dir: Path) -> list[Path]:
     written = []
     for name, frame in (("runs", study.runs), ("images", study.images)):
         target = output_dir / f"{name}.parquet"
-        partial = target.with_suffix(".parquet.part")
-        parquet.write_table(pa.Table.from_pandas(frame, preserve_index=False), partial, compression="zstd")
-        partial.replace(target)
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        write_atomic(target, partial(parquet.write_table, table, compression="zstd"))
         written.append(target)
     return written
 
@@ -144,9 +143,9 @@ def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     def read(item: tuple[Any, ...]) -> pa.Table | None:
         dataset, model, loss, repeat, path = item
         try:
-            table = csv.read_csv(study.directory / path / "metrics.csv", read_options=_serial())
+            table = csv.read_csv(_buffer(RunFolder(study.directory / path).history), read_options=_serial())
             table = table.select(wanted).cast(pa.schema([(name, pa.float64()) for name in wanted]))
-        except (OSError, pa.ArrowException, KeyError):
+        except (OSError, ValueError, pa.ArrowException, KeyError):
             return None
         return _with_keys(table, {"dataset": dataset, "model": model, "loss": loss, "repeat": repeat})
 
@@ -184,7 +183,7 @@ def _read_run(folder: RunFolder) -> _Record:
         return found
     _fill_row(row, look.record)
     if look.record.config:
-        found.settings = shared_settings(look.record.config)
+        found.settings = shared_settings(look.record.config, look.record.tuned)
         row["settings"] = settings_hash(found.settings)
     if row["status"] == "finished" and not math.isfinite(row["test_dice"]):
         found.problems.append(f"{place}/{RESULT} holds no finite test Dice; the run is left out of all means.")
@@ -225,18 +224,20 @@ def _read_images(record: _Record, folder: RunFolder) -> None:
     row, place = record.row, folder.address
     try:
         table = csv.read_csv(
-            folder.test_images,
+            _buffer(folder.test_images),
             read_options=_serial(),
             convert_options=csv.ConvertOptions(column_types={"id": pa.string()}),
         )
         columns = [*_IMAGE_COLUMNS, *(["contrast"] if "contrast" in table.column_names else [])]
         types = [(name, pa.int32() if name in COUNTS else pa.float32()) for name in columns if name != "id"]
         table = table.select(columns).cast(pa.schema([("id", pa.string()), *types]))
+        if any(table[name].null_count for name in ("id", *COUNTS)):
+            raise UnreadableError("it has rows without values")
     except FileNotFoundError:
         if row["status"] == "finished":
             record.problems.append(f"{place} has no test_images.csv; its images are left out.")
         return
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:
         record.problems.append(f"{place}/test_images.csv cannot be read ({_reason(error)}); its images are left out.")
         return
     if table.num_rows == 0:
@@ -253,9 +254,9 @@ def _read_images(record: _Record, folder: RunFolder) -> None:
     row["test_images"] = table.num_rows
     row["failure_rate"] = float(np.mean(table["dice"].to_numpy() < 0.1))
     row["empty_predictions"] = float(np.mean(tp + fp == 0))
-    if np.mean(tp + fp == 0) >= _COLLAPSED_SHARE and np.any(tp + fn > 0):
+    if np.mean(tp + fp == 0) >= COLLAPSED_SHARE and np.any(tp + fn > 0):
         row["collapse"] = "background"
-    elif np.mean(fn + tn == 0) >= _COLLAPSED_SHARE and np.any(fp + tn > 0):
+    elif np.mean(fn + tn == 0) >= COLLAPSED_SHARE and np.any(fp + tn > 0):
         row["collapse"] = "lesion"
     record.images = _with_keys(table, {key: row[key] for key in KEYS})
 
@@ -277,7 +278,7 @@ def _with_keys(table: pa.Table, keys: dict[str, Any]) -> pa.Table:
             codes = pa.array(np.zeros(table.num_rows, dtype=np.int32))
             column: pa.Array = pa.DictionaryArray.from_arrays(codes, pa.array([value]))
         else:
-            column = pa.array(np.full(table.num_rows, value, dtype=np.int16))
+            column = pa.array(np.full(table.num_rows, value, dtype=np.int32))
         table = table.add_column(0, name, column)
     return table
 
@@ -332,6 +333,10 @@ def _add_training_problems(runs: pd.DataFrame, problems: list[str]) -> None:
 
 def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
+
+
+def _buffer(path: Path) -> pa.BufferReader:
+    return pa.BufferReader(read_bytes(path, MOST_TABLE_BYTES))
 
 
 def _serial() -> csv.ReadOptions:

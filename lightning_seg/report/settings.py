@@ -2,22 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lightning_seg.runs.fingerprint import essential, flatten
+from lightning_seg.runs.fingerprint import belongs, essential, flatten
 
+_LONGEST = 200  # characters of a value
 _MOST_VALUES = 4  # that are told of one setting
 
 
-def shared_settings(config: dict[str, Any]) -> dict[str, Any]:
+def shared_settings(config: dict[str, Any], tuned: Iterable[str] = ()) -> dict[str, Any]:
     """The flat settings that a fair comparison of losses holds fixed: all essential ones but the loss and the repeat.
 
     Args:
         config: a run's nested, resolved configuration.
+        tuned: keys that trials have chosen for the loss, which are its own.
     """
-    flat = essential(flatten(config))
-    return {key: value for key, value in flat.items() if key != "repeat" and not key.startswith("loss.")}
+    own = ("repeat", "loss", *tuned)
+    return {key: value for key, value in essential(flatten(config)).items() if not belongs(key, own)}
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -36,7 +38,7 @@ def describe_differences(settings: Sequence[Mapping[str, Any]], cells: Sequence[
     for setting, cell in zip(settings, cells, strict=True):
         for key, value in setting.items():
             counts = values.setdefault(key, {}).setdefault(cell, {})
-            text = json.dumps(value, default=str)
+            text = json.dumps(value, default=str)[:_LONGEST]
             counts[text] = counts.get(text, 0) + 1
     sentences = []
     for key, by_cell in sorted(values.items()):

@@ -13,12 +13,13 @@ from typing import Any
 
 import psutil
 
-from lightning_seg.errors import UserError
-from lightning_seg.files import write_text
+from lightning_seg.errors import UnreadableError, UserError
+from lightning_seg.files import read_json, write_text
 from lightning_seg.runs import stop
 
 CLAIM = "claim.json"
 HEARTBEAT_SECONDS = 10.0
+_MOST_BYTES = 4096
 LEASE_SECONDS = 60.0  # a claim whose heartbeat is older belongs to a dead process
 
 
@@ -78,7 +79,7 @@ def is_claimed(directory: Path, lease: float = LEASE_SECONDS) -> bool:
     """Whether a live process works on the run in ``directory``."""
     path = directory / CLAIM
     owner = _read(path)
-    return owner is not None and _is_alive(owner, recent=_age(path) < lease)
+    return owner is not None and _is_alive(owner, recent=abs(_age(path)) < lease)
 
 
 def await_heartbeats(directories: Iterable[Path]) -> None:
@@ -88,7 +89,7 @@ def await_heartbeats(directories: Iterable[Path]) -> None:
     """
     renewed = {path: _mtime(path) for directory in directories if (path := directory / CLAIM).exists()}
     while not stop.requested() and any(
-        (owner := _read(path)) and not _is_near(owner) and _mtime(path) == seen and _age(path) < LEASE_SECONDS
+        (owner := _read(path)) and not _is_near(owner) and _mtime(path) == seen and abs(_age(path)) < LEASE_SECONDS
         for path, seen in renewed.items()
     ):
         time.sleep(1)
@@ -100,10 +101,16 @@ def is_own(directory: Path) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """Whose claim it is; ``None`` without one, and where it is none that this program has written."""
     try:
-        return json.loads(path.read_text())
-    except (OSError, json.JSONDecodeError):
+        owner = read_json(path, _MOST_BYTES)
+    except (OSError, UnreadableError):
         return None
+    if not isinstance(owner, dict) or not isinstance(owner.get("host"), str):
+        return None
+    pid, created = owner.get("pid"), owner.get("created", 0)
+    known = isinstance(pid, int) and 0 < pid < 2**31 and isinstance(created, int | float) and abs(created) < 2**53
+    return owner if known else None
 
 
 def _mtime(path: Path) -> float:
@@ -114,7 +121,10 @@ def _mtime(path: Path) -> float:
 
 
 def _age(path: Path) -> float:
-    """Seconds since the claim in ``path`` was renewed, by the clock of its file system, which all hosts share."""
+    """Seconds since the claim in ``path`` was renewed, by the clock of its file system, which all hosts share.
+
+    It is negative where a claim was made by another clock, or made up.
+    """
     with suppress(OSError):  # where this user may only read
         os.utime(path.parent)
         return path.parent.stat().st_mtime - _mtime(path)

@@ -70,7 +70,7 @@ class Failure:
         """
         if not isinstance(value, dict) or not isinstance(value.get("message"), str):
             raise UnreadableError("it is no failure")
-        known = value.get("kind") in set(FailureKind)
+        known = value.get("kind") in list(FailureKind)
         return cls(FailureKind(value["kind"]) if known else FailureKind.OTHER, value["message"])
 
     @classmethod

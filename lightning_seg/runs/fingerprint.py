@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,10 +52,21 @@ class AddedKey:
 
 # A key that a record lacks counts as the value that it had before it existed, so that a study begun with an older
 # version goes on with a newer one. Each new essential key needs its line here.
-ADDED: tuple[AddedKey, ...] = (AddedKey("model.norm_momentum", since="0.2.0", before=None),)
+ADDED: tuple[AddedKey, ...] = (
+    AddedKey("model.norm_momentum", since="0.2.0", before=None),
+    AddedKey("dataset.lesion", since="0.2.0", before="auto"),
+    AddedKey("dataset.window", since="0.2.0", before=None),
+    AddedKey("dataset.unlabelled", since="0.2.0", before="error"),
+    AddedKey("dataset.exclude", since="0.2.0", before=None),
+    AddedKey("tune", since="0.2.0", before={}),
+    AddedKey("test", since="0.2.0", before=True),
+)
 
 # Keys that the networks of this package had, with the only value that they could have.
 _REMOVED = {"model.in_channels": 3, "model.classes": 1}
+
+
+_LONGEST = 200  # characters of a recorded value in a sentence
 
 
 def flatten(tree: Any, prefix: str = "") -> dict[str, Any]:
@@ -79,8 +91,7 @@ def essential(flat: dict[str, Any]) -> dict[str, Any]:
     kept = {
         key: value
         for key, value in flat.items()
-        if not any(key == name or key.startswith(name + ".") for name in INCIDENTAL)
-        and not any(key == added.name and value == added.before for added in ADDED)
+        if not belongs(key, INCIDENTAL) and not any(key == added.name and value == added.before for added in ADDED)
     }
     if str(kept.get("model._target_", "")).startswith("lightning_seg.models."):
         kept = _REMOVED | kept
@@ -92,12 +103,23 @@ def fingerprint(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(essential(flatten(cfg)), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def differences(flat: dict[str, Any], recorded: dict[str, Any]) -> list[str]:
-    """One phrase for each essential key whose value in the flat configuration is not that of a recorded, nested one."""
+def belongs(key: str, names: Iterable[str]) -> bool:
+    """Whether a dotted key is one of these, or below one of them."""
+    return any(key == name or key.startswith(f"{name}.") for name in names)
+
+
+def differences(flat: dict[str, Any], recorded: dict[str, Any], apart: Iterable[str] = ()) -> list[str]:
+    """One phrase for each essential key whose value in the flat configuration is not that of a recorded, nested one.
+
+    Args:
+        flat: the configuration as it is now.
+        recorded: as it was.
+        apart: keys that may differ, with all below them.
+    """
     now, then = essential(flat), essential(flatten(recorded))
     absent = "absent"
     return [
-        f"{key} was {then.get(key, absent)} and is now {now.get(key, absent)}"
+        f"{key} was {str(then.get(key, absent))[:_LONGEST]} and is now {now.get(key, absent)}"
         for key in sorted(now.keys() | then.keys())
-        if now.get(key, absent) != then.get(key, absent)
+        if now.get(key, absent) != then.get(key, absent) and not belongs(key, apart)
     ]

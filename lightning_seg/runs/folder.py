@@ -13,15 +13,16 @@ from typing import Any
 from filelock import FileLock
 
 from lightning_seg.errors import UnreadableError
-from lightning_seg.files import read_json, write_json, write_text
+from lightning_seg.files import read_bytes, read_json, refuse_links, write_json, write_text
 from lightning_seg.runs import claim
 from lightning_seg.runs.claim import CLAIM, ClaimedError
-from lightning_seg.runs.failure import FailedElsewhereError, Failure, counts
+from lightning_seg.runs.failure import FailedElsewhereError, Failure, FailureKind, counts
 from lightning_seg.runs.record import Record
 
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
 CASES = "cases.npz"
+_MOST_TEXT_BYTES = 2**20  # of a traceback
 _LOCK = ".lock"  # of a study
 _REPEAT = re.compile(r"repeat_(0|[1-9][0-9]{0,8})", re.ASCII)
 
@@ -68,7 +69,7 @@ class RunFolder:
     def of(cls, flat: dict[str, Any]) -> "RunFolder":
         """The folder of the run with a flat configuration."""
         parts = (flat[key] for key in ("output_dir", "study", "dataset.name", "model.name", "loss.name"))
-        return cls(Path(*map(str, parts), f"repeat_{flat['repeat']}"))
+        return cls(Path(*map(str, parts), f"repeat_{flat['repeat']}").expanduser())
 
     @property
     def study(self) -> Path:
@@ -204,16 +205,16 @@ class RunFolder:
 
     def failure(self) -> Failure | None:
         """How the run has failed, or ``None`` if it has not."""
-        if not self.error.is_file():
+        try:
+            told = read_bytes(self.error, _MOST_TEXT_BYTES)
+        except FileNotFoundError:
             return None
+        except UnreadableError as error:
+            return Failure(FailureKind.OTHER, f"{self.error.name} cannot be read ({error})")
         try:
-            return Failure.from_json(read_json(self.failure_file))
+            return Failure.from_json(read_json(self.failure_file, _MOST_TEXT_BYTES))
         except (FileNotFoundError, UnreadableError):
-            pass
-        try:
-            return Failure.from_traceback(self.error.read_text(encoding="utf-8", errors="replace"))
-        except OSError:
-            return Failure.from_traceback("")
+            return Failure.from_traceback(told.decode("utf-8", errors="replace"))
 
     def write_failure(self, error: BaseException) -> None:
         """Record how the run has failed."""
@@ -222,6 +223,7 @@ class RunFolder:
 
     def clear_failure(self) -> None:
         """Forget an earlier failure."""
+        refuse_links(self.path, self.study)
         self.error.unlink(missing_ok=True)
         self.failure_file.unlink(missing_ok=True)
 
@@ -242,8 +244,21 @@ class RunFolder:
 
         Raises:
             ClaimedError: a live process holds it.
+            UserError: see :meth:`refuse_links`.
         """
+        self.refuse_links()
         return claim.claim(self.path, self.lock)
+
+    def refuse_links(self) -> None:
+        """Look whether what a training writes here would stay here.
+
+        Raises:
+            UserError: the folder, one above it in the study, or something in it is a link.
+        """
+        refuse_links(self.path, self.study)
+        found = [*self.path.iterdir(), *self.configuration.parent.glob("*")] if self.path.is_dir() else []
+        for path in (*found, self.study / _LOCK):
+            refuse_links(path, path.parent)
 
     def is_claimed(self) -> bool:
         """Whether a live process works on the run."""
@@ -274,6 +289,7 @@ class RunFolder:
     def tidy(self) -> None:
         """Remove what is left where a process was killed between the record and the run's end."""
         if self.record() is not None and not self.is_claimed():
+            self.refuse_links()
             self.clear_leftovers()
             (self.path / CLAIM).unlink(missing_ok=True)
 
@@ -283,7 +299,11 @@ class RunFolder:
             leftover.unlink(missing_ok=True)
 
     def _leftovers(self) -> Iterator[Path]:
-        yield from self.path.glob("resume-*.ckpt")
+        yield from self.path.glob("resume-*.ckpt*")
+        yield from self.partial_files()
+
+    def partial_files(self) -> Iterator[Path]:
+        """What a process was killed while writing; to be looked for by the run's owner alone."""
         yield from self.path.glob("*.tmp")
         yield from self.path.glob(".tmp*")  # safetensors' own
 

@@ -4,6 +4,7 @@ import math
 import platform
 import subprocess
 from dataclasses import asdict, dataclass, field, fields
+from datetime import datetime
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +14,9 @@ from lightning_seg.errors import UnreadableError
 
 SCHEMA = 2  # 1: records without this number
 STATUSES = ("finished", "diverged")
+# A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
+COLLAPSED_SHARE = 0.99
+_DEEPEST = 32  # levels of the configuration
 _LARGEST = 2.0**63  # of a number, beyond which no count, seed or score lies
 
 
@@ -38,11 +42,14 @@ class Record:
         epochs: trained.
         best_epoch: the one with the highest validation Dice, from 0.
         best_val_dice: that Dice, in [0, 1].
-        test: mean over the test images of each metric, in [0, 1].
+        test: mean over the test images of each metric, in [0, 1]; empty where they were left unread.
         images: number of images of each subset.
         siblings_in_training: test images that have a near duplicate or a member of their group in training.
+        reading: how the dataset's pixels were read, in words, where that was not given beforehand.
         started: ISO time in UTC.
         seconds: of "data", "fit" and "test".
+        tuning: what trials have chosen for the run and all that they tried, see
+            :class:`lightning_seg.runs.tuning.Choice`; ``None`` for a run with the common settings.
         schema: version of this format.
     """
 
@@ -68,8 +75,10 @@ class Record:
     test: dict[str, float] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     siblings_in_training: int | None = None
+    reading: str | None = None
     started: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
+    tuning: dict[str, Any] | None = None
     schema: int = 1
 
     @property
@@ -80,7 +89,13 @@ class Record:
     @property
     def version(self) -> str:
         """The version of this program that made it, or nothing."""
-        return self.versions.get("lightning-seg") or ""
+        return self.versions.get("lightning-seg") or self.versions.get("lightning_seg") or ""
+
+    @property
+    def tuned(self) -> dict[str, Any]:
+        """The settings that trials have chosen, by configuration key; they belong to the loss."""
+        settings = (self.tuning or {}).get("settings")
+        return settings if isinstance(settings, dict) else {}
 
     def as_json(self) -> dict[str, Any]:
         """The object that is written."""
@@ -95,12 +110,20 @@ class Record:
         """
         if not isinstance(value, dict):
             raise UnreadableError("it is no JSON object")
-        if value.get("status") not in STATUSES:
-            raise UnreadableError(f"unknown status {_shown(value.get('status'))}")
+        if "status" not in value:
+            raise UnreadableError("it lacks 'status'")
+        if value["status"] not in STATUSES:
+            raise UnreadableError(f"unknown status {_shown(value['status'])}")
         known = {name: value[name] for name in _HINTS if name in value}
         for name, found in known.items():
             if not _fits(found, _HINTS[name]):
                 raise UnreadableError(f"its {name} is {_shown(found)}")
+        if not all(math.isfinite(each) and each >= 0 for each in known.get("seconds", {}).values()):
+            raise UnreadableError("its seconds are no durations")
+        if not _is_moment(known.get("started", "")):
+            raise UnreadableError(f"its started is {_shown(known['started'])}")
+        if _depth(known.get("config")) > _DEEPEST:
+            raise UnreadableError("its config is nested too deeply")
         return cls(**known)
 
 
@@ -112,8 +135,9 @@ def _fits(value: object, hint: Any) -> bool:
     if hint is Any:
         return True
     if hint is float or hint is int:
-        is_number = isinstance(value, int | float if hint is float else int) and not isinstance(value, bool)
-        return is_number and (not math.isfinite(value) or abs(value) < _LARGEST)  # type: ignore[arg-type]
+        if isinstance(value, bool) or not isinstance(value, int | float if hint is float else int):
+            return False
+        return abs(value) < _LARGEST or (isinstance(value, float) and not math.isfinite(value))
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is dict:
         return isinstance(value, dict) and all(_fits(each, arguments[1]) for each in value.values())
@@ -122,6 +146,22 @@ def _fits(value: object, hint: Any) -> bool:
     if arguments:  # a union
         return any(_fits(value, each) for each in arguments)
     return isinstance(value, hint)
+
+
+def _is_moment(text: str) -> bool:
+    """Whether a text is nothing, or an ISO time with its zone."""
+    try:
+        return not text or datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _depth(value: object, level: int = 0) -> int:
+    """How deeply a value is nested, up to a little more than is allowed."""
+    if not isinstance(value, dict | list) or level > _DEEPEST:
+        return level
+    children = value.values() if isinstance(value, dict) else value
+    return max((_depth(each, level + 1) for each in children), default=level)
 
 
 def _shown(value: object) -> str:

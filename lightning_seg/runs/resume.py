@@ -1,24 +1,46 @@
 """Training that can be killed at any moment and ends, when started again, with the very same numbers."""
 
+import logging
 import time
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from lightning_seg.files import write_atomic
+from lightning_seg.files import telling_file, write_atomic
 from lightning_seg.runs import stop
 from lightning_seg.runs.folder import RunFolder
+
+log = logging.getLogger(__name__)
+
+_PARTS = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers", "epoch", "global_step")
+
+
+def _problem(path: Path) -> str:
+    """What is wrong with a checkpoint, or nothing.
+
+    It is a zip file, in which torch notes the CRC-32 of each tensor and never looks at it: about 1 s a GB.
+    """
+    try:
+        with ZipFile(path) as archive:
+            if (wrong := archive.testzip()) is not None:
+                return f"{wrong} is not as it was written"
+        content = torch.load(path, map_location="meta", weights_only=True, mmap=True)
+    except Exception as error:  # whatever zipfile and torch stumble over
+        return " ".join(f"{type(error).__name__} {error}".split())[:200]
+    absent = [part for part in _PARTS if not isinstance(content, dict) or part not in content]
+    return f"it lacks {absent[0]}" if absent else ""
 
 
 class DirectCheckpointIO(TorchCheckpointIO):
     """Checkpoints written straight to their path: Lightning's way there leads through memory and ``$TMPDIR``."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        with Path(path).open("wb") as file:  # torch's own writer does not say why it cannot write
-            torch.save(checkpoint, file)
+        with telling_file(Path(path)) as file:
+            torch.save(checkpoint, file)  # type: ignore[arg-type]  # which writes and flushes, no more
 
 
 class ResumeCheckpoint(Callback):
@@ -48,8 +70,24 @@ class ResumeCheckpoint(Callback):
         self.saved_at = time.monotonic()
         self.stopped = False
 
+    def usable(self) -> Path | None:
+        """The checkpoint to go on from; one that is damaged is set aside, and training begins anew."""
+        if not self.path.is_file():
+            return None
+        problem = _problem(self.path)
+        if not problem:
+            return self.path
+        aside = self.path.with_name(f"{self.path.name}.damaged")
+        log.warning(
+            "%s is damaged (%s): it is set aside as %s, and training begins anew.", self.path, problem, aside.name
+        )
+        self.path.replace(aside)
+        return None
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         trainer.strategy.checkpoint_io = DirectCheckpointIO()
+        for partial in self.folder.partial_files():  # each as large as a checkpoint
+            partial.unlink(missing_ok=True)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         stop.listen()  # Lightning's own handler would break the epoch off

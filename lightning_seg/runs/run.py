@@ -3,6 +3,7 @@
 import logging
 import platform
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import numpy as np
@@ -16,7 +17,8 @@ from safetensors.torch import save_file
 
 from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.config.compose import plain
-from lightning_seg.config.rules import check
+from lightning_seg.config.overrides import settings_overrides
+from lightning_seg.config.rules import check_training
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
@@ -31,6 +33,8 @@ from lightning_seg.runs.position import position
 from lightning_seg.runs.record import SCHEMA, Record, versions
 from lightning_seg.runs.resume import ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
+from lightning_seg.runs.tuning import Choice, choice_of
+from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, predictions, save_cases
@@ -56,26 +60,40 @@ def run(cfg: DictConfig) -> float:
         FailedElsewhereError: another process has tried it since this one's sweep began, and failed.
         StoppedError: a stop was requested.
     """
-    check(cfg)
+    return train_or_find(cfg)[0]
+
+
+def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
+    """:func:`run`, and whether it was trained here: it may have been finished before."""
+    check_training(cfg)
     stop.listen()
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     folder = RunFolder.of(flatten(cfg))
-    title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} repeat {cfg.repeat}"
+    choice_of(flatten(cfg), folder)
+    trial = "" if cfg.test else f"{cfg.study} "
+    title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} {trial}repeat {cfg.repeat}"
     if (finished := _finished(cfg, folder, title)) is not None:
-        return finished
+        return finished, False
     with folder.claim():
         # Another process may have ended the run between that look and the claim.
         if (finished := _finished(cfg, folder, title)) is not None:
-            return finished
+            return finished, False
         folder.refuse_failed()
+        refuse_half_done(folder, flatten(cfg))
         try:
             with in_one_sentence(cfg):
-                return _train(cfg, folder, title)
+                return _train(cfg, folder, title), True
         except (StoppedError, ClaimedError):
             raise
         except Exception as error:
-            folder.write_failure(error)
+            if not folder.path.is_dir():
+                raise UserError(
+                    f"{folder.path} has vanished in training (was it removed, or its disk unmounted?); once its disk "
+                    "is there, the same command begins anew."
+                ) from error
+            with suppress(OSError):  # of a full disk, of which the error itself tells
+                folder.write_failure(error)
             raise
 
 
@@ -95,7 +113,7 @@ def _finished(cfg: DictConfig, folder: RunFolder, title: str) -> float | None:
 
 
 def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
-    """Split, train until validation Dice no longer rises, test the best weights, record."""
+    """Split, train until validation Dice no longer rises, test the best weights unless told not to, record."""
     started, clock = datetime.now(UTC), time.perf_counter()
     folder.clear_failure()
     _save_hydra(cfg, folder)
@@ -106,7 +124,8 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
         data.serve_distances = needs_distances(module.loss)
         metrics = make_metrics(cfg)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
-        siblings = data.siblings_in_training()  # now, while the source files are there
+        # Now, while the source files are there.
+        siblings = data.siblings_in_training() if cfg.test else None
         write_json(folder.split, data.ids())
         prepared = time.perf_counter()
         watch = _Watch(cfg, folder, data, title)
@@ -116,14 +135,18 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
             watch.fit(trainer, module)
             fitted = time.perf_counter()
             module.model.load_state_dict(watch.best.weights)
-            trainer.test(module, datamodule=data, verbose=False)
-            folder.refuse_lost()
-            scores = Scores.of(module.test_counts, metrics)
-            _write_results(cfg, folder, data, scores, watch)
-            if wandb is not None:
-                wandb.log_test(scores.means, predictions(watch.cases.arrays))
+            test: dict[str, float] = {}
+            if cfg.test:
+                trainer.test(module, datamodule=data, verbose=False)
+                folder.refuse_lost()
+                scores = Scores.of(module.test_counts, metrics)
+                _write_test(folder, data, scores, watch.cases)
+                test = scores.means
+                if wandb is not None:
+                    wandb.log_test(test, predictions(watch.cases.arrays))
+            _write_weights(cfg, folder, watch.best)
         seconds = {"data": prepared - clock, "fit": watch.history.seconds, "test": time.perf_counter() - fitted}
-        record = _record(cfg, data, module, scores, watch, siblings, started, seconds)
+        record = _record(cfg, data, module, test, watch, siblings, started, seconds)
         folder.write(record)
         folder.clear_leftovers()
         _announce(record, title)
@@ -171,37 +194,42 @@ class _Watch:
         Raises:
             StoppedError: a stop was requested.
         """
-        saved = self._checkpoint.path if self._checkpoint.path.is_file() else None
+        saved = self._checkpoint.usable()
         trainer.fit(module, datamodule=self.data, ckpt_path=saved, weights_only=True)
         if self._checkpoint.stopped:
             epochs = len(self.history.rows)
             raise StoppedError(f"{self.title}: stopped after epoch {epochs}; the same command goes on from there")
 
 
-def _write_results(cfg: DictConfig, folder: RunFolder, data: LesionDataModule, scores: Scores, watch: _Watch) -> None:
-    """Write the table of test images, the cases and, where they are kept, the best weights."""
+def _write_test(folder: RunFolder, data: LesionDataModule, scores: Scores, cases: Cases) -> None:
+    """Write the table of test images and the cases."""
     contrasts = np.abs(data.cache.contrasts[data.split.test])
     names = (*METRICS, "contrast", *(name for name in scores.values if name not in METRICS))
     columns = {**{name: values.tolist() for name, values in scores.values.items()}, "contrast": contrasts.tolist()}
     rows = zip(data.ids()["test"], *scores.counts.T.tolist(), *(columns[name] for name in names), strict=True)
     write_text(folder.test_images, csv_text([("id", *COUNTS, *names), *rows]))
-    write_atomic(folder.cases, lambda path: save_cases(path, watch.cases.arrays))
+    write_atomic(folder.cases, lambda path: save_cases(path, cases.arrays))
+
+
+def _write_weights(cfg: DictConfig, folder: RunFolder, best: BestWeights) -> None:
+    """Write the best weights, where they are kept."""
     if _keeps_weights(cfg):
         marked = {"fingerprint": fingerprint(cfg)}  # so that weights are not taken for another run's
-        write_atomic(folder.weights, lambda path: save_file(watch.best.weights, path, metadata=marked))
+        write_atomic(folder.weights, lambda path: save_file(best.weights, path, metadata=marked))
 
 
 def _record(
     cfg: DictConfig,
     data: LesionDataModule,
     module: SegmentationModule,
-    scores: Scores,
+    test: dict[str, float],
     watch: _Watch,
-    siblings: int,
+    siblings: int | None,
     started: datetime,
     seconds: dict[str, float],
 ) -> Record:
     diverged = not all(np.isfinite(row["train_loss"]) for row in watch.history.rows)
+    choice = choice_of(flatten(cfg), RunFolder.of(flatten(cfg)))
     return Record(
         schema=SCHEMA,
         status="diverged" if diverged else "finished",
@@ -211,7 +239,7 @@ def _record(
         loss=cfg.loss.name,
         repeat=cfg.repeat,
         fingerprint=fingerprint(cfg),
-        overrides=list(HydraConfig.get().overrides.task) if HydraConfig.initialized() else [],
+        overrides=_arguments(choice),
         config=plain(cfg),
         seed=cfg.seed,
         versions=versions(),
@@ -223,21 +251,29 @@ def _record(
         epochs=len(watch.history.rows),
         best_epoch=watch.best.epoch,
         best_val_dice=watch.best.score,
-        test=scores.means,
+        test=test,
         images={name: len(ids) for name, ids in data.ids().items()},
         siblings_in_training=siblings,
+        reading=data.cache.reading,
         started=started.isoformat(timespec="seconds"),
         seconds={part: round(length, 3) for part, length in seconds.items()},
+        tuning=choice.as_json() if choice is not None else None,
     )
+
+
+def _arguments(choice: Choice | None) -> list[str]:
+    """The command line's arguments, without those by which a grid has set what was chosen."""
+    if not HydraConfig.initialized():
+        return []
+    chosen = settings_overrides(choice.settings) if choice is not None else []
+    return [argument for argument in HydraConfig.get().overrides.task if argument not in chosen]
 
 
 def _announce(record: Record, title: str) -> None:
     if record.status == "diverged":
         log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", title, record.epochs)
-    log.info(
-        "%s: test Dice %.4f, best val Dice %.4f at epoch %d",
-        *(title, record.test["dice"], record.best_val_dice, (record.best_epoch or 0) + 1),
-    )
+    tested = f"test Dice {record.test['dice']:.4f}, " if record.test else ""
+    log.info("%s: %sbest val Dice %.4f at epoch %d", title, tested, record.best_val_dice, (record.best_epoch or 0) + 1)
 
 
 def _device_name(device: torch.device) -> str:

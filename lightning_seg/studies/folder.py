@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,8 @@ from lightning_seg.files import read_json, write_text
 from lightning_seg.runs.folder import RunFolder, repeat_of, study_lock
 
 _ANNOUNCED = "cells.json"
+_TRIALS = ".tuning"
+_ADDRESS = re.compile(r"(?:(?!\.)[^/\\\x00-\x1f]{1,255}/){3}repeat_(?:0|[1-9][0-9]{0,8})")
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,16 @@ class StudyFolder:
         """The list of the runs that grids have announced, from which it is known what is missing."""
         return self.path / _ANNOUNCED
 
+    @property
+    def trials(self) -> Path:
+        """Where the trials of ``tune=...`` lie: a study for each of the settings that are tried."""
+        return self.path / _TRIALS
+
+    def trial_studies(self) -> "list[StudyFolder]":
+        """The studies of trials, by name."""
+        found = sorted(self.trials.iterdir()) if self.trials.is_dir() else []
+        return [StudyFolder(path) for path in found if path.is_dir() and not path.name.startswith(".")]
+
     def runs(self) -> tuple[list[RunFolder], str]:
         """The runs that the folder holds or that grids have announced, in order, and what is wrong with the list.
 
@@ -47,31 +60,46 @@ class StudyFolder:
             the runs by dataset, model, loss and repeat; and a sentence on the list of announced runs where it cannot
             be read, or nothing.
         """
-        found = {RunFolder(path) for path in self._held()}
-        problem = ""
-        try:
-            found |= self._announced()
-        except UnreadableError as error:
-            problem = f"{_ANNOUNCED} cannot be read ({error}); runs that have not started are not known."
+        begun, waiting, problem = self.survey()
+        found = [*begun, *(RunFolder(self.path / address) for address in waiting)]
         return sorted(found, key=lambda run: (run.path.parts[:-1], run.repeat)), problem
 
-    def _held(self) -> Iterable[Path]:
+    def survey(self) -> tuple[list[RunFolder], set[str], str]:
+        """The runs that the folder holds, the addresses of those only announced, and what is wrong with their list.
+
+        No file is looked for that is known not to be there: a study may announce hundreds of thousands.
+        """
+        links: list[str] = []
+        begun = [RunFolder(Path(path)) for path in self._held(links)]
+        problem = ""
+        if links:
+            problem = (
+                f"{len(links)} links in the study are not followed, such as {links[0]}; move what they lead to there."
+            )
+        waiting: set[str] = set()
+        try:
+            waiting = self._announced() - {run.address for run in begun}
+        except UnreadableError as error:
+            problem += f" {_ANNOUNCED} cannot be read ({error}); runs that have not started are not known."
+        return begun, waiting, problem.strip()
+
+    def _held(self, links: list[str]) -> Iterable[str]:
         level = [str(self.path)]
         for _ in range(3):
-            level = [entry.path for folder in level for entry in _folders(folder)]
-        return [Path(entry.path) for folder in level for entry in _folders(folder) if repeat_of(entry.name) is not None]
+            level = [entry.path for folder in level for entry in _folders(folder, links)]
+        runs = (entry for folder in level for entry in _folders(folder, links))
+        return [entry.path for entry in runs if repeat_of(entry.name) is not None]
 
-    def _announced(self) -> set[RunFolder]:
+    def _announced(self) -> set[str]:
         try:
             names = read_json(self.announcement)
         except FileNotFoundError:
             return set()
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UnreadableError("it is no list of runs")
-        paths = [Path(name) for name in names]
-        if any(len(path.parts) != 4 or ".." in path.parts or repeat_of(path.name) is None for path in paths):
+        if not all(map(_ADDRESS.fullmatch, names)):
             raise UnreadableError("it names no runs")
-        return {RunFolder(self.path / path) for path in paths}
+        return set(names)
 
     def announce(self, runs: Iterable[RunFolder]) -> float:
         """Add runs to the list of those that grids have announced.
@@ -90,7 +118,7 @@ class StudyFolder:
                 raise UserError(
                     f"{self.announcement} cannot be read ({error}): remove it, and the same grids make it again."
                 ) from error
-            names = sorted({run.address for run in (*known, *runs)})
+            names = sorted(known | {run.address for run in runs})
             write_text(self.announcement, json.dumps(names, indent=0))
             return self.announcement.stat().st_mtime
 
@@ -119,6 +147,7 @@ def find_study(output_dir: Path, name: str) -> StudyFolder:
     Raises:
         UserError: there is no such study; the message names those that there are.
     """
+    output_dir = output_dir.expanduser()
     directory = output_dir / name
     if name.startswith(".") or not directory.is_dir():
         known = sorted(path.name for path in output_dir.glob("[!.]*") if path.is_dir())
@@ -127,6 +156,12 @@ def find_study(output_dir: Path, name: str) -> StudyFolder:
     return StudyFolder(directory)
 
 
-def _folders(folder: str) -> list[os.DirEntry[str]]:
-    with os.scandir(folder) as entries:
-        return [entry for entry in entries if entry.is_dir() and not entry.name.startswith(".")]
+def _folders(folder: str, links: list[str]) -> list[os.DirEntry[str]]:
+    """The folders in a folder; links to some, by which a received study might lead anywhere, go into ``links``."""
+    try:
+        with os.scandir(folder) as entries:
+            named = [entry for entry in entries if not entry.name.startswith(".")]
+            links += [entry.path for entry in named if entry.is_symlink() and Path(entry.path).is_dir()]
+            return [entry for entry in named if entry.is_dir(follow_symlinks=False)]
+    except PermissionError:  # what cannot be looked into is not there for this user
+        return []

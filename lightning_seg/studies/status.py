@@ -8,11 +8,14 @@ from statistics import mean
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from lightning_seg.errors import UserError
 from lightning_seg.runs.folder import State
 from lightning_seg.runs.record import Record
+from lightning_seg.runs.tuning import describe, read_choices
 from lightning_seg.studies.folder import StudyFolder
-from lightning_seg.wording import duration
+from lightning_seg.wording import duration, printable
 
 
 @dataclass
@@ -28,45 +31,58 @@ class CellStatus:
     counts: Counter[State] = field(default_factory=Counter)
 
     @property
+    def begun(self) -> bool:
+        """Whether any of them has."""
+        return bool(self.results) or self.counts.keys() != {State.MISSING}
+
+    @property
     def waiting(self) -> int:
         """How many have yet to end well."""
         return sum(self.counts.values())
 
 
 Key = tuple[str, str, str]  # dataset, model, loss
+_MOST_ROWS = 2000  # of the table, beyond which only cells that have begun are shown
 
 
 def read_study(study: StudyFolder) -> tuple[dict[Key, CellStatus], str]:
     """The state of every run that the study's folder holds or that a grid announced for it, and what is wrong."""
-    runs, problem = study.runs()
-    cells: dict[Key, CellStatus] = {}
-    for run in runs:
-        cell = cells.setdefault((run.dataset, run.model, run.loss), CellStatus())
+    begun, waiting, problem = study.survey()
+    cells: defaultdict[Key, CellStatus] = defaultdict(CellStatus)
+    for run in begun:
+        cell = cells[run.dataset, run.model, run.loss]
         look = run.look()
         if look.record is not None:
             cell.results.append(look.record)
         else:
             cell.counts[look.state] += 1
-    return cells, problem
+    for address in waiting:
+        dataset, model, loss, _ = address.split("/")
+        cells[dataset, model, loss].counts[State.MISSING] += 1
+    return dict(sorted(cells.items())), problem
 
 
 def print_status(study: StudyFolder, console: Console | None = None) -> None:
     """Print the study's table and its totals."""
     console = console or Console()
     cells, problem = read_study(study)
-    counts = sum((cell.counts for cell in cells.values()), Counter())
+    counts: Counter[State] = Counter()
+    for cell in cells.values():
+        counts.update(cell.counts)
     shown = [state for state in State if counts[state]]
-    table = Table(title=f"Study {study.path.name}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=Text(f"Study {printable(study.path.name)}"), title_justify="left", box=box.SIMPLE_HEAD)
     for name in ("dataset", "model", "loss"):
         table.add_column(name, no_wrap=True)
     for name in ("done", *shown, "val Dice", "test Dice", "per run"):
         table.add_column(name, justify="right", no_wrap=True)
-    for key, cell in cells.items():
+    begun = [(key, cell) for key, cell in cells.items() if cell.begun]
+    rows = list(cells.items()) if len(cells) <= _MOST_ROWS else begun[:_MOST_ROWS]
+    for key, cell in rows:
         done = str(len(cell.results))
         if diverged := sum(record.status == "diverged" for record in cell.results):
             done += f" ({diverged} diverged)"
         table.add_row(
-            *key,
+            *(Text(printable(name)) for name in key),
             done,
             *(str(cell.counts[state] or "") for state in shown),
             _mean(record.best_val_dice for record in cell.results),
@@ -75,16 +91,51 @@ def print_status(study: StudyFolder, console: Console | None = None) -> None:
         )
     console.width = max(console.width, console.measure(table).maximum)  # a name in two pieces cannot be looked for
     console.print(table)
+    if len(rows) < len(cells):
+        console.print(f"{len(rows):,} of {len(cells):,} cells are shown, all of which have begun.", highlight=False)
     if problem:
-        console.print(problem, markup=False, highlight=False)
+        console.print(printable(problem), markup=False, highlight=False)
     results = [record for cell in cells.values() for record in cell.results]
     parts = [f"{len(results)} finished", *(f"{counts[state]} {state}" for state in shown)]
     if results:
         parts.append(f"{duration(sum(record.total_seconds for record in results))} of training")
-    if left := time_left(cells):
-        running = max(1, counts[State.RUNNING])
+    trials, chosen = _trials(study), _choices(study)
+    if trials:
+        parts.append(f"trials of tune: {_states(trials)}")
+    if left := (time_left(cells) or 0) + (time_left(trials) or 0):
+        running = max(1, counts[State.RUNNING], sum(cell.counts[State.RUNNING] for cell in trials.values()))
         parts.append(f"about {duration(left / running)} left with {running} at a time")
     console.print(", ".join(parts), highlight=False)
+    for line in chosen:
+        console.print(line, markup=False, highlight=False)
+
+
+def _trials(study: StudyFolder) -> dict[Key, CellStatus]:
+    """The state of the trials of ``tune=...``, with their settings beside the loss."""
+    return {
+        (dataset, model, f"{loss} {trials.name}"): cell
+        for trials in study.trial_studies()
+        for (dataset, model, loss), cell in read_study(trials)[0].items()
+    }
+
+
+def _states(cells: dict[Key, CellStatus]) -> str:
+    counts = sum((cell.counts for cell in cells.values()), Counter())
+    finished = sum(len(cell.results) for cell in cells.values())
+    return " and ".join([f"{finished} finished", *(f"{counts[state]} {state}" for state in State if counts[state])])
+
+
+def _choices(study: StudyFolder) -> list[str]:
+    """What was chosen, with a word on what lies at the edge of what was tried."""
+    try:
+        choices = read_choices(study.path)
+    except UserError as error:
+        return [str(error)]
+    lines = []
+    for cell, choice in choices.items():
+        edge = f" (at the edge of what was tried: {', '.join(choice.edge)})" if choice.edge else ""
+        lines.append(f"tuned {cell}: {describe(choice.settings)}{edge}")
+    return lines
 
 
 def time_left(cells: dict[Key, CellStatus]) -> float | None:

@@ -3,6 +3,7 @@
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
@@ -19,7 +20,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.compose import CONFIG_DIR, explain
-from lightning_seg.config.rules import check
+from lightning_seg.config.overrides import letting_in
+from lightning_seg.config.rules import check_training
 from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
 from lightning_seg.runs.fingerprint import flatten
@@ -49,12 +51,11 @@ class Cell:
         return repr([item for item in self.config.items() if item[0].startswith(prefixes)])
 
 
-def expand(loader: ConfigLoader, config: DictConfig, params: DictConfig, arguments: list[str]) -> list[Cell]:
-    """The cells of a grid.
+def grid_overrides(loader: ConfigLoader, params: DictConfig, arguments: list[str]) -> list[Override]:
+    """What a grid is made of.
 
     Args:
         loader: Hydra's.
-        config: what it has loaded for the whole grid.
         params: what is swept by default.
         arguments: of the command line, which take precedence.
 
@@ -63,7 +64,23 @@ def expand(loader: ConfigLoader, config: DictConfig, params: DictConfig, argumen
     """
     parser = OverridesParser.create(config_loader=loader)
     defaults = parser.parse_overrides([as_hydra_reads(f"{key!s}={value}") for key, value in params.items()])
-    return list(compose_cells(grid_axes([*defaults, *parser.parse_overrides(arguments)]), composer(loader, config)))
+    return [*defaults, *parser.parse_overrides(arguments)]
+
+
+def expand(loader: ConfigLoader, config: DictConfig, overrides: list[Override]) -> list[Cell]:
+    """The cells of a grid.
+
+    Args:
+        loader: Hydra's.
+        config: what it has loaded for the whole grid.
+        overrides: of the grid.
+
+    Raises:
+        UserError: an argument is wrong, or two cells have the same folder.
+    """
+    cells = list(compose_cells(grid_axes(overrides), composer(loader, config)))
+    refuse_shared_folders(cells)
+    return cells
 
 
 def grid_cells(overrides: list[str]) -> list[Cell]:
@@ -72,16 +89,26 @@ def grid_cells(overrides: list[str]) -> list[Cell]:
     Raises:
         UserError: an argument is wrong, or two cells have the same folder.
     """
+    with loaded_grid(overrides) as (loader, config, parsed):
+        return expand(loader, config, parsed)
+
+
+@contextmanager
+def loaded_grid(overrides: list[str]) -> Iterator[tuple[ConfigLoader, DictConfig, list[Override]]]:
+    """What ``train.py -m`` with these arguments has at hand: Hydra's loader, what it has loaded, what the grid is of.
+
+    Raises:
+        UserError: an argument is wrong.
+    """
     try:
-        overrides = [as_hydra_reads(override) for override in overrides]
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
-            config = loader.load_configuration("config", overrides, run_mode=RunMode.MULTIRUN)
-            cells = expand(loader, config, config.hydra.sweeper.params, list(config.hydra.overrides.task))
+            arguments = [letting_in(as_hydra_reads(override)) for override in overrides]
+            config = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
+            parsed = grid_overrides(loader, config.hydra.sweeper.params, list(config.hydra.overrides.task))
+            yield loader, config, parsed
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
-    refuse_shared_folders(cells)
-    return cells
 
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str]], dict[str, Any]]:
@@ -91,7 +118,7 @@ def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str
         cfg = loader.load_sweep_config(config, list(overrides))
         with open_dict(cfg):
             del cfg["hydra"]
-        check(cfg)
+        check_training(cfg)
         return flatten(OmegaConf.to_container(cfg, resolve=False))
 
     return compose
@@ -112,12 +139,19 @@ def grid_axes(overrides: list[Override]) -> list[list[tuple[str, ...]]]:
             values[key] = [override.input_line or f"{key}={override.get_value_element_as_str()}"]
     groups: dict[str, list[list[str]]] = {"repeat": []}
     for key, options in values.items():
-        groups.setdefault(re.sub(r"^[+~]*", "", key).split(".")[0].split("@")[0], []).append(options)
+        groups.setdefault(bare(key).split(".")[0].split("@")[0], []).append(options)
     return [list(itertools.product(*members)) for members in groups.values() if members]
 
 
+def bare(key: str) -> str:
+    """The key of an argument, without the signs that add or remove it."""
+    return key.lstrip("+~")
+
+
 def compose_cells(
-    axes: list[list[tuple[str, ...]]], compose: Callable[[Iterable[str]], dict[str, Any]]
+    axes: list[list[tuple[str, ...]]],
+    compose: Callable[[Iterable[str]], dict[str, Any]],
+    combinations: Iterable[tuple[tuple[str, ...], ...]] | None = None,
 ) -> Iterator[Cell]:
     """All cells, composed from few compositions.
 
@@ -128,6 +162,7 @@ def compose_cells(
     Args:
         axes: of :func:`grid_axes`.
         compose: from command-line arguments to a flat configuration with its interpolations unresolved.
+        combinations: one value of each axis for each cell; all there are, unless told otherwise.
     """
     first = [values[0] for values in axes]
     base = compose(itertools.chain(*first))
@@ -137,7 +172,7 @@ def compose_cells(
         for value in values[1:]:
             config = compose(itertools.chain(*first[:position], value, *first[position + 1 :]))
             changes[-1][value] = _changes(base, config)
-    for combination in itertools.product(*axes):
+    for combination in itertools.product(*axes) if combinations is None else combinations:
         overrides = tuple(itertools.chain(*combination))
         deltas = [change[value] for change, value in zip(changes, combination, strict=True)]
         if sum(map(len, deltas)) > len(set().union(*deltas)):

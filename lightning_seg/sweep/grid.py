@@ -2,14 +2,12 @@
 
 import itertools
 import logging
-import shlex
 import shutil
 import sys
 import time
-from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 
 from hydra.core.config_loader import ConfigLoader
@@ -21,35 +19,25 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
-from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
 from lightning_seg.errors import UserError
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import CLAIM, await_heartbeats
 from lightning_seg.runs.failure import UnwritableError, count_failures_since
 from lightning_seg.runs.fingerprint import differences
-from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.position import announce_position
 from lightning_seg.runs.record import Record
+from lightning_seg.runs.tuning import describe
+from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
-from lightning_seg.sweep.cells import Cell, expand, longest_first, nested, refuse_shared_folders
+from lightning_seg.sweep.cells import Cell, expand, grid_overrides, longest_first, nested
+from lightning_seg.sweep.outcome import Outcome, Outcomes, print_summary
+from lightning_seg.sweep.tuning import Tuning, tuning_of
 
 log = logging.getLogger(__name__)
 LEAST_FREE_BYTES = 64 * 2**20
+POLL_SECONDS = 5.0  # between two looks at trials that other processes have in hand
 FRUITLESS_LAUNCHES = 3  # in a row, after which what is left has failed
-
-
-class Outcome(StrEnum):
-    """What became of a cell."""
-
-    RAN = "ran"
-    DIVERGED = "diverged"  # ran, until its loss was no longer finite
-    SKIPPED = "skipped"
-    FAILED = "failed"
-    ELSEWHERE = "elsewhere"  # another process has it
-    STOPPED = "stopped"  # on request, before its end
 
 
 class GridSweeper(Sweeper):
@@ -80,32 +68,69 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        cells = expand(self.loader, self.config, self.params, arguments)
-        refuse_shared_folders(cells)
-        self._refuse_other_configurations(cells)
+        overrides = grid_overrides(self.loader, self.params, arguments)
+        cells = expand(self.loader, self.config, overrides)
+        tuning = tuning_of(self.loader, self.config, overrides, cells)
+        self._refuse_other_configurations(cells, tuning.keys if tuning else ())
         started = _announce(cells)
-        outcomes: dict[RunFolder, Outcome] = {}
+        outcomes: Outcomes = {}
+        trials: Outcomes = {}
         stop.listen()
         try:
-            self._run(cells, outcomes, started)
+            self._run(self._tune(tuning, trials) if tuning else cells, outcomes, started)
         finally:
-            _print_summary(outcomes, len(cells))
+            print_summary(outcomes, len(cells), trials)
         if stop.requested():
             sys.exit(stop.INTERRUPTED)
-        if Outcome.FAILED in outcomes.values():
+        if Outcome.FAILED in (*trials.values(), *outcomes.values()):
             sys.exit(1)
 
-    def _refuse_other_configurations(self, cells: list[Cell]) -> None:
+    def _refuse_other_configurations(self, cells: list[Cell], apart: Iterable[str] = ()) -> None:
         for cell in cells:
             record = cell.folder.record()
-            if record and not cell.config["rerun"] and (changed := differences(cell.config, record.config)):
+            if record and not cell.config["rerun"] and (changed := differences(cell.config, record.config, apart)):
                 raise UserError(
                     f"{cell.folder.path} holds a finished run of another configuration ({'; '.join(changed)}), so "
                     "nothing was started; name another study with study=..., or replace such runs with rerun=true."
                 )
+            if record is None:
+                refuse_half_done(cell.folder, cell.config)
 
-    def _run(self, cells: list[Cell], outcomes: dict[RunFolder, Outcome], started: float) -> None:
+    def _tune(self, tuning: Tuning, outcomes: Outcomes) -> list[Cell]:
+        """Run the trials that are left, filling ``outcomes``, and choose; the cells with what is chosen for them.
+
+        A cell of which a trial has failed is left out: its loss would have had fewer chances than the others.
+        """
+        trials = tuning.left()
+        if trials:
+            _refuse_other_trials(trials, tuning)
+            log.info("trials come first, of %s", ", ".join(tuning.keys))
+            started = _announce(trials)
+            self._run(trials, outcomes, started)
+            self._await_others(trials, outcomes, started)
+        for cell, choice in tuning.choose().items():
+            edge = f"; {', '.join(choice.edge)} at the edge of what was tried" if choice.edge else ""
+            log.info("%s: %s has the best validation Dice of trials%s", cell, describe(choice.settings), edge)
+        if self._ends(outcomes):
+            return []
+        cells = tuning.tuned()
+        self._refuse_other_configurations(cells)
+        return cells
+
+    def _await_others(self, cells: list[Cell], outcomes: Outcomes, started: float) -> None:
+        """Wait for what other processes have in hand, and take it over where they drop it."""
+        while not self._ends(outcomes):
+            busy = [each for each in cells if outcomes.get(each.folder) is Outcome.ELSEWHERE and not self._record(each)]
+            if not busy:
+                return
+            if all(cell.folder.is_claimed() for cell in busy):
+                time.sleep(POLL_SECONDS)
+            self._pass(busy, outcomes, started)
+
+    def _run(self, cells: list[Cell], outcomes: Outcomes, started: float) -> None:
         """Run what is not finished, filling ``outcomes`` along the way."""
+        if not cells:  # of a grid whose trials have failed or were stopped
+            return
         outcomes |= {cell.folder: Outcome.SKIPPED for cell in cells if self._record(cell)}
         for folder in outcomes:
             folder.tidy()
@@ -128,11 +153,11 @@ class GridSweeper(Sweeper):
         for cell in elsewhere:
             cell.folder.tidy()
 
-    def _ends(self, outcomes: dict[RunFolder, Outcome]) -> bool:
+    def _ends(self, outcomes: Outcomes) -> bool:
         """Whether nothing more is to be started."""
         return stop.requested() or (self.fail_fast and Outcome.FAILED in outcomes.values())
 
-    def _pass(self, cells: list[Cell], outcomes: dict[RunFolder, Outcome], since: float) -> None:
+    def _pass(self, cells: list[Cell], outcomes: Outcomes, since: float) -> None:
         """Run each cell once, but none that has failed in another process ``since``; outcomes replace earlier ones."""
         # By name: Hydra loads its plugins' modules anew when it looks for plugins, which makes another class of it.
         serial = type(self.launcher).__name__ == "BasicLauncher"
@@ -157,7 +182,7 @@ class GridSweeper(Sweeper):
             check_disk(failed)
             check_datasets(failed)
 
-    def _launch(self, batch: list[Cell], number: int, since: float, outcomes: dict[RunFolder, Outcome]) -> None:
+    def _launch(self, batch: list[Cell], number: int, since: float, outcomes: Outcomes) -> None:
         """Hand what of the batch is not finished, claimed or failed ``since`` to the launcher, and note the outcomes.
 
         A killed worker takes a parallel launcher's whole batch with it, so what is left is launched again.
@@ -238,6 +263,15 @@ def _returned(job: JobReturn) -> float | None:
     return job.return_value
 
 
+def _refuse_other_trials(trials: list[Cell], tuning: Tuning) -> None:
+    for trial in trials:
+        if (record := trial.folder.record()) and (changed := differences(trial.config, record.config)):
+            raise UserError(
+                f"{trial.folder.path} holds a trial of another configuration ({'; '.join(changed)}), so nothing was "
+                f"started; name another study with study=..., or remove {StudyFolder(tuning.study).trials}."
+            )
+
+
 def _announce(cells: list[Cell]) -> float:
     """Announce the cells to their studies; returns when that was, in seconds of the studies' file system's clock."""
     by_study = itertools.groupby((cell.folder for cell in cells), key=lambda folder: folder.study)
@@ -282,26 +316,6 @@ def check_disk(cells: list[Cell]) -> None:
                 f"The sweep stops: only {free / 2**20:.0f} MiB are free where {folder} lies; "
                 "make room and give the same command again."
             )
-
-
-def _print_summary(outcomes: dict[RunFolder, Outcome], cells: int) -> None:
-    console = Console()
-    failed = [folder for folder, outcome in outcomes.items() if outcome is Outcome.FAILED]
-    if failed:
-        console.print("\nFailures")
-        for folder in failed:
-            failure = folder.failure()
-            console.print(Text(str(folder.path)), soft_wrap=True)  # is there to be copied
-            console.print(Padding(Text(failure.message if failure else "ended without a word (killed?)"), (0, 0, 0, 2)))
-        console.print()
-    counts = Counter(outcomes.values())
-    parts = [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]]
-    if cells > len(outcomes):
-        parts.append(f"{cells - len(outcomes)} not started")
-    console.print(", ".join(parts), highlight=False)
-    for study in sorted({folder.study for folder in outcomes}):
-        place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
-        console.print(f"lightning-seg status {shlex.quote(study.name)}{place}", highlight=False, soft_wrap=True)
 
 
 def _may_pass(cell: Cell) -> bool:

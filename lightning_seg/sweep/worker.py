@@ -15,7 +15,7 @@ from lightning_seg.runs.claim import ClaimedError
 from lightning_seg.runs.failure import FailedElsewhereError, FailedRunError, UnwritableError
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.runs.folder import RunFolder
-from lightning_seg.runs.run import run
+from lightning_seg.runs.run import train_or_find
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.sweep.orphans import ending_with_parent
 
@@ -48,8 +48,10 @@ def run_isolated(cfg: DictConfig) -> float | None:
         if "Joblib" in hydra.launcher._target_:
             take_gpu()
             with ending_with_parent():
-                return run(cfg)
-        return run(cfg)
+                score, here = train_or_find(cfg)
+        else:
+            score, here = train_or_find(cfg)
+        return score if here or not grid else None  # what another process has finished meanwhile is its own
     except (ClaimedError, FailedElsewhereError) as error:
         log.info("%s", error)
         if grid:

@@ -40,7 +40,10 @@ def test_a_loss_is_as_its_runs_had_set_it(tmp_path: Path) -> None:
     assert drawn(study) == ["BCE", "Focal"]  # BCE recorded nothing: the packaged one
 
 
-def test_a_loss_of_ones_own_is_drawn_last(tmp_path: Path) -> None:
+def test_a_loss_of_ones_own_is_drawn_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "conf" / "loss").mkdir(parents=True)
+    (tmp_path / "conf" / "loss" / "a_mine.yaml").write_text("name: a_mine\n_target_: torch.nn.BCEWithLogitsLoss\n")
     study = study_of(tmp_path / "study", {"a_mine": {"_target_": "torch.nn.BCEWithLogitsLoss"}, "dice": {}})
     assert drawn(study) == ["Dice", "a_mine"]
 

@@ -113,9 +113,9 @@ def test_what_another_process_had_and_dropped_is_not_a_failure(
     cell = Cell((), {**config, "repeat": 0, "rerun": False})
     sweeper: Any = GridSweeper(OmegaConf.create(), 0, False)
     sweeper.config, sweeper.launcher = OmegaConf.create({"hydra": {"sweep": {"dir": str(tmp_path)}}}), Parallel()
-    outcomes: dict[Path, Outcome] = {}
+    outcomes: dict[RunFolder, Outcome] = {}
     sweeper._launch([cell], 0, 0.0, outcomes)
-    assert outcomes == {cell.directory: outcome}
+    assert outcomes == {cell.folder: outcome}
 
 
 def dataset_of_parts(sources: dict[str, int]) -> None:
@@ -232,7 +232,7 @@ def test_the_whole_study(sweeper) -> None:  # type: ignore[no-untyped-def]
     params = made.config.hydra.sweeper.params
     grid = axes(made, *(f"{key}={value}" for key, value in params.items()))
     cells = list(compose_cells(grid, composer(made.loader, made.config)))
-    assert len({cell.directory for cell in cells}) == 3600
+    assert len({cell.folder for cell in cells}) == 3600
     assert [cell.config["repeat"] for cell in cells] == [repeat for repeat in range(5) for _ in range(720)]
     for cell in random.Random(0).sample(cells, 8):
         assert cell.config == composed(made, cell.overrides)

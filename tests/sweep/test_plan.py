@@ -114,7 +114,7 @@ def test_a_short_run_cannot_stop_early() -> None:
 
 def test_the_papers_grid() -> None:
     cells = grid_cells(["experiment=paper"])
-    assert len(cells) == len({cell.directory for cell in cells}) == 3600
+    assert len(cells) == len({cell.folder for cell in cells}) == 3600
     assert [cell.config["repeat"] for cell in cells] == sorted(cell.config["repeat"] for cell in cells)
 
 

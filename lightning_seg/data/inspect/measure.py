@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_seg.data.contrast import lesion_contrast
-from lightning_seg.data.dataset import FileDataset, LesionDataset
+from lightning_seg.data.copies import find_copies
+from lightning_seg.data.dataset import FileDataset, LesionDataset, problems_of, summarised
 from lightning_seg.data.duplicates import Pairs, dataset_hashes, similar_pairs
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.images import MASK_THRESHOLD
+from lightning_seg.data.readers.folder import Folder
+from lightning_seg.data.remarks import border_share, inverted
 from lightning_seg.data.split import STRATEGIES, Fractions, make_split, siblings_in_training
 from lightning_seg.errors import UserError
 
@@ -30,12 +33,14 @@ class Measured(NamedTuple):
         area: the lesion's share of the image, 0 to 1.
         contrast: of the lesion with its surroundings at 224 x 224, see :func:`lesion_contrast`.
         values: how many mask pixels have each grey value before thresholding, int64 ``(256,)``.
+        border: the lesion's share of the image's outermost pixels, 0 to 1.
     """
 
     size: tuple[int, int]
     area: float
     contrast: float
     values: NDArray[np.int64]
+    border: float
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,12 @@ class Inspection:
         contrasts: see :class:`Measured`, float ``(N,)``.
         values: mask pixels of each grey value before thresholding, int64 ``(256,)``.
         bad: one line for each image that cannot be read.
+        bad_lines: the same, with one line for many files of the same mistake.
+        reading: how pixels were read, in words; ``None`` where that is no question.
+        remarks: sentences on what looks wrong, and on files that were passed over.
         exact: pairs of images of equal pixels, by their ids.
         near: the other pairs of near duplicates, by their ids, and how many of 256 bits of their hashes differ.
+        copies: further pairs, one a mirrored, turned or cropped copy of the other, and in which orientation.
         groups: the group of each image, if all can be read.
         siblings: how many test images have a sibling in training: for each strategy, one count per repeat; or the
             reason why the strategy is not possible.
@@ -64,8 +73,12 @@ class Inspection:
     contrasts: NDArray[np.float64]
     values: NDArray[np.int64]
     bad: list[str]
+    bad_lines: list[str]
+    reading: str | None
+    remarks: list[str]
     exact: list[tuple[str, str]]
     near: list[tuple[str, str, int]]
+    copies: list[tuple[str, str, str]]
     groups: list[str]
     siblings: dict[str, list[int] | str]
 
@@ -103,12 +116,13 @@ def inspect_dataset(
         raise UserError(f"Dataset {dataset.name!r} has no images.")
     if groups is not None:
         image_groups(dataset, groups)  # a wrong file is told before all images are read
+    reading = dataset.reading()
     measured: dict[str, Measured] = {}
-    bad = []
+    bad: list[UserError] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
             if isinstance(result, UserError):
-                bad.append(str(result))
+                bad.append(result)
             else:
                 measured[ids[done]] = result
             progress(done + 1)
@@ -117,14 +131,19 @@ def inspect_dataset(
     found = list(measured.values())
     exact: list[tuple[str, str]] = []
     near: list[tuple[str, str, int]] = []
+    copies: list[tuple[str, str, str]] = []
     siblings: dict[str, list[int] | str] = {}
     owners: list[str] = []
     if not bad:
         pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
         exact, near = _duplicates(dataset, pairs)
+        known = {(first, second) for first, second, *_ in [*exact, *near]}
+        named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
+        copies = [copy for copy in named if copy[:2] not in known]
         owners = image_groups(dataset, groups, cache_dir)
         for strategy in STRATEGIES:
-            if strategy == "official" and dataset.official() is None:
+            told = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
+            if told is not None and told() is None:
                 continue
             siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
     return Inspection(
@@ -134,9 +153,13 @@ def inspect_dataset(
         areas=np.array([one.area for one in found]),
         contrasts=np.array([one.contrast for one in found]),
         values=np.sum([one.values for one in found], axis=0),
-        bad=bad,
+        bad=[str(error) for error in bad],
+        bad_lines=summarised(problem for error in bad for problem in problems_of(error)),
+        reading=reading,
+        remarks=_remarks(dataset, np.array([one.border for one in found])),
         exact=exact,
         near=near,
+        copies=copies,
         groups=owners,
         siblings=siblings,
     )
@@ -147,7 +170,8 @@ def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
         if not isinstance(dataset, FileDataset):
             image, mask = dataset.read(index, SIDE)
             values = np.bincount(mask.ravel().astype(np.uint8) * 255, minlength=256)
-            return Measured((SIDE, SIDE), float(mask.mean()), lesion_contrast(image, mask), values)
+            contrast = lesion_contrast(image, mask)
+            return Measured((SIDE, SIDE), float(mask.mean()), contrast, values, border_share(mask))
         picture, masks = dataset.load(index, SIDE)
         greys = [np.asarray(mask) for mask in masks]
         lesion = np.logical_or.reduce([grey >= MASK_THRESHOLD for grey in greys])
@@ -155,9 +179,16 @@ def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
         small = Image.fromarray(lesion).resize((SIDE, SIDE), Image.Resampling.NEAREST)
         image = np.asarray(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
         contrast = lesion_contrast(image, np.asarray(small))
-        return Measured(picture.size, float(lesion.mean()), contrast, values)
+        return Measured(picture.size, float(lesion.mean()), contrast, values, border_share(lesion))
     except UserError as error:
         return error
+
+
+def _remarks(dataset: LesionDataset, borders: NDArray[np.float64]) -> list[str]:
+    """What looks wrong, and what was passed over."""
+    found = inverted(borders)
+    told = [*dataset.remarks, *dataset.notes] if isinstance(dataset, Folder) else []
+    return [*told, *([] if found is None else [found])]
 
 
 def _duplicates(dataset: LesionDataset, pairs: Pairs) -> tuple[list[tuple[str, str]], list[tuple[str, str, int]]]:

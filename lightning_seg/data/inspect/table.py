@@ -2,9 +2,11 @@
 
 import numpy as np
 from rich.table import Table
+from rich.text import Text
 
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.inspect.measure import Inspection
+from lightning_seg.wording import printable
 
 QUANTILES = (0, 0.25, 0.5, 0.75, 1)
 
@@ -35,7 +37,10 @@ def summary_rows(found: Inspection) -> list[tuple[str, str]]:
         ("Without any lesion", f"{len(found.empty):,}"),
         ("Mask pixels neither 0 nor 255", f"{between:,} ({100 * between / found.values.sum():.3g} %)"),
         ("Unreadable or mismatched", f"{len(found.bad):,}"),
+        *(("Mind", remark) for remark in found.remarks),
     ]
+    if found.reading is not None:
+        rows.insert(2, ("Lesion", found.reading))
     if found.bad:
         return [*rows, ("Duplicates", "not looked for before the bad files are put right")]
     multiple = np.unique(found.groups, return_counts=True)[1]
@@ -46,6 +51,7 @@ def summary_rows(found: Inspection) -> list[tuple[str, str]]:
             "Near duplicates",
             f"{len(found.near):,} pairs (at most {found.dataset.near_duplicate_bits} of 256 hash bits)",
         ),
+        ("Copies, mirrored, turned or cropped", f"{len(found.copies):,} pairs"),
         ("Images with a sibling", f"{multiple[multiple > 1].sum():,} in {(multiple > 1).sum():,} groups"),
         *(
             (
@@ -64,9 +70,9 @@ def spell(counts: list[int]) -> str:
 
 def summary_table(found: Inspection) -> Table:
     """The rows as a table for the terminal."""
-    table = Table(title=found.dataset.name, show_header=False, title_justify="left")
+    table = Table(title=Text(printable(found.dataset.name)), show_header=False, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for label, value in summary_rows(found):
-        table.add_row(label, value)
+        table.add_row(Text(label), Text(printable(value)))
     return table

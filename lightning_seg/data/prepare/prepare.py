@@ -1,7 +1,7 @@
 """Getting one published archive into its folder, whole or not at all."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from lightning_seg.data.prepare.unpack import is_archive, unpack
 from lightning_seg.data.prepare.verify import verify
 from lightning_seg.data.readers.layout import image_files
 from lightning_seg.errors import UserError
+from lightning_seg.wording import printable
 
 Check = Callable[[FileDataset], object] | None
 
@@ -29,6 +30,7 @@ def prepare(
     given: Path | None = None,
     console: Console | None = None,
     check: Callable[[FileDataset], object] | None = None,
+    wanted: Sequence[str] = (),
 ) -> Path:
     """Put a published dataset into ``data_dir/<name>``, verified.
 
@@ -37,6 +39,8 @@ def prepare(
         data_dir: the folder of all datasets.
         given: an archive or a folder of the dataset, or a folder of its archives; by default it is downloaded.
         console: where terms, progress and findings are shown.
+        wanted: of an archive with several datasets, those that are asked for: where they are there, ``given`` is not
+            needed.
         check: called with each dataset before it is put in place, to refuse it by an error or to cache it (a cache
             does not depend on where the folder lies).
 
@@ -64,15 +68,20 @@ def prepare(
                         _download(source, data_dir, target, console, check)
                     else:
                         _take(source, given.expanduser(), data_dir, target, console, check)
-                    console.print(f"[green]Ready:[/] {target}")
+                    console.print(f"[green]Ready:[/] {_shown(target)}")
                     return target
         except OSError as error:
             raise UserError(f"{target} cannot be prepared ({error}); nothing was left there.") from error
-    if given is not None:
+    if given is not None and not (wanted and set(wanted) <= _there(source, target) and len(source.readers) > 1):
         raise UserError(f"{target} exists already; remove it first to prepare it from {given}.")
-    console.print(f"Already there: {target}")
+    console.print(f"Already there: {_shown(target)}")
     _inspect(source, target, console, check)
     return target
+
+
+def _shown(text: object) -> str:
+    """A text from anywhere, for the console."""
+    return escape(printable(text))
 
 
 def _is_filled(folder: Path) -> bool:
@@ -91,7 +100,7 @@ def _alone(target: Path, console: Console) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        console.print(f"Another command is preparing {target}; waiting for it.")
+        console.print(f"Another command is preparing {_shown(target)}; waiting for it.")
         lock.acquire()
     try:
         yield
@@ -113,7 +122,7 @@ def _download(source: Source, data_dir: Path, target: Path, console: Console, ch
         archives = [download(remote, downloads, source.page, console) for remote in source.remotes]
         with _put_in_place(target, str(downloads)) as partial:
             for archive, remote in zip(archives, source.remotes, strict=True):
-                console.print(f"Unpacking {archive.name}")
+                console.print(f"Unpacking {_shown(archive.name)}")
                 unpack(archive, partial, _BOUND * source.unpacked_bytes, remote.only)
             if not all(_inspect(source, partial, console, check)):
                 raise UserError(
@@ -134,6 +143,8 @@ def _take(source: Source, given: Path, data_dir: Path, target: Path, console: Co
     archives = [given] if given.is_file() else [path for path in sorted(given.iterdir()) if is_archive(path)]
     if given.is_dir() and (image_files(given) or not archives):
         files = _files_of(source, given)
+        if odd := [path for path in files if not path.is_file()]:
+            raise UserError(f"{odd[0]} is no file, nor a link to one, and is not copied.")
         _check_disk(data_dir, sum(path.stat().st_size for path in files))
         with _put_in_place(target, str(given)) as partial:
             for path in track(files, "Copying", console=console, transient=True):
@@ -145,7 +156,7 @@ def _take(source: Source, given: Path, data_dir: Path, target: Path, console: Co
     _check_disk(data_dir, source.unpacked_bytes)
     with _put_in_place(target, str(given)) as partial:
         for archive in archives:
-            console.print(f"Unpacking {archive}")
+            console.print(f"Unpacking {_shown(archive)}")
             unpack(archive, partial, _BOUND * source.unpacked_bytes)
         _inspect(source, partial, console, check)
 
@@ -170,6 +181,14 @@ def _read(source: Source, root: Path) -> dict[str, FileDataset]:
     return found
 
 
+def _there(source: Source, root: Path) -> set[str]:
+    """The datasets that lie in ``root``."""
+    try:
+        return set(_read(source, root))
+    except UserError:
+        return set()
+
+
 def _files_of(source: Source, root: Path) -> list[Path]:
     samples = [sample for dataset in _read(source, root).values() for sample in dataset.samples]
     return [path for sample in samples for path in (sample.image, *sample.masks)]
@@ -192,7 +211,7 @@ def _inspect(source: Source, root: Path, console: Console, check: Check) -> list
                 f"{found.strange[0]}; train on it with dataset=folder dataset.root=... ."
             )
         genuine.append(found.genuine)
-        console.print(f"[{'green' if found.genuine else 'yellow'}]{name}[/]: {escape(str(found))}", highlight=False)
+        console.print(f"[{'green' if found.genuine else 'yellow'}]{name}[/]: {_shown(found)}", highlight=False)
         if check is not None:
             check(dataset)
     return genuine

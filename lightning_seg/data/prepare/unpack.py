@@ -13,6 +13,7 @@ from lightning_seg.errors import UserError
 
 ARCHIVES = (".zip", ".rar", ".tar", ".tar.gz", ".tgz")
 _CHUNK = 1 << 20
+_MOST_MEMBERS = 30_000  # files and folders; published archives hold up to 8,250
 
 
 class Member(NamedTuple):
@@ -44,12 +45,15 @@ def unpack(archive: Path, target: Path, limit: int, only: str = "") -> None:
 
     Raises:
         UserError: the archive is damaged, encrypted or of an unknown kind, holds a link or a path that leads out of
-            the target, holds more than ``limit`` bytes, or is a rar and libarchive is not installed.
+            the target, holds more than ``limit`` bytes or tens of thousands of files, or is a rar and
+            libarchive is not installed.
     """
     total = 0
     try:
         with _members(archive) as members:
-            for member in members:
+            for number, member in enumerate(members):
+                if number >= _MOST_MEMBERS:
+                    raise UserError(f"{archive}: holds more than {_MOST_MEMBERS:,} files; refused.")
                 path = PurePosixPath(member.path)
                 if path.is_absolute() or any(part == ".." or ":" in part for part in path.parts):
                     raise UserError(

@@ -2,15 +2,20 @@
 
 import html
 import io
+import logging
 import re
 import textwrap
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
+
+from lightning_seg.files import write_bytes, write_text
 
 INK, FAINT, LINE = "#1b1f24", "#6e7781", "#d0d7de"
 DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91c1c"
@@ -18,9 +23,26 @@ DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91
 _HUES = ["#4c6ef5", "#e8590c", "#2b8a3e", "#c2255c", "#0b7285", "#9c36b5", "#b08900", "#1864ab", "#a0522d", "#6e7781"]
 _MARKERS = "osD^vP*Xhd"
 
+# Fonts that have Chinese, Japanese or Korean letters, which the usual one lacks: names of datasets may hold any.
+_EAST_ASIAN = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
+    "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Arial Unicode MS",
+)  # fmt: skip
+
+
+def _for_other_scripts() -> list[str]:
+    """Those of the fonts above that are installed, for letters that the usual font lacks."""
+    installed = set(font_manager.get_font_names())
+    return [name for name in _EAST_ASIAN if name in installed][:1]
+
+
+# Where there is none, a box stands for the letter in PNG and PDF; SVG leaves letters to the reader's browser.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # such a font has no bold letters
+warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+
 matplotlib.rcParams.update(
     {
-        "font.family": "sans-serif",
+        "font.family": ["sans-serif", *_for_other_scripts()],
         "font.size": 9,
         "text.parse_math": False,  # names of runs are no formulae
         "text.color": INK,
@@ -109,9 +131,11 @@ def save(figure: Figure, directory: Path) -> str:
         figure.canvas.savefig(buffer, format="svg", metadata={"Date": None})
     figure.canvas.set_layout_engine("none")  # the layout is found; the other formats keep it
     svg = _with_tips(buffer.getvalue(), figure)
-    (directory / f"{figure.name}.svg").write_text(svg, encoding="utf-8")
-    figure.canvas.savefig(directory / f"{figure.name}.pdf", metadata={"CreationDate": None})
-    figure.canvas.savefig(directory / f"{figure.name}.png", dpi=160)
+    write_text(directory / f"{figure.name}.svg", svg)
+    for ending, options in (("pdf", {"metadata": {"CreationDate": None}}), ("png", {"dpi": 160})):
+        drawn = io.BytesIO()
+        figure.canvas.savefig(drawn, format=ending, **options)
+        write_bytes(directory / f"{figure.name}.{ending}", drawn.getvalue())
     return _for_page(svg, figure)
 
 

@@ -1,0 +1,60 @@
+"""What became of the cells of a sweep, and the words for it."""
+
+import shlex
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import Path
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from lightning_seg.runs.folder import RunFolder
+from lightning_seg.wording import printable
+
+
+class Outcome(StrEnum):
+    """What became of a cell."""
+
+    RAN = "ran"
+    DIVERGED = "diverged"  # ran, until its loss was no longer finite
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    ELSEWHERE = "elsewhere"  # another process has it
+    STOPPED = "stopped"  # on request, before its end
+
+
+Outcomes = dict[RunFolder, Outcome]
+
+
+def print_summary(outcomes: Mapping[RunFolder, Outcome], cells: int, trials: Mapping[RunFolder, Outcome]) -> None:
+    """Print the failures of a sweep, and how many of its trials and runs came to what end.
+
+    Args:
+        outcomes: of the runs.
+        cells: how many runs there are.
+        trials: what became of the trials before them.
+    """
+    console = Console()
+    if failed := [folder for folder, outcome in (*trials.items(), *outcomes.items()) if outcome is Outcome.FAILED]:
+        console.print("\nFailures")
+        for folder in failed:
+            failure = folder.failure()
+            console.print(Text(printable(folder.path)), soft_wrap=True)  # is there to be copied
+            reason = printable(failure.message) if failure else "ended without a word (killed?)"
+            console.print(Padding(Text(reason), (0, 0, 0, 2)))
+        console.print()
+    if trials:
+        console.print(f"trials: {', '.join(_counts(trials.values()))}", highlight=False)
+    left = cells - len(outcomes)
+    console.print(", ".join([*_counts(outcomes.values()), *([f"{left} not started"] if left else [])]), highlight=False)
+    for study in sorted({folder.study for folder in outcomes}):
+        place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
+        line = f"lightning-seg status {shlex.quote(study.name)}{place}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _counts(outcomes: Iterable[Outcome]) -> list[str]:
+    counts = Counter(outcomes)
+    return [f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome]]

@@ -1,0 +1,303 @@
+"""Images, archives, caches, checkpoints and weights from anywhere: bounded, looked at, and told when they are bad."""
+
+import json
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from PIL import Image
+from rich.console import Console
+from safetensors.torch import load_file, save_file
+
+from lightning_seg.cli.evaluate import evaluate
+from lightning_seg.cli.export import export
+from lightning_seg.cli.predict import predict
+from lightning_seg.data import Folder, Synthetic
+from lightning_seg.data.cache import cache_folder, open_cache
+from lightning_seg.data.images import open_image
+from lightning_seg.data.prepare.prepare import prepare
+from lightning_seg.data.prepare.sources import SOURCES
+from lightning_seg.data.prepare.unpack import unpack
+from lightning_seg.data.split import Fractions, make_split
+from lightning_seg.errors import UserError
+from lightning_seg.report.figures.style import new, save
+from lightning_seg.runs.folder import RunFolder
+from lightning_seg.runs.resume import ResumeCheckpoint
+from lightning_seg.wording import from_cell
+from tests.conftest import Train
+from tests.inference.calls import invoke, read_csv
+from tests.safety.conftest import edit
+
+
+def write_image(path: Path, size: int = 32) -> Path:
+    Image.fromarray(np.full((size, size, 3), 90, dtype=np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def odd_images(tmp_path: Path) -> Path:
+    """A good image among some that are none, or too much."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    write_image(folder / "good.png")
+    os.mkfifo(folder / "pipe.png")
+    (folder / "zero.png").symlink_to("/dev/zero")
+    write_image(folder / f"{'x' * 249}.png")
+    shutil.copy(folder / "good.png", os.fsencode(folder) + b"/not-utf8-\xff.png")
+    shutil.copy(folder / "good.png", folder / "=cmd()\x1b[31m.png")
+    return folder
+
+
+def test_odd_images_are_skipped_and_the_others_predicted(run: Path, odd_images: Path, tmp_path: Path) -> None:
+    paths = [os.fsdecode(path) for path in sorted(os.scandir(os.fsencode(odd_images)), key=lambda entry: entry.name)]
+    code, output = invoke(predict, run, *paths, "--device", "cpu", "--output", tmp_path / "out")
+    assert code == 1
+    assert "3 of 6 images segmented" in output
+    assert output.count("skipped:") == 3
+    assert "it is no file" in output
+    assert "its name is too long or no text" in output
+    assert "\x1b" not in output
+    names = [row["id"] for row in read_csv(tmp_path / "out" / "predictions.csv")]
+    assert sorted(names) == sorted(["good", "x" * 249, "'=cmd()\x1b[31m"])
+    assert from_cell(next(name for name in names if "cmd" in name)) == "=cmd()\x1b[31m"
+
+
+def test_a_tiff_that_unpacks_to_gigabytes_is_refused_by_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.tif"
+    with tifffile.TiffWriter(path) as writer:
+        writer.write(np.zeros((16, 16, 3), np.uint8), photometric="minisblack", planarconfig="contig")
+    data = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        places = {tag.name: tag.valueoffset for tag in tiff.pages[0].tags.values()}
+    for name in ("ImageWidth", "ImageLength", "RowsPerStrip"):
+        data[places[name] : places[name] + 2] = (60000).to_bytes(2, "little")
+    path.write_bytes(data)
+    with pytest.raises(UserError, match="cannot be read as an image"):
+        open_image(path)
+
+
+def test_an_archive_of_too_many_files_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "many.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(30_001):
+            archive.writestr(f"{number}/", "")
+    with pytest.raises(UserError, match=r"more than 30,000 files"):
+        unpack(path, tmp_path, 10**6)
+
+
+def test_a_device_behind_an_image_fills_no_disk(tmp_path: Path) -> None:
+    source = next(source for source in SOURCES if source.name == "kvasir")
+    given = tmp_path / "given"
+    for folder in ("images", "masks"):
+        (given / folder).mkdir(parents=True)
+        (given / folder / "a.jpg").symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="is no file, nor a link to one"):
+        prepare(source, tmp_path / "data", given, Console(quiet=True))
+    assert not any((tmp_path / "data").glob("kvasir/*"))
+
+
+def test_an_archives_name_is_no_markup(tmp_path: Path) -> None:
+    source = next(source for source in SOURCES if source.name == "kvasir")
+    (tmp_path / "pack[").mkdir()
+    path = tmp_path / "pack[" / "1].zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a[/1].txt", "")
+    console = Console(record=True, width=300, quiet=False, file=open(os.devnull, "w"))  # noqa: SIM115, PTH123
+    with pytest.raises(UserError):
+        prepare(source, tmp_path / "data", path, console)
+    assert "pack[/1].zip" in console.export_text()
+
+
+class TestCache:
+    """Decoded datasets are as they were written, or written again."""
+
+    SIZE = 16
+
+    @pytest.fixture
+    def dataset(self) -> Synthetic:
+        return Synthetic(count=6, seed=1)
+
+    @pytest.mark.parametrize("name", ["ids.json", "images.npy", "masks.npy", "contrasts.npy", "digests.json"])
+    @pytest.mark.parametrize("damage", ["zeros", "flip", "cut", "gone"])
+    def test_a_damaged_cache_is_set_aside_and_built_again(
+        self, name: str, damage: str, dataset: Synthetic, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        before = [np.array(part) for part in open_cache(dataset, self.SIZE, tmp_path)[1:]]
+        path = cache_folder(dataset, self.SIZE, tmp_path) / name
+        content = bytearray(path.read_bytes())
+        if damage == "zeros":
+            content[-200:] = bytes(min(200, len(content)))
+        elif damage == "flip":
+            content[-3] ^= 1
+        path.write_bytes(content[:-5] if damage == "cut" else content)
+        os.utime(path, (1, 1))
+        if damage == "gone":
+            path.unlink()
+        found = open_cache(dataset, self.SIZE, tmp_path)
+        assert found.ids == dataset.ids()
+        for part, each in zip(before, found[1:], strict=True):
+            np.testing.assert_array_equal(part, each)
+        if (name, damage) != ("digests.json", "gone"):  # as an older version has left it
+            assert "is damaged (" in caplog.text
+            assert (path.parent.with_name(path.parent.name + ".damaged")).is_dir()
+
+    def test_ids_in_another_order_are_not_believed(self, dataset: Synthetic, tmp_path: Path) -> None:
+        open_cache(dataset, self.SIZE, tmp_path)
+        folder = cache_folder(dataset, self.SIZE, tmp_path)
+        (folder / "digests.json").unlink()
+        (folder / "ids.json").write_text(json.dumps(dataset.ids()[::-1]))
+        assert open_cache(dataset, self.SIZE, tmp_path).ids == dataset.ids()
+
+    def test_a_sound_cache_is_hashed_once(
+        self, dataset: Synthetic, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        open_cache(dataset, self.SIZE, tmp_path)
+        open_cache(dataset, self.SIZE, tmp_path)
+        monkeypatch.setattr("lightning_seg.data.cache._digest", lambda path: pytest.fail("hashed again"))
+        open_cache(dataset, self.SIZE, tmp_path)
+
+
+class TestCheckpoint:
+    """A training goes on from a checkpoint that is as it was written, or begins anew."""
+
+    CHECKPOINT = "resume-0123456789abcdef.ckpt"
+
+    @pytest.fixture
+    def checkpoint(self, tmp_path: Path) -> ResumeCheckpoint:
+        names = ("state_dict", "loops", "callbacks", "optimizer_states", "lr_schedulers", "epoch", "global_step")
+        torch.save(dict.fromkeys(names) | {"state_dict": {"w": torch.arange(2000.0)}}, tmp_path / self.CHECKPOINT)
+        return ResumeCheckpoint(RunFolder(tmp_path), "0123456789abcdef", 1)
+
+    def test_a_whole_one_is_taken(self, checkpoint: ResumeCheckpoint) -> None:
+        assert checkpoint.usable() == checkpoint.path
+
+    @pytest.mark.parametrize("damage", ["flip", "cut", "empty", "pickle", "other"])
+    def test_a_damaged_one_is_set_aside(
+        self, damage: str, checkpoint: ResumeCheckpoint, payload: Path, ran: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        content = bytearray(checkpoint.path.read_bytes())
+        content[len(content) // 2] ^= 16
+        bad = {"flip": content, "cut": content[:-100], "empty": b"", "pickle": payload.read_bytes()}
+        checkpoint.path.write_bytes(bad.get(damage, b""))
+        if damage == "other":
+            torch.save({"w": 1}, checkpoint.path)
+        assert checkpoint.usable() is None
+        assert f"{checkpoint.path} is damaged (" in caplog.text
+        assert [path.name for path in checkpoint.path.parent.glob("resume-*")] == [f"{self.CHECKPOINT}.damaged"]
+        assert not ran.exists()
+
+    def test_training_begins_anew(self, train: Train) -> None:
+        arguments = ("loss=bce", "checkpoint.every_minutes=0", "trainer.max_epochs=3")
+        train(*arguments)
+        run = train.directory / "multirun/default/synthetic/tiny/bce/repeat_0"
+        before = (run / "test_images.csv").read_bytes()
+        fingerprint = json.loads((run / "result.json").read_text())["fingerprint"]
+        (run / "result.json").unlink()
+        (run / f"resume-{fingerprint}.ckpt").write_bytes(b"PK damaged")
+        code, _, _ = train.here(*arguments)
+        assert code == 0
+        assert (run / "test_images.csv").read_bytes() == before
+        assert "training begins anew" in (run / "train.log").read_text()
+        assert not list(run.glob("resume-*"))
+
+
+class TestWeights:
+    """What a run's own test says of it is not kept from its user."""
+
+    def test_weights_that_are_no_numbers_predict_nothing(self, run: Path, tmp_path: Path) -> None:
+        state = load_file(run / "weights.safetensors")
+        next(iter(state.values())).fill_(float("nan"))
+        save_file(state, run / "weights.safetensors")
+        photo = write_image(tmp_path / "photo.png")
+        for command, *arguments in ((predict, photo), (evaluate, "--no-distances"), (export, "--format", "torch")):
+            with pytest.raises(UserError, match=r"no numbers.*diverged"):
+                invoke(command, run, *arguments, "--output", tmp_path / "out")
+
+    @pytest.mark.parametrize(
+        ("kind", "said"),
+        [
+            ("zero", "its Dice on its own test images is 0.0"),
+            ("diverged", "its training diverged"),
+            ("collapsed", "predicted background everywhere"),
+        ],
+    )
+    def test_a_poor_run_is_told(self, kind: str, said: str, run: Path, tmp_path: Path) -> None:
+        if kind == "collapsed":
+            rows = (run / "test_images.csv").read_text().splitlines()
+            head = rows[0].split(",")
+            cells = [dict(zip(head, row.split(","), strict=True)) for row in rows[1:]]
+            lines = [",".join({**cell, "tp": "0", "fp": "0", "fn": "9"}.values()) for cell in cells]
+            (run / "test_images.csv").write_text("\n".join([rows[0], *lines]) + "\n")
+        else:
+            change = {"zero": {"test": {"dice": 0.0}}, "diverged": {"status": "diverged"}}[kind]
+            edit(run / "result.json", lambda record: record.update(change))
+        photo = write_image(tmp_path / "photo.png")
+        code, output = invoke(predict, run, photo, "--device", "cpu", "--output", tmp_path / "out")
+        assert code == 0
+        assert said in output
+
+
+class TestOwnTest:
+    """Images of the training are never scored as test images."""
+
+    @pytest.mark.parametrize("kept", [0, 1, 2])
+    def test_a_table_that_has_lost_rows_is_refused(self, kept: int, run: Path, tmp_path: Path) -> None:
+        rows = (run / "test_images.csv").read_text().splitlines()
+        (run / "test_images.csv").write_text("\n".join(rows[: 1 + kept]) + "\n")
+        with pytest.raises(UserError, match=r"is empty|do not name the same test images"):
+            invoke(evaluate, run, "--no-distances", "--device", "cpu", "--output", tmp_path / "out")
+
+    @pytest.mark.parametrize("content", ["", "[]", "{}", '{"test": 1}', "[" * 100_000, '{"test": ["a"]}'])
+    def test_a_split_that_is_none_is_refused(self, content: str, run: Path, tmp_path: Path) -> None:
+        (run / "split.json").write_text(content)
+        with pytest.raises(UserError, match=r"split\.json"):
+            invoke(evaluate, run, "--no-distances", "--device", "cpu", "--output", tmp_path / "out")
+
+    def test_its_own_images_are_scored(self, run: Path, tmp_path: Path) -> None:
+        code, output = invoke(evaluate, run, "--no-distances", "--device", "cpu", "--output", tmp_path / "out")
+        assert code == 0
+        assert "4 of 4 images scored" in output
+
+
+def test_a_split_file_that_is_nested_too_deeply_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "split.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(UserError, match="cannot be read"):
+        make_split(str(path), Synthetic(count=10), Fractions(0.6, 0.2, 0.2), 0, 0)
+
+
+def test_a_folder_of_links_to_images_is_a_dataset_still(tmp_path: Path) -> None:
+    write_image(tmp_path / "there.png")
+    for folder in ("images", "masks"):
+        (tmp_path / "data" / folder).mkdir(parents=True)
+    (tmp_path / "data/images/a.png").symlink_to(tmp_path / "there.png")
+    Image.fromarray(np.eye(32, dtype=np.uint8) * 255).save(tmp_path / "data/masks/a.png")
+    assert Folder(tmp_path / "data", "mine").read(0, 16)[0].shape == (16, 16, 3)
+
+
+def test_a_picture_that_is_a_program_is_not_handed_to_another(
+    tmp_path: Path, ran: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """EPS is what Pillow gives to Ghostscript, whatever the file is called."""
+    gs = tmp_path / "bin" / "gs"
+    gs.parent.mkdir()
+    gs.write_text(f"#!/bin/sh\ntouch {ran}\n")
+    gs.chmod(0o755)
+    monkeypatch.setenv("PATH", str(gs.parent), prepend=os.pathsep)
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)
+    path = tmp_path / "photo.png"
+    path.write_text("%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 32\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(UserError, match="of no known kind"):
+        open_image(path)
+    assert not ran.exists()
+
+
+def test_names_with_dollar_signs_are_drawn(tmp_path: Path) -> None:
+    figure = new(name="f", title="t", caption="c")
+    figure.canvas.text(0, 0, r"x$\frac$ $(id)$")
+    assert r"x$\frac$ $(id)$" in save(figure, tmp_path)
