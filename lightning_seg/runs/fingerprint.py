@@ -55,6 +55,7 @@ class AddedKey:
 ADDED: tuple[AddedKey, ...] = (
     AddedKey("model.norm_momentum", since="0.2.0", before=None),
     AddedKey("tune", since="0.2.0", before={}),
+    AddedKey("augmentation", since="0.2.0", before={}),
     AddedKey("test", since="0.2.0", before=True),
 )
 
