@@ -45,6 +45,9 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
+# Said of damaged tags beside the pixels, which are all that is read.
+warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+
 Deepen = Callable[[NDArray], Image.Image]  # makes an image of an array of more than 8 bits
 
 
