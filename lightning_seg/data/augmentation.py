@@ -100,9 +100,8 @@ class Standard:
         where = chosen.to(batch.images.device)
         images, masks = batch.images[where], batch.masks[where]
         grid = F.affine_grid(theta.float().to(images.device), list(images.shape), align_corners=False)
-        options = {"padding_mode": "reflection", "align_corners": False}
-        images = F.grid_sample(images, grid, mode="bilinear", **options)
-        masks = F.grid_sample(masks, grid, mode="nearest", **options)
+        images = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+        masks = F.grid_sample(masks, grid, mode="nearest", padding_mode="reflection", align_corners=False)
         return batch._replace(
             images=batch.images.index_copy(0, where, images), masks=batch.masks.index_copy(0, where, masks)
         )
