@@ -16,7 +16,10 @@ t-test (Nadeau & Bengio, Machine Learning 52, 2003), since repeats re-split the 
 over r repeats is s^2 (1/r + test/train), which does not vanish with more of them. Models are averaged first, because
 those of one repeat share its split and are no further repeats. Few repeats say little on s^2, so that of all losses
 left is pooled, and a pair that is noisier than that is judged by its own: a loss that has been dropped does not come
-back, so the error is kept on the safe side. This supposes normal errors of about equal size. RATES
+back, so the error is kept on the safe side. This supposes normal errors of about equal size. In
+400 simulated studies of ten losses the worst case that the correction allows for gave 3.0 % errors, heavy tails (t3)
+3.2 %, skewed noise 1.5 %, unequal noise 3.0 %, and losses that a split favours by .006 for all of three models (runs:
+.012) none, but a best loss three times as noisy as all others 9.2 %: see ``benchmarks/halving_rates.py``.
 """
 
 from collections.abc import Sequence

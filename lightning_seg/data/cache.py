@@ -167,11 +167,24 @@ def open_distances(
     """
     folder = cache_folder(dataset, size, directory)
     path = folder / "distances.npy"
-    if not path.is_file():
-        with _alone(dataset, folder, 2 * size * size):
-            if not path.is_file():
-                write_atomic(path, lambda temporary: _write_distances(dataset, masks, temporary))
+    if (known := _load_distances(path, masks.shape)) is not None:
+        return known
+    with _alone(dataset, folder, 2 * size * size):
+        if _load_distances(path, masks.shape) is None:
+            write_atomic(path, lambda temporary: _write_distances(dataset, masks, temporary))
     return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def _load_distances(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
+    """The distances that are kept; ``None`` without, and where the file is damaged."""
+    try:
+        known = np.load(path, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, EOFError) as error:
+        log.warning("%s is damaged (%s), and is made again.", path, error)
+        return None
+    return known if known.shape == shape and known.dtype == np.float16 else None
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from rich.markup import escape
 from rich.progress import track
 
 from lightning_seg.catalogue import DATASETS
@@ -23,6 +24,7 @@ from lightning_seg.data.naming import normalised
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
+from lightning_seg.wording import printable
 
 __all__ = ["IMAGE_SUFFIXES", "MASK_THRESHOLD", "FileDataset", "LesionDataset", "Problem", "Sample", "raise_problems"]
 
@@ -208,7 +210,7 @@ class FileDataset(LesionDataset):
         if problems:  # bad files would otherwise be the next error
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 checked = pool.map(self._problems_of, samples)
-                for lines in track(checked, f"Checking {self.name}", len(samples), transient=True):
+                for lines in track(checked, escape(printable(f"Checking {self.name}")), len(samples), transient=True):
                     problems += lines
         raise_problems(self, problems)
         return sorted(samples, key=lambda sample: sample.id)

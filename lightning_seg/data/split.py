@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import itertools
 import json
 import logging
@@ -18,6 +19,7 @@ from lightning_seg.data.groups import image_groups
 from lightning_seg.data.naming import normalised
 from lightning_seg.data.rules import STRATEGIES, refuse_fractions
 from lightning_seg.errors import UserError
+from lightning_seg.files import MOST_TABLE_BYTES, open_plain
 
 log = logging.getLogger(__name__)
 
@@ -253,10 +255,11 @@ def _with_validation(
 def _read(path: Path) -> Any:
     """What a file of ids holds: JSON's content, or the rows of a CSV file."""
     try:
+        with open_plain(path, MOST_TABLE_BYTES, follow=True) as file:
+            content = file.read().decode("utf-8-sig")
         if path.suffix.lower() == ".json":
-            return json.loads(path.read_text(encoding="utf-8-sig"))
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            return list(csv.DictReader(file))
+            return json.loads(content)
+        return list(csv.DictReader(io.StringIO(content, newline="")))
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         raise UserError(f"data.split: {path} cannot be read ({error}).") from error
 

@@ -35,8 +35,8 @@ from lightning_seg.wording import byte_count
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 _LARGEST_HEADER = 16 * 2**20  # bytes of a safetensors file's own table of contents
-_LARGEST_BATCH = 4096  # images
-_LARGEST_SIDE = 4096  # pixels that images are resized to
+_LARGEST_BATCH = 2**26  # pixels: 64 images of 1,024 x 1,024
+_LARGEST_SIDE = 2048  # pixels that images are resized to
 _PRECISIONS = ("32-true", "32", *_AUTOCAST)
 
 
@@ -196,7 +196,8 @@ def _preparation(config: DictConfig, folder: RunFolder) -> Preparation:
         isinstance(size, int)
         and 16 <= size <= _LARGEST_SIDE
         and isinstance(batch, int)
-        and 1 <= batch <= _LARGEST_BATCH
+        and batch >= 1
+        and batch * size**2 <= _LARGEST_BATCH
         and _are_channels(mean)
         and _are_channels(std)
         and min(std) > 0
@@ -239,8 +240,11 @@ def poor_remark(runs: Sequence[TrainedRun]) -> str | None:
 def _poorness(run: TrainedRun) -> str:
     if run.record.status == "diverged":
         return "its training diverged, the loss became infinite or not a number"
-    if not run.record.test.get("dice", math.nan) > 0:
-        return f"its Dice on its own test images is {run.record.test.get('dice', 'not known')}"
+    dice = run.record.test.get("dice")
+    if dice is None:  # of a trial, which has not been tested
+        return ""
+    if not dice > 0:
+        return f"its Dice on its own test images is {dice}"
     try:
         rows = tested_images(RunFolder(run.directory))
     except UserError:

@@ -59,6 +59,7 @@ ADDED: tuple[AddedKey, ...] = (
     AddedKey("dataset.unlabelled", since="0.2.0", before="error"),
     AddedKey("dataset.exclude", since="0.2.0", before=None),
     AddedKey("tune", since="0.2.0", before={}),
+    AddedKey("augmentation", since="0.2.0", before={}),
     AddedKey("test", since="0.2.0", before=True),
 )
 

@@ -122,7 +122,7 @@ designs = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=80, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(design=designs, seed=st.integers(0, 1000), rope=st.sampled_from([0.002, ROPE, 0.02]))
 def test_no_sentence_claims_more_than_the_analysis(design: Design, seed: int, rope: float):
     pairs = frame_of(design, seed)

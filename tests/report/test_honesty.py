@@ -1,17 +1,17 @@
 """The stated certainty holds on made-up studies whose truth is known; benchmarks/report_honesty.py counts more of them.
 
-With 120 studies a share of 5 % has a standard error of 2 %: the bounds leave room for it, and are far below what a test
-that counts the models of a split as independent would do (20 to 63 %).
+With 100 studies a share of 5 % has a standard error of 2.2 %: the bounds leave room for it, and are far below what a
+test that counts the models of a split as independent would do (20 to 63 %).
 """
 
-from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
 from lightning_seg.report.contrasts import Scope
 from tests.report.designs import Design, block_anova, rates
 
-STUDIES = 120
+STUDIES = 100
 FALSE = 0.05 + 0.06
 EQUAL = {
     "many models share a split": Design(3, 8, 4, 6, by_split=0.008),
@@ -61,6 +61,6 @@ def test_power_is_that_of_the_classical_test_where_that_is_valid(design):
 
 
 def test_adding_a_block_does_not_lower_the_power():
-    found = [rates(Design(1, models, better=0.015), STUDIES).found for models in (8, 10, 11, 13)]
-    assert found == sorted(found)
-    assert rates(replace(Design(1, 11), better=0.02), STUDIES).first > 0.9
+    found = [rates(Design(1, models, losses=4, better=0.012), 100).found for models in (4, 8, 10, 11, 14)]
+    assert all(after >= before - 0.02 for before, after in pairwise(found))
+    assert found[0] < 0.6 and found[-1] > found[0] + 0.2

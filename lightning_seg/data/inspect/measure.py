@@ -14,7 +14,7 @@ from PIL import Image
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.copies import find_copies
 from lightning_seg.data.dataset import FileDataset, LesionDataset, problems_of, summarised
-from lightning_seg.data.duplicates import dataset_hashes, similar_pairs
+from lightning_seg.data.duplicates import Pairs, dataset_hashes, similar_pairs
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.data.readers.folder import Folder
@@ -117,18 +117,11 @@ def inspect_dataset(
     if groups is not None:
         image_groups(dataset, groups)  # a wrong file is told before all images are read
     reading = dataset.reading()
-    measured, bad = _measure_all(dataset, progress)
+    measured, bad = _measure_all(dataset, ids, progress)
+    if not measured:
+        raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
     found = list(measured.values())
-    exact, near, copies = _duplicates(dataset, cache_dir) if not bad else ([], [], [])
-    siblings: dict[str, list[int] | str] = {}
-    owners: list[str] = []
-    if not bad:
-        owners = image_groups(dataset, groups, cache_dir)
-        for strategy in STRATEGIES:
-            told = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
-            if told is not None and told() is None:
-                continue
-            siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
+    alike = None if bad else _relations(dataset, fractions, seed, repeats, groups, cache_dir)
     return Inspection(
         dataset=dataset,
         ids=list(measured),
@@ -140,19 +133,49 @@ def inspect_dataset(
         bad_lines=summarised(problem for error in bad for problem in problems_of(error)),
         reading=reading,
         remarks=_remarks(dataset, np.array([one.border for one in found])),
-        exact=exact,
-        near=near,
-        copies=copies,
-        groups=owners,
-        siblings=siblings,
+        exact=alike.exact if alike else [],
+        near=alike.near if alike else [],
+        copies=alike.copies if alike else [],
+        groups=alike.groups if alike else [],
+        siblings=alike.siblings if alike else {},
     )
 
 
-def _measure_all(
-    dataset: LesionDataset, progress: Callable[[int], None]
-) -> tuple[dict[str, Measured], list[UserError]]:
-    """The readable images by their ids, and why the others cannot be read."""
+class _Relations(NamedTuple):
+    """Which images show the same thing, see :class:`Inspection`."""
+
+    exact: list[tuple[str, str]]
+    near: list[tuple[str, str, int]]
+    copies: list[tuple[str, str, str]]
+    groups: list[str]
+    siblings: dict[str, list[int] | str]
+
+
+def _relations(
+    dataset: LesionDataset,
+    fractions: Fractions,
+    seed: int,
+    repeats: Sequence[int],
+    groups: str | Path | None,
+    cache_dir: str | Path | None,
+) -> _Relations:
     ids = dataset.ids()
+    exact, near = _duplicates(dataset, similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits))
+    known = {(first, second) for first, second, *_ in [*exact, *near]}
+    named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
+    owners = image_groups(dataset, groups, cache_dir)
+    siblings: dict[str, list[int] | str] = {}
+    for strategy in STRATEGIES:
+        published = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
+        if published is None or published() is not None:
+            siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
+    return _Relations(exact, near, [copy for copy in named if copy[:2] not in known], owners, siblings)
+
+
+def _measure_all(
+    dataset: LesionDataset, ids: Sequence[str], progress: Callable[[int], None]
+) -> tuple[dict[str, Measured], list[UserError]]:
+    """What was measured of each image by id, and the errors of those that cannot be read."""
     measured: dict[str, Measured] = {}
     bad: list[UserError] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -162,8 +185,6 @@ def _measure_all(
             else:
                 measured[ids[done]] = result
             progress(done + 1)
-    if not measured:
-        raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
     return measured, bad
 
 
@@ -193,21 +214,15 @@ def _remarks(dataset: LesionDataset, borders: NDArray[np.float64]) -> list[str]:
     return [*told, *([] if found is None else [found])]
 
 
-def _duplicates(
-    dataset: LesionDataset, cache_dir: str | Path | None
-) -> tuple[list[tuple[str, str]], list[tuple[str, str, int]], list[tuple[str, str, str]]]:
-    """Equal pictures, near duplicates and further copies, see :class:`Inspection`."""
+def _duplicates(dataset: LesionDataset, pairs: Pairs) -> tuple[list[tuple[str, str]], list[tuple[str, str, int]]]:
     ids = dataset.ids()
     exact, near = [], []
-    pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
     for first, second, bits in sorted(zip(*(part.tolist() for part in pairs), strict=True), key=lambda pair: pair[2]):
         if bits == 0 and _same(dataset.picture(first), dataset.picture(second)):
             exact.append((ids[first], ids[second]))
         else:
             near.append((ids[first], ids[second], bits))
-    known = {pair[:2] for pair in [*exact, *near]}
-    named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
-    return exact, near, [copy for copy in named if copy[:2] not in known]
+    return exact, near
 
 
 def _same(first: Image.Image, second: Image.Image) -> bool:
