@@ -20,7 +20,7 @@ from lightning_seg.wording import as_cell
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 MOST_JSON_BYTES = 64 * 2**20
-MOST_TABLE_BYTES = 256 * 2**20
+MOST_TABLE_BYTES = 64 * 2**20
 WRITTEN = ".lightning-seg.json"  # in an output folder: the files that these commands have written there
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and makes no links for ordinary users
 

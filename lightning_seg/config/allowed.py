@@ -28,7 +28,7 @@ _MOST_PARTS = 100  # of one model or loss: published ones have up to three
 _DEEPEST = 16
 _LONGEST = 4096  # characters of a text
 # Beyond these no argument lies; a loss's numbers may be counts of steps, which the report would wait for.
-_LARGEST = {"dataset": 2**63, "model": 2**31, "loss": 10_000}
+_LARGEST = {"dataset": 2**63, "model": 2**31, "loss": 1000}
 
 
 class ForeignPartError(UserError):

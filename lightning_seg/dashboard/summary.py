@@ -33,10 +33,10 @@ def log_summary(
     Returns:
         the local folder of the W&B run.
     """
-    for superseded in report.glob("wandb/offline-run-*"):
+    for superseded in _own(report, "wandb/offline-run-*"):
         shutil.rmtree(superseded)
-    tables = {f"table_{path.stem}": _table(path) for path in sorted((report / "tables").glob("*.csv"))}
-    figures = {f"figure_{path.stem}": wandb.Image(str(path)) for path in sorted((report / "figures").glob("*.png"))}
+    tables = {f"table_{path.stem}": _table(path) for path in _own(report, "tables/*.csv")}
+    figures = {f"figure_{path.stem}": wandb.Image(str(path)) for path in _own(report, "figures/*.png")}
     with start_run(
         mode,
         project=project,
@@ -57,6 +57,11 @@ def log_summary(
         artifact.add_file(str(page), skip_cache=True, policy="immutable")
         run.log_artifact(artifact)
     return folder
+
+
+def _own(report: Path, pattern: str) -> list[Path]:
+    """What lies in the report, sorted; no links, by which a received study might have others' files uploaded."""
+    return [path for path in sorted(report.glob(pattern)) if not path.is_symlink()]
 
 
 def _table(path: Path) -> wandb.Table:

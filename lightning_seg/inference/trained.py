@@ -24,6 +24,8 @@ from lightning_seg.config.allowed import allowed, as_text, refuse_foreign
 from lightning_seg.config.build import build_nameless, without_weights
 from lightning_seg.config.compose import plain
 from lightning_seg.data.datamodule import normalise
+from lightning_seg.data.dataset import FileDataset
+from lightning_seg.data.window import Window, parse_window
 from lightning_seg.errors import UserError
 from lightning_seg.inference.tested import tested_images
 from lightning_seg.machine.speed import keep_freed_memory
@@ -33,8 +35,8 @@ from lightning_seg.wording import byte_count
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 _LARGEST_HEADER = 16 * 2**20  # bytes of a safetensors file's own table of contents
-_LARGEST_BATCH = 4096  # images
-_LARGEST_SIDE = 4096  # pixels that images are resized to
+_LARGEST_BATCH = 2**26  # pixels: 64 images of 1,024 x 1,024
+_LARGEST_SIDE = 2048  # pixels that images are resized to
 _PRECISIONS = ("32-true", "32", *_AUTOCAST)
 
 
@@ -47,12 +49,14 @@ class Preparation:
         mean: of each channel in [0, 1], subtracted.
         std: of each channel in [0, 1], divided by.
         reduce_jpeg: JPEGs are decoded at a reduced size where that is exact enough, as the run's dataset did.
+        window: how images of more than 8 bits become 8-bit, as the run's dataset did; ``None`` refuses them.
     """
 
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     reduce_jpeg: bool
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -192,14 +196,15 @@ def _preparation(config: DictConfig, folder: RunFolder) -> Preparation:
         isinstance(size, int)
         and 16 <= size <= _LARGEST_SIDE
         and isinstance(batch, int)
-        and 1 <= batch <= _LARGEST_BATCH
+        and batch >= 1
+        and batch * size**2 <= _LARGEST_BATCH
         and _are_channels(mean)
         and _are_channels(std)
         and min(std) > 0
         and isinstance(precision, str | int)
     ):
         raise UserError(f"{folder.result} does not say how its images were prepared (config.data): it is damaged.")
-    return Preparation(size, tuple(mean), tuple(std), _reduces_jpeg(config))
+    return Preparation(size, tuple(mean), tuple(std), *_decoding(config))
 
 
 def _are_channels(values: object) -> TypeGuard[list[float]]:
@@ -235,8 +240,11 @@ def poor_remark(runs: Sequence[TrainedRun]) -> str | None:
 def _poorness(run: TrainedRun) -> str:
     if run.record.status == "diverged":
         return "its training diverged, the loss became infinite or not a number"
-    if not run.record.test.get("dice", math.nan) > 0:
-        return f"its Dice on its own test images is {run.record.test.get('dice', 'not known')}"
+    dice = run.record.test.get("dice")
+    if dice is None:  # of a trial, which has not been tested
+        return ""
+    if not dice > 0:
+        return f"its Dice on its own test images is {dice}"
     try:
         rows = tested_images(RunFolder(run.directory))
     except UserError:
@@ -249,14 +257,17 @@ def _poorness(run: TrainedRun) -> str:
     return ""
 
 
-def _reduces_jpeg(config: DictConfig) -> bool:
+def _decoding(config: DictConfig) -> tuple[bool, Window | None]:
+    """Whether the run's dataset reduced JPEGs, and how it made images of more than 8 bits 8-bit."""
     target = OmegaConf.select(config, "dataset._target_")
     if target not in allowed("dataset"):  # it is not needed for prediction
-        return False
+        return False, None
     try:
-        return bool(getattr(get_class(target), "reduce_jpeg", False))
+        kind = get_class(target)
     except ImportError:  # the user's own dataset is not at hand
-        return False
+        return False, None
+    window = OmegaConf.select(config, "dataset.window") if issubclass(kind, FileDataset) else None
+    return bool(getattr(kind, "reduce_jpeg", False)), parse_window(window)
 
 
 def _misfit(expected: Mapping[str, object], given: Mapping[str, object]) -> str:

@@ -230,6 +230,6 @@ def _repeats_of(split: str, fractions: str) -> float:
     """How many repeats a split has; inf for as many as one likes, or where that is not known."""
     try:
         count = count_repeats(split, Fractions(**json.loads(fractions)))
-    except (UserError, TypeError):  # its file has gone, or the record is an older one
+    except (UserError, TypeError, ValueError, ArithmeticError):  # its file has gone, or the record is an older one
         return inf
     return inf if count is None else count

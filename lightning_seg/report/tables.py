@@ -345,6 +345,8 @@ def _splits(splits: pd.DataFrame) -> Table:
         "Test images that have a near duplicate, a frame of their sequence or another image of their group among the "
         "training images: mean, least and most over the repeats. Scores on them say little on new patients."
     )
+    if (splits["most"][splits["split"] == "random"] > 0).any():
+        caption += " data.split=grouped, in a study of its own, keeps siblings on one side."
     digits = dict.fromkeys(["Repeats", "Least", "Most"], 0) | {"Test images": 1, "With a sibling in training": 1}
     return Table("splits", "Siblings across splits", caption, data, digits)
 

@@ -22,6 +22,7 @@ from lightning_seg.runs.record import Record
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
 CASES = "cases.npz"
+_MOST_RECORD_BYTES = 4 * 2**20  # a hundred times the usual; as objects they take thirty times as much
 _MOST_TEXT_BYTES = 2**20  # of a traceback
 _LOCK = ".lock"  # of a study
 _REPEAT = re.compile(r"repeat_(0|[1-9][0-9]{0,8})", re.ASCII)
@@ -69,7 +70,7 @@ class RunFolder:
     def of(cls, flat: dict[str, Any]) -> "RunFolder":
         """The folder of the run with a flat configuration."""
         parts = (flat[key] for key in ("output_dir", "study", "dataset.name", "model.name", "loss.name"))
-        return cls(Path(*map(str, parts), f"repeat_{flat['repeat']}"))
+        return cls(Path(*map(str, parts), f"repeat_{flat['repeat']}").expanduser())
 
     @property
     def study(self) -> Path:
@@ -169,7 +170,7 @@ class RunFolder:
             FileNotFoundError: there is none.
             UnreadableError: it is no record.
         """
-        return Record.from_json(read_json(self.result))
+        return Record.from_json(read_json(self.result, _MOST_RECORD_BYTES))
 
     def record(self) -> Record | None:
         """The record of a run that has ended, or ``None``; one that cannot be read does not count."""
@@ -305,6 +306,7 @@ class RunFolder:
     def partial_files(self) -> Iterator[Path]:
         """What a process was killed while writing; to be looked for by the run's owner alone."""
         yield from self.path.glob("*.tmp")
+        yield from self.configuration.parent.glob("*.tmp")
         yield from self.path.glob(".tmp*")  # safetensors' own
 
 

@@ -69,12 +69,13 @@ class StudyFolder:
 
         No file is looked for that is known not to be there: a study may announce hundreds of thousands.
         """
-        links: list[str] = []
-        begun = [RunFolder(Path(path)) for path in self._held(links)]
+        odd: list[str] = []
+        begun = [RunFolder(Path(path)) for path in self._held(odd)]
         problem = ""
-        if links:
+        if odd:
             problem = (
-                f"{len(links)} links in the study are not followed, such as {links[0]}; move what they lead to there."
+                f"{len(odd)} folders in the study are left out, such as {odd[0]}: they are links, which are not "
+                "followed, or their names are no text."
             )
         waiting: set[str] = set()
         try:
@@ -83,11 +84,11 @@ class StudyFolder:
             problem += f" {_ANNOUNCED} cannot be read ({error}); runs that have not started are not known."
         return begun, waiting, problem.strip()
 
-    def _held(self, links: list[str]) -> Iterable[str]:
+    def _held(self, odd: list[str]) -> Iterable[str]:
         level = [str(self.path)]
         for _ in range(3):
-            level = [entry.path for folder in level for entry in _folders(folder, links)]
-        runs = (entry for folder in level for entry in _folders(folder, links))
+            level = [entry.path for folder in level for entry in _folders(folder, odd)]
+        runs = (entry for folder in level for entry in _folders(folder, odd))
         return [entry.path for entry in runs if repeat_of(entry.name) is not None]
 
     def _announced(self) -> set[str]:
@@ -118,6 +119,8 @@ class StudyFolder:
                 raise UserError(
                     f"{self.announcement} cannot be read ({error}): remove it, and the same grids make it again."
                 ) from error
+            for partial in self.path.glob(".*.tmp"):  # of a process that was killed: this one has the lock
+                partial.unlink(missing_ok=True)
             names = sorted(known | {run.address for run in runs})
             write_text(self.announcement, json.dumps(names, indent=0))
             return self.announcement.stat().st_mtime
@@ -147,6 +150,7 @@ def find_study(output_dir: Path, name: str) -> StudyFolder:
     Raises:
         UserError: there is no such study; the message names those that there are.
     """
+    output_dir = output_dir.expanduser()
     directory = output_dir / name
     if name.startswith(".") or not directory.is_dir():
         known = sorted(path.name for path in output_dir.glob("[!.]*") if path.is_dir())
@@ -155,12 +159,24 @@ def find_study(output_dir: Path, name: str) -> StudyFolder:
     return StudyFolder(directory)
 
 
-def _folders(folder: str, links: list[str]) -> list[os.DirEntry[str]]:
-    """The folders in a folder; links to some, by which a received study might lead anywhere, go into ``links``."""
+def _folders(folder: str, odd: list[str]) -> list[os.DirEntry[str]]:
+    """The folders in a folder but links, by which a received study might lead anywhere, and names that are no text.
+
+    Those are added to ``odd``.
+    """
     try:
         with os.scandir(folder) as entries:
             named = [entry for entry in entries if not entry.name.startswith(".")]
-            links += [entry.path for entry in named if entry.is_symlink() and Path(entry.path).is_dir()]
-            return [entry for entry in named if entry.is_dir(follow_symlinks=False)]
+            odd += [entry.path for entry in named if entry.is_symlink() and Path(entry.path).is_dir()]
+            folders = [entry for entry in named if entry.is_dir(follow_symlinks=False)]
+            odd += [entry.path for entry in folders if not _is_text(entry.name)]
+            return [entry for entry in folders if _is_text(entry.name)]
     except PermissionError:  # what cannot be looked into is not there for this user
         return []
+
+
+def _is_text(name: str) -> bool:
+    try:
+        return bool(name.encode("utf-8"))
+    except UnicodeEncodeError:
+        return False

@@ -19,11 +19,12 @@ from lightning_seg.cli.export import export
 from lightning_seg.cli.predict import predict
 from lightning_seg.data import Folder, Synthetic
 from lightning_seg.data.cache import cache_folder, open_cache
+from lightning_seg.data.duplicates import dataset_hashes
 from lightning_seg.data.images import open_image
 from lightning_seg.data.prepare.prepare import prepare
 from lightning_seg.data.prepare.sources import SOURCES
 from lightning_seg.data.prepare.unpack import unpack
-from lightning_seg.data.split import Fractions, make_split
+from lightning_seg.data.split import Fractions, count_repeats, make_split
 from lightning_seg.errors import UserError
 from lightning_seg.report.figures.style import new, save
 from lightning_seg.runs.folder import RunFolder
@@ -211,7 +212,7 @@ class TestWeights:
 
     def test_weights_that_are_no_numbers_predict_nothing(self, run: Path, tmp_path: Path) -> None:
         state = load_file(run / "weights.safetensors")
-        next(iter(state.values())).fill_(float("nan"))
+        next(value for value in state.values() if value.is_floating_point()).fill_(float("nan"))
         save_file(state, run / "weights.safetensors")
         photo = write_image(tmp_path / "photo.png")
         for command, *arguments in ((predict, photo), (evaluate, "--no-distances"), (export, "--format", "torch")):
@@ -301,3 +302,24 @@ def test_names_with_dollar_signs_are_drawn(tmp_path: Path) -> None:
     figure = new(name="f", title="t", caption="c")
     figure.canvas.text(0, 0, r"x$\frac$ $(id)$")
     assert r"x$\frac$ $(id)$" in save(figure, tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"\x80\x04", bytes(500)])
+def test_damaged_hashes_are_made_again(content: bytes, tmp_path: Path) -> None:
+    dataset = Synthetic(count=3, seed=1)
+    before = dataset_hashes(dataset, tmp_path)
+    [path] = tmp_path.glob("*.npy")
+    path.write_bytes(content)
+    assert np.array_equal(dataset_hashes(dataset, tmp_path), before)
+    assert np.array_equal(np.load(path), before)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_a_split_of_a_record_that_is_no_file_is_not_waited_for(kind: str, study: Path, tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(UserError, match="it is no file"):
+        count_repeats(str(path), Fractions(0.6, 0.2, 0.2))

@@ -160,7 +160,7 @@ def test_linked_runs_are_told_and_not_read(study: Path, tmp_path: Path) -> None:
     (study / "synthetic" / "unet" / "mine").symlink_to(study / "synthetic" / "unet" / "dice")
     begun, _, problem = StudyFolder(study).survey()
     assert {run.loss for run in begun} == {"bce", "dice", "failing", "iou_focal", "focal"}
-    assert "1 links in the study are not followed" in problem
+    assert "1 folders in the study are left out" in problem
 
 
 def test_an_output_folder_received_with_links_is_refused(run: Path, tmp_path: Path, home: Path) -> None:
@@ -209,3 +209,13 @@ def test_a_log_of_wandb_is_not_written_through(study: Path, home: Path) -> None:
     assert find_offline(study) == ([folder], [])
     (wandb / "debug-cli.root.log").symlink_to(home / ".bashrc")
     assert find_offline(study) == ([], [])
+
+
+def test_what_killed_writers_leave_is_cleared(study: Path, run: Path) -> None:
+    left = [study / ".0123.tmp", run / ".0123.tmp", run / ".hydra" / ".0123.tmp", run / "old.json.tmp"]
+    left[2].parent.mkdir(exist_ok=True)
+    for path in left:
+        path.write_text("")
+    StudyFolder(study).announce([])
+    RunFolder(run).tidy()
+    assert not any(path.exists() for path in left)

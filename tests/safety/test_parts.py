@@ -245,3 +245,22 @@ def test_weights_of_nested_parts_are_left_out() -> None:
     found = without_weights(as_text({**UNET, "width": encoder, "more": [[fat], {"x": encoder}]}))
     assert "/extra.pt" not in str(found)
     assert "True" not in str(found)
+
+
+@pytest.mark.parametrize("changes", [{"image_size": 4096}, {"image_size": 2048, "eval_batch_size": 64}])
+def test_a_batch_of_gigabytes_is_not_made_for_a_record(changes: dict[str, int], run: Path) -> None:
+    edit(run / "result.json", lambda record: record["config"]["data"].update(changes))
+    with pytest.raises(UserError, match="does not say how its images were prepared"):
+        load_run(run / "weights.safetensors")
+
+
+def test_a_dataset_of_a_billion_images_is_not_listed(run: Path, tmp_path: Path) -> None:
+    edit(run / "result.json", lambda record: record["config"]["dataset"].update(count=10**9))
+    with pytest.raises(UserError, match="from 1 to 1,000,000"):
+        invoke(evaluate, run, "--no-distances", "--output", tmp_path / "out")
+
+
+def test_a_loss_that_would_count_for_hours_is_not_drawn(study: Path, run: Path) -> None:
+    loss = {"_target_": "lightning_seg.losses.monai.MonaiLoss", "class": "SoftclDiceLoss", "iter_": 10_000}
+    edit(run / "result.json", lambda record: record["config"].update(loss=loss))
+    assert rebuild(load_study(study), "dice") is None

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from lightning_seg.dashboard.project import project_of
 from lightning_seg.errors import UnreadableError
 from lightning_seg.files import open_plain, read_json, read_table
 from lightning_seg.report.cases import load_cases, read_cases
@@ -328,3 +329,23 @@ def test_any_bytes_in_any_file_end_in_that_run_alone(data: st.DataObject, shared
         path.unlink()
         if before is not None:
             path.write_bytes(before)
+
+
+def test_a_folder_whose_name_is_no_text_is_left_out(study: Path) -> None:
+    shutil.copytree(study / "synthetic", os.fsencode(study) + b"/x\xff")
+    assert "folders in the study are left out" in status(study)
+    found = load_study(study)
+    assert set(found.runs["dataset"]) == {"synthetic"}
+    assert len(found.problems) >= 1
+
+
+def test_a_record_of_megabytes_is_not_read(study: Path) -> None:
+    edit(study / BAD / "result.json", lambda record: record.update(overrides=["x" * (5 * 2**20)]))
+    assert states(study)[BAD] == "unreadable"
+
+
+@pytest.mark.parametrize("settings", [None, 1, [], {"project": 1, "entity": ["a"]}, {"project": "", "entity": {}}])
+def test_a_record_names_a_project_or_none(settings: object, study: Path) -> None:
+    (study / BAD / "wandb").mkdir()
+    edit(study / BAD / "result.json", lambda record: record["config"].update(logger={"wandb": settings}))
+    assert project_of(study) == ("lightning-seg", None)

@@ -10,6 +10,7 @@ from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.errors import UserError
 
 Field = NDArray[np.float32]
+_MOST = 1_000_000  # images
 
 
 class Synthetic(LesionDataset):
@@ -26,8 +27,8 @@ class Synthetic(LesionDataset):
     """
 
     def __init__(self, count: int = 240, seed: int = 0, name: str = "synthetic") -> None:
-        if count < 1:
-            raise UserError(f"dataset.count={count} is not valid: it must be a whole number from 1.")
+        if not 1 <= count <= _MOST:
+            raise UserError(f"dataset.count={count} is not valid: it must be a whole number from 1 to {_MOST:,}.")
         self.count = count
         self.seed = seed
         self.name = name
