@@ -44,6 +44,7 @@ class Certainty:
             "holds for it alone.",
             "dataset": "The unit of analysis is the dataset, since one repeat does not show what models share by its "
             "split.",
+            "row": "The unit of analysis is the row of the table, of which no repeats are known.",
             "none": "Without repeats there is no unit of analysis: nothing is tested.",
         }
         return texts[self.verdict.unit]

@@ -215,6 +215,7 @@ def _method_sentence(verdict: Verdict, scope: str) -> str:
         "block": f"{here.units} dataset x model blocks, with what models share by their splits as noise of its own",
         "repeat": f"{here.units} repeats of one dataset x model block",
         "dataset": f"{here.units} datasets, since one repeat does not show what models share by its split",
+        "row": f"{here.units} rows, whose repeats and what they share by their splits are not known",
     }
     text = (
         f"Statistics: {scope}; differences of mean Dice against the spread of {kinds[here.unit]} ({here.df:.0f} "

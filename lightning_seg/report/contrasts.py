@@ -88,7 +88,7 @@ class Contrasts:
 
     Attributes:
         scope: for what they hold.
-        unit: "block", "repeat", "model" or "dataset": what is counted.
+        unit: "block", "repeat", "model", "dataset" or "row": what is counted.
         units: how many of them there are.
         losses: names.
         means: mean Dice over blocks, (losses,).

@@ -1,7 +1,7 @@
 """What the analysis supports: who is better, who cannot be told apart, for what, and where means and ranks disagree."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -55,7 +55,7 @@ class Verdict:
         winner: the one loss that is better than every other, or None.
         group: losses that cannot be told apart from the one with the best mean (itself first).
         worse: loss -> (mean difference to the best, adjusted p) of those that are worse.
-        unit: "block", "repeat", "dataset", or "none" (nothing can be tested).
+        unit: "block", "repeat", "dataset", "row" (of a table without repeats), or "none" (nothing can be tested).
         scopes: the differences in each scope that there are enough units to speak of, :attr:`Scope.HERE` first.
         omnibus: Friedman's test of the blocks, the secondary reading.
         pairs: one row a pair (a, b), a with the larger mean: difference, low, high (all pairs at once), p, p_adjusted,
@@ -158,7 +158,8 @@ def judge_rows(rows: pd.DataFrame) -> Verdict:
         [rows.index.astype(str), ["all"] * len(rows), [0] * len(rows)], names=["dataset", "model", "repeat"]
     )
     verdict = _judged(rows.set_axis(index), 0.0)
-    verdict.scopes = {Scope.HERE: verdict.here}
+    verdict.scopes = {Scope.HERE: replace(verdict.here, unit="row")}
+    verdict.unit = "row"
     verdict.reversals = []
     return verdict
 
