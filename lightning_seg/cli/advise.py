@@ -1,6 +1,5 @@
 """``lightning-seg advise``: looks at a dataset, proposes a study that fits the time, runs it, and gives the answer."""
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -262,10 +261,10 @@ def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> 
 
 
 def _keep(proposal: "Proposal", place: Path, inputs: dict[str, Any]) -> None:
-    from lightning_seg.files import write_text
+    from lightning_seg.files import write_json
 
     place.mkdir(parents=True, exist_ok=True)
-    write_text(place / ADVICE, json.dumps({"inputs": inputs, "proposal": asdict(proposal)}, indent=1) + "\n")
+    write_json(place / ADVICE, {"inputs": inputs, "proposal": asdict(proposal)})
 
 
 def _say(console: Console, title: str, sentences: Sequence[str]) -> None:

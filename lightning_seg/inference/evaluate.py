@@ -1,7 +1,6 @@
 """Trained networks on another dataset, or on their own at full resolution."""
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ from lightning_seg.config.compose import compose_config
 from lightning_seg.data import FileDataset, LesionDataset
 from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.errors import UserError
-from lightning_seg.files import csv_text, mark_output, write_text
+from lightning_seg.files import csv_text, mark_output, write_json, write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
 from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
@@ -255,5 +254,5 @@ def write_evaluation(
         "scores": scores,
         "versions": versions(),
     }
-    write_text(output / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_json(output / "summary.json", summary)
     return scores

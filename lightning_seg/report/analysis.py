@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lightning_seg.report import reasons
-from lightning_seg.report.answer import ROPE, scope_of, sentences, trouble_sentences
+from lightning_seg.report.answer import ROPE, failed_run_sentences, scope_of, sentences
 from lightning_seg.report.cases import Case, load_cases
-from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, splits, trouble
+from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, failed_runs, splits
 from lightning_seg.report.draws import DRAWS, Draws, draw, draw_rows
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
@@ -71,14 +71,14 @@ class Analysis:
     comparison: Comparison
     coverage: pd.DataFrame
     splits: pd.DataFrame
-    trouble: pd.DataFrame
+    failed_runs: pd.DataFrame
     certainty: Certainty | None
     variance: pd.DataFrame | None
     overall: pd.DataFrame
     by_dataset: Ranking | None
     by_model: Ranking | None
     next_step: tuple[str, str | None]
-    trouble_text: list[str]
+    failed_runs_text: list[str]
     by_size: pd.DataFrame
     by_contrast: pd.DataFrame
     failures: pd.DataFrame
@@ -115,7 +115,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
     cases, unread = load_cases(study, losses)
     notes += unread
     certainty = _certainty(comparison, draws, rope, seed) if comparable else None
-    troubles = trouble(study.runs)
+    failed = failed_runs(study.runs)
     blocks = comparison.blocks() if comparable else pd.DataFrame()
     step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
     if certainty:
@@ -127,14 +127,14 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         comparison=comparison,
         coverage=coverage(study.runs),
         splits=splits(study.runs),
-        trouble=troubles,
+        failed_runs=failed,
         certainty=certainty,
         variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,
         overall=overall(comparison.pairs) if comparable else pd.DataFrame(),
         by_dataset=by_dataset,
         by_model=by_model,
         next_step=step,
-        trouble_text=trouble_sentences(troubles, study.runs["loss"].value_counts()),
+        failed_runs_text=failed_run_sentences(failed, study.runs["loss"].value_counts()),
         by_size=reasons.dice_along(images, "size"),
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
         failures=reasons.failures(images),

@@ -193,7 +193,7 @@ def _reversal_sentences(verdict: Verdict) -> list[str]:
 
 
 def _resolution_sentence(verdict: Verdict, rope: float) -> str:
-    found = verdict.resolution
+    found = verdict.power
     if found.detectable == inf:
         return "With so few runs no difference could have been told, however large."
     if found.detectable <= 0:
@@ -227,7 +227,7 @@ def _method_sentence(verdict: Verdict, scope: str) -> str:
             f"{text} All repeats are tested on the same images, so only the seed varies: the result holds for these "
             "test images and says nothing about others."
         )
-    if here.unit == "repeat" and verdict.resolution.test_to_train > 0:
+    if here.unit == "repeat" and verdict.power.test_to_train > 0:
         return (
             f"{text} The repeats re-split the same images, and their variance is corrected for it (Nadeau and Bengio)."
         )
@@ -305,11 +305,11 @@ def scope_of(pairs: pd.DataFrame) -> str:
     )
 
 
-def trouble_sentences(trouble: pd.DataFrame, runs: pd.Series) -> list[str]:
+def failed_run_sentences(failed_runs: pd.DataFrame, runs: pd.Series) -> list[str]:
     """Failed, diverged and collapsed runs, loss by loss, so that none hides in a mean.
 
     Args:
-        trouble: of :func:`lightning_seg.report.comparison.trouble`.
+        failed_runs: of :func:`lightning_seg.report.comparison.failed_runs`.
         runs: number of runs of every loss.
     """
     kinds = {
@@ -320,7 +320,7 @@ def trouble_sentences(trouble: pd.DataFrame, runs: pd.Series) -> list[str]:
         "lesion": "collapsed to lesion everywhere",
     }
     text = []
-    for loss, row in trouble.iterrows():
+    for loss, row in failed_runs.iterrows():
         parts = [f"{row[kind]} {words}" for kind, words in kinds.items() if row[kind]]
         if parts:
             text.append(f"{loss_name(str(loss))}: of {runs[loss]} runs, {join(parts)} ({row['cells']}).")

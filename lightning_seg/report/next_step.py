@@ -12,8 +12,8 @@ from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UserError
 from lightning_seg.report.answer import ROPE, join
 from lightning_seg.report.command_lines import Run, report_line, train_lines
-from lightning_seg.report.comparison import BLOCK, Comparison, compare, spoiled
-from lightning_seg.report.power import Resolution
+from lightning_seg.report.comparison import BLOCK, Comparison, compare, unusable
+from lightning_seg.report.power import Power
 from lightning_seg.report.records import KEYS, Study, only_losses
 from lightning_seg.report.verdict import Verdict, judge_comparison
 
@@ -64,8 +64,8 @@ def next_step(study: Study, comparison: Comparison, verdict: Verdict, rope: floa
     if verdict.winner:
         return "Nothing more has to be run for these datasets and models; others may give another answer.", None
     own = compare(doubtful) if narrowed else comparison
-    found = judge_comparison(own).resolution if narrowed else verdict.resolution
-    if narrowed and _is_worth_comparing_alone(comparison, own, verdict.resolution, found, rope):
+    found = judge_comparison(own).power if narrowed else verdict.power
+    if narrowed and _is_worth_comparing_alone(comparison, own, verdict.power, found, rope):
         return (
             f"{_names(own.losses)}, which are still in doubt, share {len(own.blocks())} dataset x model blocks and "
             f"{len(own.pairs['dice'])} repeats of them (all losses: {len(comparison.blocks())} and "
@@ -84,7 +84,7 @@ def next_step(study: Study, comparison: Comparison, verdict: Verdict, rope: floa
 
 def _repair(study: Study) -> Step | None:
     """Runs that have ended and count for nothing are skipped by the usual command."""
-    broken = spoiled(study.runs)
+    broken = unusable(study.runs)
     if broken.empty:
         return None
     return _with_lines(
@@ -123,7 +123,7 @@ def _complete(study: Study, own: Comparison) -> tuple[str, list[Run]] | None:
     )
 
 
-def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: float) -> tuple[str, list[Run]]:
+def _further(study: Study, own: Comparison, found: Power, unit: str, rope: float) -> tuple[str, list[Run]]:
     """More repeats, or more models; no runs where neither helps."""
     losses, cells, repeats = own.losses, _cells(study), study.runs["repeat"].nunique()
     if unit == "none":
@@ -172,7 +172,7 @@ def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: 
     )
 
 
-def _why_repeats_do_not_do(own: Comparison, found: Resolution) -> str:
+def _why_repeats_do_not_do(own: Comparison, found: Power) -> str:
     if own.same_images:
         return "these few blocks vary too much with the seed"
     if found.datasets * found.models < 2:
@@ -181,7 +181,7 @@ def _why_repeats_do_not_do(own: Comparison, found: Resolution) -> str:
 
 
 def _is_worth_comparing_alone(
-    comparison: Comparison, own: Comparison, before: Resolution, after: Resolution, rope: float
+    comparison: Comparison, own: Comparison, before: Power, after: Power, rope: float
 ) -> bool:
     more = len(own.pairs["dice"]) > len(comparison.pairs["dice"])
     return more or after.detectable <= rope < before.detectable

@@ -14,7 +14,7 @@ POWER = 0.8
 
 
 @dataclass(frozen=True)
-class Resolution:
+class Power:
     """What a design can see in its own datasets and models. Differences are those of a typical (median) pair of losses.
 
     Attributes:
@@ -93,7 +93,7 @@ class Resolution:
         return parts.here(spread * unit)
 
 
-def resolution(parts: Components, found: Contrasts) -> Resolution:
+def power_of(parts: Components, found: Contrasts) -> Power:
     """What a study can see, from its own noise.
 
     Args:
@@ -109,7 +109,7 @@ def resolution(parts: Components, found: Contrasts) -> Resolution:
     block = max(0.0, spread - run * parts.repeats - split * parts.split_between) if count > 1 else 0.0
     pairs = found.variances[np.triu_indices(losses, 1)]
     width = float(np.median(pairs)) / (2 * found.size) if found.size > 0 and len(pairs) else 1.0
-    return Resolution(
+    return Power(
         losses=losses,
         datasets=datasets,
         models=count / max(datasets, 1),

@@ -108,7 +108,7 @@ def escape_tex(text: str) -> str:
 
 def study_tables(analysis: Analysis) -> dict[str, Table]:
     """All tables of a study's report, by name."""
-    tables = [_coverage(analysis.coverage), _trouble(analysis.trouble)]
+    tables = [_coverage(analysis.coverage), _failed_runs(analysis.failed_runs)]
     if len(analysis.splits):
         tables.append(_splits(analysis.splits))
     if analysis.certainty:
@@ -296,7 +296,7 @@ def _omnibus(certainty: Certainty, suffix: str) -> Table:
             ("Iman-Davenport F", f, _p(test.p_f) + (", since all rows agree" if f == "infinite" else "")),
             ("Nemenyi critical difference", _or_none(critical_difference(test.units, test.losses)), "mean ranks"),
         ]
-    detectable = _or_none(100 * certainty.verdict.resolution.detectable)
+    detectable = _or_none(100 * certainty.verdict.power.detectable)
     rows.append(("Detectable difference", detectable, "Dice points, 80 % power, adjusted"))
     data = pd.DataFrame(rows, columns=["Statistic", "Value", "Note"])
     caption = "The customary second reading, which counts every block as independent; what this design can see."
@@ -351,12 +351,12 @@ def _splits(splits: pd.DataFrame) -> Table:
     return Table("splits", "Siblings across splits", caption, data, digits)
 
 
-def _trouble(trouble: pd.DataFrame) -> Table:
-    data = trouble.reset_index()
+def _failed_runs(failed_runs: pd.DataFrame) -> Table:
+    data = failed_runs.reset_index()
     data["loss"] = [loss_name(str(loss)) for loss in data["loss"]]
     data.columns = ["Loss", "Failed", "Diverged", "Unreadable", "All background", "All lesion", "Where"]
     caption = "Runs that failed, diverged, left damaged records, or predict one class everywhere."
-    return Table("trouble", "Failed and collapsed runs", caption, data, {})
+    return Table("failed_runs", "Failed and collapsed runs", caption, data, {})
 
 
 def _beside(table: pd.DataFrame, level: str) -> Table:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from lightning_seg.report.comparison import BLOCK, Comparison
 from lightning_seg.report.contrasts import ALPHA, TEST_TO_TRAIN, Contrasts, Scope, components
-from lightning_seg.report.power import Resolution, resolution
+from lightning_seg.report.power import Power, power_of
 from lightning_seg.report.statistics import Omnibus, holm, omnibus
 
 # Where more runs than this predict one class everywhere, and so do more than these of every loss, none has learned.
@@ -60,7 +60,7 @@ class Verdict:
         omnibus: Friedman's test of the blocks, the secondary reading.
         pairs: one row a pair (a, b), a with the larger mean: difference, low, high (all pairs at once), p, p_adjusted,
             improvement (share of paired repeats in which a is better) and p_<scope> of the wider scopes.
-        resolution: what the design can see.
+        power: what the design can see.
         disputes: where means and ranks disagree about the best loss; there is no winner then.
         reversals: where another loss is better than the best one.
         nothing_learned: a sentence where the networks have learned nothing that losses could be compared by, else "".
@@ -79,7 +79,7 @@ class Verdict:
     scopes: dict[Scope, Contrasts]
     omnibus: Omnibus
     pairs: pd.DataFrame
-    resolution: Resolution
+    power: Power
     disputes: list[Dispute] = field(default_factory=list)
     reversals: list[Reversal] = field(default_factory=list)
     nothing_learned: str = ""
@@ -188,7 +188,7 @@ def _judged(pairs: pd.DataFrame, test_to_train: float) -> Verdict:
         scopes=scopes,
         omnibus=omnibus(pairs.groupby(level=BLOCK, observed=True).mean()),
         pairs=table,
-        resolution=resolution(parts, here),
+        power=power_of(parts, here),
     )
     if not here.tested:
         return verdict

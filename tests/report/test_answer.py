@@ -102,7 +102,7 @@ def check_rest(text: list[str], verdict: Verdict, pairs: pd.DataFrame) -> None:
             assert 100 * row["difference"] == pytest.approx(float(found[2]), abs=0.00501)
             assert verdict.winner is None and found[1] not in verdict.worse
         elif found := re.match(r"How sure: .* differ by ([\d.]+) Dice points", sentence):
-            assert 100 * verdict.resolution.detectable == pytest.approx(float(found[1]), abs=0.00501)
+            assert 100 * verdict.power.detectable == pytest.approx(float(found[1]), abs=0.00501)
 
 
 designs = st.builds(

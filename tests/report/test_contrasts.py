@@ -11,7 +11,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from lightning_seg.report.contrasts import Scope, components
-from lightning_seg.report.power import resolution
+from lightning_seg.report.power import power_of
 from tests.report.designs import Design, frame_of, told_by
 
 
@@ -119,7 +119,7 @@ def test_the_best_losss_interval_holds_for_all_pairs_at_once():
 
 def test_every_unit_that_is_added_lets_more_be_seen():
     parts = next(Design(2, 2, 3, 4, by_split=0.004).studies(1, seed=1))[0]
-    found = resolution(parts, parts.here())
+    found = power_of(parts, parts.here())
     for name, sizes in (("datasets", range(1, 8)), ("models", range(1, 13)), ("repeats", range(2, 12))):
         seen = [found.at(**{name: size}) for size in sizes]
         assert seen == sorted(seen, reverse=True), (name, seen)
@@ -129,6 +129,6 @@ def test_every_unit_that_is_added_lets_more_be_seen():
 
 def test_a_difference_of_the_stated_size_is_found_about_as_often_as_stated():
     design = Design(3, 4, 3, 4, by_split=0.004)
-    stated = np.mean([resolution(parts, parts.here()).detectable for parts, _ in design.studies(30)])
+    stated = np.mean([power_of(parts, parts.here()).detectable for parts, _ in design.studies(30)])
     told = [told_by(parts.here())[0, 1:].mean() for parts, _ in replace(design, better=float(stated)).studies(150, 1)]
     assert 0.7 <= np.mean(told) <= 0.92

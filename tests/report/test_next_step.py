@@ -76,8 +76,8 @@ def test_the_proposed_runs_count_and_the_next_proposal_is_another(tmp_path):
     assert "compare them alone" in text and set(losses_of(line)) == set(losses_of(report)) == set(doubtful)
     own = compare(only_losses(load_study(study), doubtful))
     assert len(own.blocks()) == 12
-    found = judge_comparison(own).resolution
-    assert found.models == 12 and found.detectable < before.resolution.detectable
+    found = judge_comparison(own).power
+    assert found.models == 12 and found.detectable < before.power.detectable
     text, lines = advice(study, losses_of(line), rope=0.0005)
     for line in lines:
         if line.startswith("lightning-seg train"):
@@ -223,7 +223,7 @@ def test_few_repeats_differ_where_their_split_is_one(tmp_path):
             write(tmp_path / "s", ("isic", "unet", loss, repeat), dice + 0.001 * repeat * (loss == "dice"))
     comparison = compare(load_study(tmp_path / "s"))
     assert comparison.same_images and comparison.test_to_train == 0
-    assert judge_comparison(comparison).resolution.detectable < judge(comparison.pairs["dice"]).resolution.detectable
+    assert judge_comparison(comparison).power.detectable < judge(comparison.pairs["dice"]).power.detectable
 
 
 def test_the_correction_is_that_of_the_recorded_split(tmp_path):
@@ -233,4 +233,4 @@ def test_the_correction_is_that_of_the_recorded_split(tmp_path):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"images": {"train": 90, "val": 5, "test": 9}}))
     comparison = compare(load_study(study))
     assert comparison.test_to_train == pytest.approx(0.1) and not comparison.same_images
-    assert judge_comparison(comparison).resolution.test_to_train == pytest.approx(0.1)
+    assert judge_comparison(comparison).power.test_to_train == pytest.approx(0.1)

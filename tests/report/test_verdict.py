@@ -45,7 +45,7 @@ def test_losses_that_fail_alike_are_held_against_each_other_alike():
         verdict = judge(pairs, pairs < 0.3)
         other = verdict.without_collapsed
         assert other is not None and verdict.set_aside == int((pairs < 0.3).any(axis=1).sum())
-        assert other.resolution.detectable < verdict.resolution.detectable
+        assert other.power.detectable < verdict.power.detectable
         told += bool(verdict.worse or verdict.disputes or other.worse)
     assert told <= 5
 
