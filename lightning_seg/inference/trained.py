@@ -103,15 +103,16 @@ def find_weights(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def load_run(weights: Path) -> TrainedRun:
+def load_run(run: str | Path) -> TrainedRun:
     """Load one run.
 
     Args:
-        weights: its safetensors file, beside its ``result.json``.
+        run: its folder, or its safetensors file beside its ``result.json``.
 
     Raises:
-        UserError: the file is damaged, or its weights are not those of the recorded network.
+        UserError: there are no weights, the file is damaged, or its weights are not those of the recorded network.
     """
+    (weights,) = find_weights([Path(run).expanduser()])
     folder = RunFolder(weights.parent)
     record = folder.record()
     if record is None:
