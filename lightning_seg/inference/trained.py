@@ -110,9 +110,11 @@ def load_run(run: str | Path) -> TrainedRun:
         run: its folder, or its safetensors file beside its ``result.json``.
 
     Raises:
-        UserError: there are no weights, the file is damaged, or its weights are not those of the recorded network.
+        UserError: there are no weights or those of several runs, the file is damaged, or its weights are not those of the recorded network.
     """
-    (weights,) = find_weights([Path(run).expanduser()])
+    weights, *others = find_weights([Path(run).expanduser()])
+    if others:
+        raise UserError(f"{run} holds {1 + len(others)} runs: name one of its repeats.")
     folder = RunFolder(weights.parent)
     record = folder.record()
     if record is None:
