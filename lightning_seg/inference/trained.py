@@ -110,7 +110,8 @@ def load_run(run: str | Path) -> TrainedRun:
         run: its folder, or its safetensors file beside its ``result.json``.
 
     Raises:
-        UserError: there are no weights or those of several runs, the file is damaged, or its weights are not those of the recorded network.
+        UserError: there are no weights or those of several runs, the file is damaged, or its weights are not those of
+            the recorded network.
     """
     weights, *others = find_weights([Path(run).expanduser()])
     if others:
