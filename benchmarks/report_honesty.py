@@ -1,6 +1,9 @@
-"""Is the certainty that the report states honest? Made-up studies of the paper's size, whose truth is known.
+"""Is the certainty that the report states honest? Made-up studies whose truth is known (tests/report/designs.py).
 
-python benchmarks/report_honesty.py [studies]      (200 studies take about 10 minutes on two processors)
+    python benchmarks/report_honesty.py [studies]      (400 studies of a row take some ten minutes of one processor)
+
+False: a loss is called worse than another that it is no worse than. Covered: of the 95 % intervals of a loss's
+difference to the mean of all, how many hold the truth of their scope; together: all intervals of pairs hold at once.
 """
 
 import sys
@@ -8,34 +11,87 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from tests.report.honesty import Design, false_winners, interval_coverage, share_found
-from tests.report.make_study import Truth
+from lightning_seg.report.contrasts import Scope
+from tests.report.designs import Design, block_anova, rates
 
-DESIGNS = {
-    "6 x 12 blocks, 5 repeats": (Design(), Truth()),
-    "6 x 12 blocks, 5 repeats, losses depend strongly on the block": (Design(), Truth(interaction_sd=0.02)),
-    "6 x 12 blocks, 5 repeats, losses depend on the dataset": (
-        Design(),
-        Truth(interaction_sd=0.0, loss_dataset_sd=0.01),
-    ),
-    "3 x 4 blocks, 3 repeats": (Design(3, 4, repeats=3), Truth()),
-    "2 x 2 blocks, 3 repeats": (Design(2, 2, repeats=3), Truth()),
-    "one block, 5 repeats": (Design(1, 1), Truth()),
+EQUAL = {
+    "6x12x5": Design(),
+    "6x12x5, split .003": Design(by_split=0.003),
+    "6x12x5, split .006": Design(by_split=0.006),
+    "1x12x5": Design(1),
+    "1x12x5, split .003": Design(1, by_split=0.003),
+    "1x12x5, split .006": Design(1, by_split=0.006),
+    "1x1x3, 4 losses": Design(1, 1, 3, 4),
+    "1x1x5": Design(1, 1),
+    "6x12x5, heavy tails": Design(noise="t"),
+    "6x12x5, skewed": Design(noise="skewed"),
+    "6x12x5, unequal noise": Design(noisiness=(0.4, 1.8)),
+    "6x12x5, 3 % collapse": Design(collapse=0.03),
+    "6x12x5, 3 % missing": Design(missing=0.03),
+    "6x12x1": Design(repeats=1),
+    "6x12x5, dataset .01": Design(by_dataset=0.01),
+    "6x12x1, split .006": Design(repeats=1, by_split=0.006),
+    "6x8x5 of 12, split .006": Design(lost_models=True, by_split=0.006),
+    "6x12x5, unequal noise, split .006, model .01": Design(by_split=0.006, by_model=0.01, noisiness=(0.4, 1.8)),
+    "6x12x5, two near copies, split .006": Design(copies=True, by_split=0.006),
+    "6x12x5, two near copies, split .006, dataset .003": Design(copies=True, by_split=0.006, by_dataset=0.003),
+    "3x3x3, 4 losses, dataset .01, model .01": Design(3, 3, 3, 4, by_model=0.01, by_dataset=0.01),
+    "1x3x3, 4 losses, split .006": Design(1, 3, 3, 4, by_split=0.006),
+    "2x5x5, heavy tails": Design(2, 5, noise="t"),
+    "2x5x5, skewed, split .006": Design(2, 5, noise="skewed", by_split=0.006),
+    "2x5x5, unequal noise": Design(2, 5, noisiness=(0.4, 1.8)),
+    "1x2x5": Design(1, 2),
+    "2x2x5, 2 losses": Design(2, 2, 5, 2),
+    "6x1x5": Design(6, 1),
+}
+BETTER = {
+    "2x5x5, .02": Design(2, 5, better=0.02),
+    "1x11x5, .02": Design(1, 11, better=0.02),
+    "3x4x5, .02": Design(3, 4, better=0.02),
+    "2x5x5, .01": Design(2, 5, better=0.01),
+    "3x4x5, .01": Design(3, 4, better=0.01),
+    "4x4x5, .01": Design(4, 4, better=0.01),
+    "6x12x5, .004": Design(better=0.004),
+    "6x12x5, .01, split .006": Design(better=0.01, by_split=0.006),
+    "1x12x5, .02, split .006": Design(1, better=0.02, by_split=0.006),
+}
+# Power must rise with each of these.
+RISING = {
+    "models": [Design(1, models, losses=4, better=0.02) for models in (1, 2, 3, 4, 6, 8, 10, 11, 12)],
+    "datasets": [Design(datasets, 2, losses=4, better=0.015) for datasets in (1, 2, 3, 4, 5, 6)],
+    "repeats": [Design(2, 3, repeats, better=0.015) for repeats in (2, 3, 4, 5, 8, 12)],
+    "blocks of one model": [Design(datasets, 1, losses=10, better=0.02) for datasets in (1, 2, 4, 6, 8, 12)],
 }
 
 
 def main(studies: int) -> None:
-    """Print the shares for every design."""
-    for name, (design, truth) in DESIGNS.items():
-        winner, worse, unlimited = false_winners(design, studies, truth)
-        covered = interval_coverage(design, studies, truth)
-        stated, found = share_found(design, studies, truth, "focal")
-        print(name)
-        print(f"  equal losses: a winner in {winner:.1%}, a worse loss in {worse:.1%} of {studies} studies,")
-        print(f"    {unlimited:.1%} without the words 'on these datasets' or 'models'")
-        print(f"  95 % intervals cover: {', '.join(f'{kind} {share:.1%}' for kind, share in covered.items())}")
-        print(f"  planted {100 * stated:.2f} Dice points, stated to be found in 80 %: found in {found:.1%}", flush=True)
+    """Print the tables, as Markdown."""
+    print(
+        "| equal losses: datasets x models x repeats | false | other models | datasets | covered | others | together |"
+    )
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    for name, design in EQUAL.items():
+        found = rates(design, studies)
+        wider = [_percent(found.false.get(scope)) for scope in (Scope.MODELS, Scope.DATASETS)]
+        covered = [_percent(found.covered.get(scope)) for scope in (Scope.MODELS, Scope.DATASETS)]
+        here = [_percent(found.false[Scope.HERE]), *wider, _percent(found.covered[Scope.HERE])]
+        print(f"| {name} | {' | '.join(here)} | {' / '.join(covered)} | {_percent(found.together)} |", flush=True)
+    print("\n| one loss better by | pairs with it told | by block ANOVA and Tukey | winner | by ANOVA |")
+    print("|---|---:|---:|---:|---:|")
+    for name, design in BETTER.items():
+        found = rates(design, studies)
+        _, pairs, first = block_anova(design, studies)
+        shown = [_percent(value) for value in (found.found, pairs, found.first, first)]
+        print(f"| {name} | {' | '.join(shown)} |", flush=True)
+    print("\n| rising | pairs told |\n|---|---|")
+    for name, designs in RISING.items():
+        shown = [f"{d.datasets}x{d.models}x{d.repeats} {_percent(rates(d, studies).found)}" for d in designs]
+        print(f"| {name} | {', '.join(shown)} |", flush=True)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 200)
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 400)

@@ -1,4 +1,4 @@
-"""How long a report of the paper's size takes: 3,600 runs, 1,000,800 test images, 10,000 bootstrap draws.
+"""How long a report of the paper's size takes: 3,600 runs, 1,000,800 test images, 10,000 draws.
 
     python benchmarks/report_scale.py [folder]
 
@@ -15,7 +15,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lightning_seg.report.build import build_report
+from lightning_seg.report.comparison import compare
 from lightning_seg.report.records import load_study
+from lightning_seg.report.verdict import judge, judge_comparison
 from tests.report.make_study import DATASETS, LOSSES, MODELS, make_study
 
 
@@ -29,7 +31,15 @@ def main(folder: Path) -> None:
     records = time.perf_counter() - start
     print(f"{len(loaded.runs)} runs, {len(loaded.images)} images, {os.cpu_count()} processors")
     print(f"records: {records:.1f} s (at most 15)")
-    del loaded
+    start = time.process_time()
+    comparison = compare(loaded)
+    judge_comparison(comparison)
+    print(f"judged: {time.process_time() - start:.1f} s of processor time (at most 60)")
+    few = comparison.pairs["dice"].iloc[:6, :4]
+    start = time.process_time()
+    judge(few)
+    print(f"{few.size} runs judged: {time.process_time() - start:.2f} s of processor time (at most 2)")
+    del loaded, comparison
     start, used = time.perf_counter(), time.process_time()
     index = build_report(study)
     whole, used = time.perf_counter() - start, time.process_time() - used

@@ -66,6 +66,37 @@ class Specificity:
         return tn / (tn + fp).clamp(min=1)
 """,
     "conf/metric/specificity.yaml": "specificity:\n  _target_: their_metric.Specificity\n",
+    "their_tuner.py": """
+class Halfway:
+    def __init__(self, rates):
+        self.rates = list(rates)
+
+    def propose(self):
+        return [{"optimizer.lr": rate} for rate in self.rates]
+
+    def choose(self, scores):
+        return sorted(range(len(scores)), key=lambda position: scores[position])[len(scores) // 2]
+""",
+    "conf/tune/halfway.yaml": "_target_: their_tuner.Halfway\nrates: [0.0001, 0.01, 1.0]\n",
+    "their_augmentation.py": """
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+
+class Cropped:
+    def __init__(self, least: float) -> None:
+        self.transform = v2.RandomResizedCrop(32, scale=(least, 1.0))
+
+    def __call__(self, batch):
+        pairs = zip(batch.images, batch.masks)
+        pairs = [self.transform(tv_tensors.Image(image), tv_tensors.Mask(mask)) for image, mask in pairs]
+        images, masks = (torch.stack([part.as_subclass(torch.Tensor) for part in parts]) for parts in zip(*pairs))
+        with open("crops.txt", "a") as file:
+            print(float(images.mean()), file=file)
+        return batch._replace(images=images, masks=masks)
+""",
+    "conf/augmentation/cropped.yaml": "_target_: their_augmentation.Cropped\nleast: 0.5\n",
     "their_figure.py": """
 from lightning_seg.report.figures.style import Figure, new
 
@@ -85,6 +116,9 @@ GRID = (
     "loss=squared",
     "repeat=0,1",
     "metric=specificity",
+    "tune=halfway",
+    "tune.epochs=1",
+    "augmentation=cropped",
     "study=own",
     "trainer=cpu",
     "logger=csv",
@@ -124,6 +158,22 @@ def test_the_record_names_them_and_holds_the_metric(workplace: Path) -> None:
     assert record["test"]["specificity"] == pytest.approx(images["specificity"].mean())
 
 
+def test_the_tuner_has_proposed_and_chosen(workplace: Path) -> None:
+    record = json.loads((workplace / "multirun/own/discs/linear/squared/repeat_1/result.json").read_text())
+    tried = [(each["val_dice"], each["settings"]["optimizer.lr"]) for each in record["tuning"]["tried"]]
+    assert sorted(rate for _, rate in tried) == [0.0001, 0.01, 1.0]
+    assert record["config"]["optimizer"]["lr"] == sorted(tried, key=lambda each: each[0])[1][1]
+
+
+def test_the_augmentation_is_recorded_and_draws_the_same_for_every_training(workplace: Path) -> None:
+    record = json.loads((workplace / "multirun/own/discs/linear/squared/repeat_1/result.json").read_text())
+    assert record["config"]["augmentation"] == {"_target_": "their_augmentation.Cropped", "least": 0.5}
+    means = (workplace / "crops.txt").read_text().split()
+    epochs = [tuple(means[first : first + 2]) for first in range(0, len(means), 2)]  # of two batches each
+    trials, runs = epochs[:3], epochs[3:]
+    assert len(runs) == 4 and set(trials) == {runs[0]} and len(set(runs)) == 4
+
+
 def test_status_shows_them(workplace: Path) -> None:
     shown = command(workplace, "status", "own")
     assert shown.returncode == 0
@@ -155,5 +205,5 @@ def test_models_lists_the_network(workplace: Path) -> None:
 
 def test_an_own_part_that_is_wrong_is_one_sentence(workplace: Path) -> None:
     (workplace / "conf/metric/dice.yaml").write_text("dice:\n  _target_: their_metric.Specificity\n")
-    taken = command(workplace, "train", *GRID[1:4], "metric=dice", *GRID[6:], "study=taken")
+    taken = command(workplace, "train", *GRID[1:4], "metric=dice", *GRID[8:], "study=taken")
     assert taken.returncode == 2 and taken.stderr.count("\n") == 1 and "metric.dice" in taken.stderr

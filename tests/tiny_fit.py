@@ -8,7 +8,7 @@ import torch
 from lightning import Callback, LightningDataModule, Trainer
 from torch import Tensor, nn
 
-from lightning_seg.data.datamodule import Batch
+from lightning_seg.data.batch import Batch
 from lightning_seg.training.module import SegmentationModule
 
 

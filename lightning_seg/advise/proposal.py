@@ -5,6 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -160,27 +161,9 @@ def propose(
         every_model=fixed["model"] is not None,
     )
     efforts = _efforts(cfg, kept)
-    base = efforts[0] if _is_fast(cfg) else efforts[-1]
-    timed = {base: timer(models, base)}
-    for effort in efforts:
-        if effort not in timed:
-            guess = {name: seconds * effort.cost / base.cost for name, seconds in timed[base].items()}
-            if limits.fit(guess, len(losses), _GUESS) is None:
-                continue
-            timed[effort] = timer(limits.hopeful(guess, len(losses)), effort)
-        if chosen := limits.fit(timed[effort], len(losses)):
-            break
-    else:
-        effort = efforts[-1]
-        timed.setdefault(effort, timer(models, effort))
-        promising = [loss for loss in order if loss in losses] + [loss for loss in losses if loss not in order]
-        while not (chosen := limits.fit(timed[effort], len(promising))):
-            if len(promising) <= 2:
-                raise _nothing_fits(timed[effort], len(promising), effort, limits, hours)
-            promising.pop()
-        losses = [loss for loss in losses if loss in promising]
-    names, count = chosen
-    times = timed[effort]
+    first = efforts[0] if _is_fast(cfg) else efforts[-1]
+    fitting = _most_thorough(efforts, first, models, losses, order, limits, timer)
+    effort, losses, names, times, count = fitting
     overrides = [*kept, f"model={','.join(names)}", *effort.overrides(cfg)]
     seconds = sum(times[name] for name in names) * len(losses) * count
     reasons = _reasons(fixed, names, losses, effort, times)
@@ -192,6 +175,58 @@ def propose(
         reasons.append(f"Repeats: {count}, each with its own split that all models and losses share{remark}.")
     repeats = fixed["repeat"] or [str(number) for number in range(count)]
     return Proposal(overrides, losses, repeats, seconds, reasons)
+
+
+class _Fitting(NamedTuple):
+    """A study that fits: how thorough, with which losses and models, the seconds of a model's run, how many repeats."""
+
+    effort: Effort
+    losses: list[str]
+    models: list[str]
+    times: Mapping[str, float]
+    repeats: int
+
+
+def _most_thorough(
+    efforts: Sequence[Effort],
+    first: Effort,
+    models: Sequence[str],
+    losses: Sequence[str],
+    order: Sequence[str],
+    limits: "_Limits",
+    timer: Timer,
+) -> _Fitting:
+    """The most thorough study within the limits.
+
+    Args:
+        efforts: from the most thorough.
+        first: the one that is timed first, from which the others are guessed.
+        models: in their order of preference.
+        losses: that are wanted.
+        order: of losses, from the most promising.
+        limits: of time and repeats.
+        timer: see :func:`propose`.
+
+    Raises:
+        UserError: nothing fits.
+    """
+    timed = {first: timer(models, first)}
+    for effort in efforts:
+        if effort not in timed:
+            guess = {name: seconds * effort.cost / first.cost for name, seconds in timed[first].items()}
+            if limits.fit(guess, len(losses), _GUESS) is None:
+                continue
+            timed[effort] = timer(limits.hopeful(guess, len(losses)), effort)
+        if chosen := limits.fit(timed[effort], len(losses)):
+            return _Fitting(effort, list(losses), chosen[0], timed[effort], chosen[1])
+    effort = efforts[-1]
+    times = timed.get(effort) or timer(models, effort)
+    promising = [loss for loss in order if loss in losses] + [loss for loss in losses if loss not in order]
+    while not (chosen := limits.fit(times, len(promising))):
+        if len(promising) <= 2:
+            raise _nothing_fits(times, len(promising), effort, limits)
+        promising.pop()
+    return _Fitting(effort, [loss for loss in losses if loss in promising], chosen[0], times, chosen[1])
 
 
 def sweep_values(arguments: Sequence[str], name: str) -> list[str] | None:
@@ -319,10 +354,10 @@ def _reasons(
     return text
 
 
-def _nothing_fits(times: Mapping[str, float], losses: int, effort: Effort, limits: _Limits, hours: float) -> UserError:
+def _nothing_fits(times: Mapping[str, float], losses: int, effort: Effort, limits: _Limits) -> UserError:
     seconds = sum(times.values()) if limits.every_model else min(times.values())
     return UserError(
-        f"{hours:g} h are too short even for {'one loss' if losses == 1 else 'two losses'} with {limits.fewest} "
-        f"repeats at {effort.image_size} pixels, about {duration(losses * limits.fewest * seconds)} on this device; "
-        "give more --hours, or a smaller network such as model=unet model.width=16."
+        f"{limits.seconds / 3600:g} h are too short even for {'one loss' if losses == 1 else 'two losses'} with "
+        f"{limits.fewest} repeats at {effort.image_size} pixels, about {duration(losses * limits.fewest * seconds)} on "
+        "this device; give more --hours, or a smaller network such as model=unet model.width=16."
     )

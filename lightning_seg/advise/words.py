@@ -6,12 +6,13 @@ from pathlib import Path
 from lightning_seg.advise.features import Features, Likeness
 from lightning_seg.advise.halving import Halving, Rule, Stop
 from lightning_seg.catalogue import dataset_name, loss_name
-from lightning_seg.report.answer import judge_comparison, scope_of, sentences, trouble_sentences
-from lightning_seg.report.comparison import compare, trouble
+from lightning_seg.report.answer import failed_run_sentences, scope_of, sentences
+from lightning_seg.report.comparison import compare, failed_runs
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.records import load_study
 from lightning_seg.report.statistics import omnibus
+from lightning_seg.report.verdict import judge_comparison
 
 _UNLIKE = 1.0  # distance from which on no published set is called similar
 
@@ -69,7 +70,7 @@ def halved_study_sentences(study: Path) -> tuple[list[str], list[str]]:
     found = load_study(study)
     verdict = judge_comparison(compare(found))
     before = [f"{verdict.nothing_learned} Train longer, or on larger images."] if verdict.nothing_learned else []
-    return before, trouble_sentences(trouble(found.runs), found.runs["loss"].value_counts())
+    return before, failed_run_sentences(failed_runs(found.runs), found.runs["loss"].value_counts())
 
 
 def study_sentences(study: Path) -> tuple[list[str], str | None]:
@@ -83,7 +84,7 @@ def study_sentences(study: Path) -> tuple[list[str], str | None]:
     advice, lines = next_step(found, comparison, verdict)
     text = [
         *sentences(verdict, scope_of(pairs)),
-        *trouble_sentences(trouble(found.runs), found.runs["loss"].value_counts()),
+        *failed_run_sentences(failed_runs(found.runs), found.runs["loss"].value_counts()),
         *comparison.left_out,
         f"Next: {advice}",
     ]

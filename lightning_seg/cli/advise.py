@@ -1,10 +1,9 @@
 """``lightning-seg advise``: looks at a dataset, proposes a study that fits the time, runs it, and gives the answer."""
 
-import json
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -47,24 +46,70 @@ def advise(
 ) -> None:
     """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
     from lightning_seg.advise.execute import check_models
+    from lightning_seg.files import refuse_links
+
+    console = Console()
+    asked = _look(data, overrides or [], halving, console)
+    refuse_links(asked.place / ADVICE, asked.place.parent)
+    proposal = _earlier_proposal(asked.place, asked.inputs, asked.given)
+    if proposal is None:
+        proposal = _propose(asked, hours, console)
+    else:
+        _say(console, "Proposal", [f"The one in {asked.place / ADVICE}: the study goes on."])
+    line = proposal.line(repeats=range(asked.rule.looks[0])) if asked.rule else proposal.line()
+    _show_line(console, line)
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Run it now?")):
+        console.print("Nothing was run: --yes runs it, and so does this line.", highlight=False)
+        return
+    check_models(proposal)
+    _keep(proposal, asked.place, asked.inputs)
+    if asked.rule:
+        code = _run_halving(proposal, asked.rule, asked.place, hours, line, console)
+    else:
+        code = _run_all(proposal, asked.place, console)
+    if code:
+        console.print("Some runs failed (above); the same command tries them again.")
+        raise typer.Exit(code)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What the command line asks for.
+
+    Attributes:
+        found: what was seen of the images.
+        cfg: configuration of one run.
+        given: arguments that the proposal must keep.
+        inputs: of this command, by which a later call knows whether it goes on with the same question.
+        place: the study's folder.
+        rule: by which losses are dropped on the way, if they are.
+    """
+
+    found: "Inspection"
+    cfg: "DictConfig"
+    given: list[str]
+    inputs: dict[str, Any]
+    place: Path
+    rule: "Rule | None"
+
+
+def _look(data: str, overrides: list[str], halving: bool, console: Console) -> _Asked:
+    """Compose the configuration and look at the images.
+
+    Raises:
+        UserError: an argument is wrong, or images cannot be used.
+    """
     from lightning_seg.advise.halving import Rule, looks_within
     from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
-    from lightning_seg.advise.words import halved_study_sentences, study_sentences
-    from lightning_seg.cli.train import train_with
     from lightning_seg.config.compose import compose_config
     from lightning_seg.config.overrides import override_value
     from lightning_seg.config.rules import check
     from lightning_seg.data.split import Fractions, count_repeats
-    from lightning_seg.files import refuse_links
-    from lightning_seg.report.build import build_report
-    from lightning_seg.runs.stop import INTERRUPTED
 
-    console = Console()
-    given = [*dataset_overrides(data), *(overrides or [])]
+    given = [*dataset_overrides(data), *overrides]
     if halving and sweep_values(given, "repeat") is not None:
         raise UserError("--halving decides itself how many repeats each loss gets: leave repeat= out.")
-    single = [argument for argument in given if argument.split("=")[0] not in GRID_KEYS]
-    cfg = compose_config(single)
+    cfg = compose_config([argument for argument in given if argument.split("=")[0] not in GRID_KEYS])
     check(cfg)
     found = look_at(cfg, console)
     if found.bad:
@@ -72,64 +117,22 @@ def advise(
     if cfg.study == "default":
         cfg.study = f"advise_{found.dataset.name}"
         given.append(f"study={override_value(cfg.study)}")
-    place = Path(cfg.output_dir) / str(cfg.study)
-    inputs = {"data": data, "overrides": overrides or [], "halving": halving}
     rule = None
     if halving:
         shares = Fractions(**cfg.data.fractions)
         looks = looks_within(count_repeats(cfg.data.split, shares))
         rule = Rule(looks, test_to_train=shares.test / shares.train)
-    refuse_links(place / ADVICE, place.parent)
-    proposal = _earlier_proposal(place, inputs, given)
-    if proposal is None:
-        proposal = _propose(found, cfg, given, hours, rule, console)
-    else:
-        _say(console, "Proposal", [f"The one in {place / ADVICE}: the study goes on."])
-    line = proposal.line(repeats=range(rule.looks[0])) if rule else proposal.line()
-    _show_line(console, line)
-    if not yes and not (sys.stdin.isatty() and typer.confirm("Run it now?")):
-        console.print("Nothing was run: --yes runs it, and so does this line.", highlight=False)
-        return
-    check_models(proposal)
-    _keep(proposal, place, inputs)
-    following = None
-    if rule:
-        code, answer, left = _run_halving(proposal, rule, hours, line, console)
-        nothing_learned, troubles = halved_study_sentences(place)
-        answer = [*(nothing_learned or answer), *troubles]
-    else:
-        code = train_with(proposal.line())
-        answer, following = ([], None) if code == INTERRUPTED else study_sentences(place)
-    if code == INTERRUPTED:
-        console.print("Stopped; the same command goes on from here.")
-        raise typer.Exit(code)
-    _say(console, "Answer", answer)
-    if following is not None:
-        say(f"\n{following}", console)
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # which training has let speak
-    say(f"\nThe report: {build_report(place)}", console)
-    if halving:
-        console.print(
-            "It compares all losses on the repeats that all of them have, and its tests know nothing of the looks: "
-            "what they add is in the answer above.",
-            highlight=False,
-        )
-        if 1 < len(left) < len(proposal.losses):
-            page = build_report(place, losses=left)
-            say(f"On the losses left, with all their repeats: {page}", console)
-    if code:
-        console.print("Some runs failed (above); the same command tries them again.")
-        raise typer.Exit(code)
+    inputs = {"data": data, "overrides": overrides, "halving": halving}
+    return _Asked(found, cfg, given, inputs, Path(cfg.output_dir).expanduser() / str(cfg.study), rule)
 
 
-def _propose(
-    found: "Inspection", cfg: "DictConfig", given: list[str], hours: float, rule: "Rule | None", console: Console
-) -> "Proposal":
+def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     from lightning_seg.advise.features import measure_features, rank_by_likeness
     from lightning_seg.advise.proposal import propose
     from lightning_seg.advise.words import likeness_sentences, promising_losses
     from lightning_seg.wording import duration
 
+    found, cfg, given, rule = asked.found, asked.cfg, asked.given, asked.rule
     features = measure_features(found)
     ranked = rank_by_likeness(features)
     _say(console, "What it is like", likeness_sentences(features, ranked))
@@ -140,6 +143,11 @@ def _propose(
         given = [*given, "data.split=grouped"]
         together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
         reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
+    elif cfg.data.split == "random" and _leaks(found):
+        reasons.append(
+            "Test images have siblings in training, which makes scores too good: data.split=grouped keeps siblings "
+            "together."
+        )
     errors = Console(stderr=True)
     with errors.status("timing") as status:
         proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)
@@ -161,13 +169,29 @@ def _leaks(found: "Inspection") -> bool:
     return isinstance(random, list) and sum(random) > 0 and isinstance(grouped, list)
 
 
-def _run_halving(
-    proposal: "Proposal", rule: "Rule", hours: float, shown: list[str], console: Console
-) -> tuple[int, list[str], list[str]]:
-    """Exit code, the answer in words, and the losses that are left."""
-    from lightning_seg.advise.execute import halve
-    from lightning_seg.advise.words import dropped_sentences, halving_sentences
+def _run_all(proposal: "Proposal", place: Path, console: Console) -> int:
+    """Run a proposal to its end and give the answer; returns the exit code of the training."""
+    from lightning_seg.advise.words import study_sentences
     from lightning_seg.cli.train import train_with
+
+    code = train_with(proposal.line())
+    _end_if_stopped(code, console)
+    answer, following = study_sentences(place)
+    _say(console, "Answer", answer)
+    if following is not None:
+        say(f"\n{following}", console)
+    _report(place, console)
+    return code
+
+
+def _run_halving(
+    proposal: "Proposal", rule: "Rule", place: Path, hours: float, shown: list[str], console: Console
+) -> int:
+    """Run a proposal look by look and give the answer; returns the exit code of the training."""
+    from lightning_seg.advise.execute import halve
+    from lightning_seg.advise.words import dropped_sentences, halved_study_sentences, halving_sentences
+    from lightning_seg.cli.train import train_with
+    from lightning_seg.report.build import build_report
 
     halved = halve(
         proposal,
@@ -178,7 +202,34 @@ def _run_halving(
         train=train_with,
     )
     words = halving_sentences(halved.end, rule, halved.models, halved.out_of_time)
-    return halved.code, words, halved.end.left
+    nothing_learned, failures = halved_study_sentences(place)
+    _end_if_stopped(halved.code, console)
+    _say(console, "Answer", [*(nothing_learned or words), *failures])
+    _report(place, console)
+    console.print(
+        "It compares all losses on the repeats that all of them have, and its tests know nothing of the looks: "
+        "what they add is in the answer above.",
+        highlight=False,
+    )
+    left = halved.end.left
+    if 1 < len(left) < len(proposal.losses):
+        say(f"On the losses left, with all their repeats: {build_report(place, losses=left)}", console)
+    return halved.code
+
+
+def _end_if_stopped(code: int, console: Console) -> None:
+    from lightning_seg.runs.stop import INTERRUPTED
+
+    if code == INTERRUPTED:
+        console.print("Stopped; the same command goes on from here.")
+        raise typer.Exit(code)
+
+
+def _report(place: Path, console: Console) -> None:
+    from lightning_seg.report.build import build_report
+
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # which training has let speak
+    say(f"\nThe report: {build_report(place)}", console)
 
 
 def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> "Proposal | None":
@@ -210,10 +261,10 @@ def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> 
 
 
 def _keep(proposal: "Proposal", place: Path, inputs: dict[str, Any]) -> None:
-    from lightning_seg.files import write_text
+    from lightning_seg.files import write_json
 
     place.mkdir(parents=True, exist_ok=True)
-    write_text(place / ADVICE, json.dumps({"inputs": inputs, "proposal": asdict(proposal)}, indent=1) + "\n")
+    write_json(place / ADVICE, {"inputs": inputs, "proposal": asdict(proposal)})
 
 
 def _say(console: Console, title: str, sentences: Sequence[str]) -> None:

@@ -5,6 +5,8 @@ import sys
 import typer
 
 from lightning_seg.cli.advise import advise
+from lightning_seg.cli.caches import caches
+from lightning_seg.cli.convert import convert
 from lightning_seg.cli.dashboard import dashboard
 from lightning_seg.cli.evaluate import evaluate
 from lightning_seg.cli.export import export
@@ -45,6 +47,8 @@ for command in (
     plan,
     prepare,
     inspect,
+    convert,
+    caches,
     report,
     dashboard,
     sync,

@@ -1,6 +1,5 @@
 """``lightning-seg dashboard``: a study's dashboard on Weights & Biases."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +43,10 @@ def dashboard(
     if not (directory / "report" / "tables").is_dir():
         say(f"No tables: `lightning-seg report {study} --wandb` makes them.", console)
     if output is not None:
-        from lightning_seg.files import write_text
+        from lightning_seg.files import write_json
 
         specification = panels.specification(panels.describe(directory, project, entity))
-        write_text(output, json.dumps(specification, indent=1) + "\n")
+        write_json(output, specification)
         say(output, console)
         return
     if not has_login():

@@ -1,7 +1,8 @@
 """``lightning-seg evaluate``: scores of a finished run on a dataset."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -73,13 +74,16 @@ def evaluate(
                 rows.append(row)
     if rows:
         scores = evaluation.write_evaluation(output, rows, predictor, dataset, native)
-        title = Text(f"{len(rows)} images of {printable(dataset.name)}")
-        table = Table("", "mean", "95 % interval", "median", title=title)
-        for name, values in scores.items():
-            low, high = values["interval_95"]
-            shown = f"{name} ({values['unit']})" if "unit" in values else name
-            table.add_row(shown, f"{values['mean']:.4f}", f"{low:.4f} to {high:.4f}", f"{values['median']:.4f}")
-        Console().print(table, evaluation.EMPTIES, highlight=False)
+        _print_scores(scores, Text(f"{len(rows)} images of {printable(dataset.name)}"), evaluation.EMPTIES)
         say(f"{len(rows)} of {len(positions)} images scored: {output}")
     if len(rows) < len(positions):
         raise typer.Exit(1)
+
+
+def _print_scores(scores: Mapping[str, Mapping[str, Any]], title: Text, note_below: str) -> None:
+    table = Table("", "mean", "95 % interval", "median", title=title)
+    for name, values in scores.items():
+        low, high = values["interval_95"]
+        shown = f"{name} ({values['unit']})" if "unit" in values else name
+        table.add_row(shown, f"{values['mean']:.4f}", f"{low:.4f} to {high:.4f}", f"{values['median']:.4f}")
+    Console().print(table, note_below, highlight=False)

@@ -37,7 +37,7 @@ def inspect(
     console = Console()
     cfg = compose_config([*dataset_overrides(data), *(overrides or [])])
     check(cfg)
-    path = output or Path("inspect") / f"{cfg.dataset.name}.html"
+    path = output.expanduser() if output else Path("inspect") / f"{cfg.dataset.name}.html"
     if path.is_dir():  # told before all images are read
         raise UserError(f"--output {path} is a folder; name the page in it, such as {path / 'page.html'}.")
     check_output(path.parent, [path.name])
@@ -86,6 +86,6 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
             progress=lambda done: progress.update(task, completed=done),
         )
     console.print(summary_table(found))
-    for line in found.bad:
+    for line in found.bad_lines:
         console.print(Text(printable(line), style="red"))
     return found

@@ -39,6 +39,7 @@ def prepare(
     from lightning_seg.data.prepare import DATASETS, source_of
     from lightning_seg.data.prepare import prepare as prepare_source
 
+    data_dir = data_dir.expanduser()
     names = list(DATASETS) if "all" in datasets else datasets
     unknown = [name for name in names if name not in DATASETS]
     if unknown:
@@ -52,7 +53,8 @@ def prepare(
     with _without_warnings_of_parts(), _cleaning_up_when_terminated():
         for source in sources.values():
             try:
-                prepare_source(source, data_dir, given, console, check)
+                wanted = [name for name in names if name in source.readers]
+                prepare_source(source, data_dir, given, console, check, wanted)
             except UserError as error:
                 if len(sources) == 1:
                     raise

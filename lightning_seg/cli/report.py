@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightning_seg.report.figures.style import Figure
 
 _REFRESH_SECONDS = 60
+_State = frozenset[tuple[str, int]]  # ended runs and when they ended
 _PUBLISHED = ".published"  # in the folder of studies; a name with a point is no study's
 
 
@@ -49,15 +50,14 @@ def report(
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
         if watch or to_wandb or losses:
             raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
-        index = build_published_report(output_dir / _PUBLISHED, draws, rope / 100)
+        index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
         say(index, console)
         return
     found = find_study(output_dir, study)
-    directory = found.path
     seen = _state(found)
     build = partial(
         build_report,
-        directory,
+        found.path,
         draws=draws,
         rope=rope / 100,
         losses=losses.split(",") if losses else (),
@@ -67,17 +67,26 @@ def report(
     index = build(refresh=_REFRESH_SECONDS if watch else None)
     say(index, console)
     if to_wandb:
-        from lightning_seg.dashboard.project import project_of
-        from lightning_seg.dashboard.summary import log_summary
+        _log_to_wandb(index.parent, found, console)
+    if watch:
+        _watch(found, seen, build, console)
 
-        offline = log_summary(index.parent, study, *project_of(directory)).name.startswith("offline-")
-        say(f"W&B: kept offline, `lightning-seg sync {study}` uploads it" if offline else "W&B: logged", console)
-    if not watch:
-        return
+
+def _log_to_wandb(report: Path, study: StudyFolder, console: Console) -> None:
+    from lightning_seg.dashboard.project import project_of
+    from lightning_seg.dashboard.summary import log_summary
+
+    name = study.path.name
+    offline = log_summary(report, name, *project_of(study.path)).name.startswith("offline-")
+    say(f"W&B: kept offline, `lightning-seg sync {name}` uploads it" if offline else "W&B: logged", console)
+
+
+def _watch(study: StudyFolder, seen: _State, build: "Callable[..., Path]", console: Console) -> None:
+    """Build the report again whenever runs have ended, until Ctrl-C."""
     try:
         while True:
             time.sleep(_REFRESH_SECONDS / 4)
-            if (now := _state(found)) != seen:
+            if (now := _state(study)) != seen:
                 seen = now
                 build(refresh=_REFRESH_SECONDS)
                 console.print(f"built again with {len(seen)} ended runs")
@@ -96,7 +105,7 @@ def _figure(name: str) -> "Callable[[Analysis], Figure]":
     return build(node, f"figure {name}", _partial_=True)
 
 
-def _state(study: StudyFolder) -> frozenset[tuple[str, int]]:
+def _state(study: StudyFolder) -> _State:
     """The ended runs and when they ended."""
     ended = set()
     for run in study.runs()[0]:

@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.compose import CONFIG_DIR, explain
-from lightning_seg.config.overrides import letting_in
+from lightning_seg.config.overrides import letting_in, readable
 from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
@@ -47,7 +47,8 @@ def main() -> None:
     """Entry point of ``train.py`` and ``lightning-seg train``."""
     import_from_working_directory()
     # Hydra takes no flag between two overrides.
-    arguments = [letting_in(as_hydra_reads(each)) for each in sorted(sys.argv[1:], key=_is_override)]
+    given = sorted(readable(sys.argv[1:]), key=_is_override)
+    arguments = [letting_in(as_hydra_reads(each)) for each in given]
     # Optuna's plugin minimizes, and Hydra refuses a preset that has its name.
     sys.argv[1:] = ["hydra/sweeper=search" if each == "hydra/sweeper=optuna" else each for each in arguments]
     try:
@@ -82,7 +83,8 @@ def fail(error: Exception) -> NoReturn:
         raise error
     if isinstance(error, BrokenPipeError):  # `| head` has read enough
         os._exit(1)
-    if isinstance(error, HydraException | OmegaConfBaseException) or "Unknown plugin class" in str(error):
+    ours = ("Unknown plugin class", "Config group override must be")
+    if isinstance(error, HydraException | OmegaConfBaseException) or any(text in str(error) for text in ours):
         sentence = explain(error)
     elif isinstance(error, StoppedError):
         print(printable(error, lines=True), file=sys.stderr)

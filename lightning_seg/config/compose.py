@@ -17,6 +17,7 @@ from hydra.errors import (
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_seg.config.overrides import line_to_type, readable
 from lightning_seg.errors import UserError
 from lightning_seg.machine.devices import gpus_of_a_run, side_by_side
 
@@ -34,6 +35,7 @@ def _basename(path: str) -> str:
 
 
 OmegaConf.register_new_resolver("basename", _basename, replace=True)
+OmegaConf.register_new_resolver("home", lambda path: str(Path(str(path)).expanduser()), replace=True)
 
 
 def compose_config(overrides: list[str]) -> DictConfig:
@@ -42,12 +44,13 @@ def compose_config(overrides: list[str]) -> DictConfig:
     Raises:
         UserError: an override is wrong.
     """
+    overrides = readable(overrides)
     try:
         if GlobalHydra.instance().is_initialized():
             return compose("config", overrides)
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             return compose("config", overrides)
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, ValueError) as error:
         raise UserError(explain(error)) from error
 
 
@@ -68,11 +71,17 @@ def explain(error: Exception) -> str:
     if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
         return f"{missing.group(1)} has no value; give one with {missing.group(1)}=... ."
     if isinstance(error, OverrideParseException):
+        if re.match(r"[\w.@/+~]+=.", error.override):
+            return f"The override {error.override!r} cannot be read; type it as {line_to_type(error.override)} ."
         return (
             f"The override {error.override!r} cannot be read; write key=value, with quotes around special characters."
         )
     if isinstance(error, ConfigCompositionException) and (wrong := re.search(r"Could not override '(.+?)'", text)):
         return _unknown_key(wrong.group(1).split("=")[0])
+    if wrong := re.search(r"Error merging override '?([\w.]+)=", text):
+        return _not_single(wrong.group(1))
+    if "Config group override must be a string" in text:
+        return _no_choice()
     if wrong := re.search(r"Ambiguous value for argument '(.+?)'", text):
         return f"{wrong.group(1)} names several values: add -m to run a grid, or quote the value."
     if "Key '" in text and "is not in struct" in text:
@@ -80,7 +89,38 @@ def explain(error: Exception) -> str:
     return " ".join(text.split())
 
 
+def _not_single(key: str) -> str:
+    """The sentence for a value given to a key that holds others."""
+    inner = [known for known in _known_keys() if known.rpartition(".")[0] == key]
+    if not inner:
+        return f"{key} cannot take this value."
+    return f"{key} is no single value: it holds {', '.join(inner)}; set each of them, such as {inner[0]}=... ."
+
+
+def _no_choice() -> str:
+    """The sentence for a group that is given null, true, false or a number."""
+    given = [argument for argument in sys.argv[1:] if re.fullmatch(r"[\w/]+=(null|true|false|\d+)", argument, re.I)]
+    wrong = next((argument for argument in given if (CONFIG_DIR / argument.split("=")[0]).is_dir()), None)
+    if wrong is None:
+        return "A group of the configuration takes the name of a choice."
+    group = wrong.split("=")[0]
+    choices = ", ".join(sorted(path.stem for path in (CONFIG_DIR / group).glob("*.yaml")))
+    return f"{wrong} names no choice of {group}; choose one of {choices}, or leave {group} out for the usual."
+
+
+def _lacking(key: str) -> list[str]:
+    """Of the choices that a grid names for the key's group, those that do not have the key."""
+    group = key.split(".")[0]
+    listed = [argument.split("=")[1] for argument in sys.argv[1:] if re.fullmatch(rf"{group}=[\w,]+", argument)]
+    choices = listed[-1].split(",") if listed else []
+    return [choice for choice in choices if key not in _keys([f"{group}={choice}"])] if len(choices) > 1 else []
+
+
 def _unknown_key(key: str) -> str:
+    if lacking := _lacking(key):
+        group = key.split(".")[0]
+        names = " and ".join(f"{group}={choice}" for choice in lacking)
+        return f"There is no configuration key {key!r} with {names}; give it only with the choices that have it."
     known = _known_keys()
     parent, _, name = key.rpartition(".")
     siblings = {
@@ -105,6 +145,13 @@ def _known_keys() -> list[str]:
     GlobalHydra.instance().clear()
     chosen = r"(dataset|model|loss|logger)=(\w+|'[^']+')"
     choices = [argument for argument in sys.argv[1:] if re.fullmatch(chosen, argument)]
+    try:
+        return _keys(choices)
+    except UserError:  # choices from a --config-dir
+        return _keys([])
+
+
+def _keys(choices: list[str]) -> list[str]:
     keys: list[str] = []
 
     def walk(node: DictConfig, prefix: str) -> None:
@@ -114,8 +161,5 @@ def _known_keys() -> list[str]:
             if isinstance(child, DictConfig) and not child._is_none():
                 walk(child, f"{prefix}{name}.")
 
-    try:
-        walk(compose_config(choices), "")
-    except UserError:  # choices from a --config-dir
-        walk(compose_config([]), "")
+    walk(compose_config(choices), "")
     return keys

@@ -9,7 +9,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.compose import explain
 from lightning_seg.data.rules import RULES as DATA_RULES
-from lightning_seg.data.rules import refuse_fractions
+from lightning_seg.data.rules import refuse_fractions, refuse_idle_groups
 from lightning_seg.errors import UserError
 from lightning_seg.machine.rules import RULES as MACHINE_RULES
 from lightning_seg.rules import Rule, Rules, boolean, is_whole, number, optional, whole
@@ -87,4 +87,15 @@ def check(cfg: DictConfig) -> None:
             raise UserError(f"{key}={value} is not valid: it must be {rule.meaning}.")
     shares = [OmegaConf.select(cfg, f"data.fractions.{subset}") for subset in ("train", "val", "test")]
     if (wrong := refuse_fractions(shares)) is not None:
+        raise UserError(wrong)
+
+
+def check_training(cfg: DictConfig) -> None:
+    """:func:`check`, and what holds for training alone.
+
+    Raises:
+        UserError: as :func:`check`; or groups are given that the split would divide.
+    """
+    check(cfg)
+    if (wrong := refuse_idle_groups(cfg.data.split, cfg.data.groups)) is not None:
         raise UserError(wrong)

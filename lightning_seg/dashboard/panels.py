@@ -13,7 +13,7 @@ from lightning_seg.catalogue import METRICS
 from lightning_seg.dashboard.project import logged_losses
 from lightning_seg.dashboard.summary import JOB_TYPE
 from lightning_seg.errors import UnreadableError
-from lightning_seg.files import read_json, write_text
+from lightning_seg.files import read_json, write_json
 
 DASHBOARD = "dashboard.json"  # in the study's folder: the saved dashboard, so that the next one takes its place
 # Of the report's tables, those that answer the study's question, in reading order.
@@ -74,7 +74,7 @@ def save(dashboard: reports.Report, study: Path) -> str:
             dashboard.id = known["id"]
     dashboard.save()
     saved = {"id": dashboard.id, "project": dashboard.project, "entity": dashboard.entity, "url": dashboard.url}
-    write_text(record, json.dumps(saved, indent=1) + "\n")
+    write_json(record, saved)
     return dashboard.url
 
 

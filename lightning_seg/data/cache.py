@@ -16,8 +16,9 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from rich.progress import track
 
+from lightning_seg.data.caches import tell_outdated, write_origin
 from lightning_seg.data.contrast import lesion_contrast
-from lightning_seg.data.dataset import LesionDataset, raise_problems
+from lightning_seg.data.dataset import LesionDataset, Problem, problems_of, raise_problems
 from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
 from lightning_seg.files import read_json, sync, write_atomic, write_json
@@ -28,6 +29,7 @@ _FILES = ("ids.json", "images.npy", "masks.npy", "contrasts.npy")
 _DIGESTS = "digests.json"
 _sound: set[tuple[object, ...]] = set()  # caches that this process has looked at, and when their files were written
 FORMAT = 3  # raise it when the arrays' layout or the reading of pixels changes
+_READING = "reading.txt"
 
 
 class Cache(NamedTuple):
@@ -38,12 +40,14 @@ class Cache(NamedTuple):
         images: RGB, uint8 ``(N, 3, size, size)``.
         masks: true on the lesion, bool ``(N, 1, size, size)``.
         contrasts: of each lesion with its surroundings, float32 ``(N,)``, see :func:`lesion_contrast`.
+        reading: how pixels were read, in words, see :meth:`LesionDataset.reading`; ``None`` where that is no question.
     """
 
     ids: list[str]
     images: NDArray[np.uint8]
     masks: NDArray[np.bool_]
     contrasts: NDArray[np.float32]
+    reading: str | None = None
 
 
 class _Pair(NamedTuple):
@@ -75,6 +79,7 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
                 _heal(dataset, size, folder)
             else:
                 _build(dataset, size, folder)
+                tell_outdated(folder.parent)
     return _load(dataset, size, folder)
 
 
@@ -128,13 +133,17 @@ def _load(dataset: LesionDataset, size: int, folder: Path) -> Cache:
     ids = read_json(folder / "ids.json")
     if ids != dataset.ids():
         raise ValueError("ids.json does not hold the ids of the dataset")
-    arrays = [np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in Cache._fields[1:]]
+    images, masks, contrasts = (
+        np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("images", "masks", "contrasts")
+    )
     count = len(ids)
     expected = [((count, 3, size, size), np.uint8), ((count, 1, size, size), np.bool_), ((count,), np.float32)]
-    for name, array, (shape, dtype) in zip(Cache._fields[1:], arrays, expected, strict=True):
+    for name, array, (shape, dtype) in zip(Cache._fields[1:], (images, masks, contrasts), expected, strict=False):
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(f"{name}.npy is of the shape {array.shape}, not {shape}")
-    return Cache(ids, *arrays)
+    reading = folder / _READING
+    words = reading.read_text(encoding="utf-8") if reading.is_file() else None
+    return Cache(ids, images, masks, contrasts, words)
 
 
 def open_distances(
@@ -202,11 +211,12 @@ def _write_distances(dataset: LesionDataset, masks: NDArray[np.bool_], path: Pat
 
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
+    reading = dataset.reading()
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed
     partial.mkdir()
     ids = dataset.ids()
-    problems = []
+    problems: list[Problem | str] = []
     contrasts = np.empty(len(ids), dtype=np.float32)
     try:
         with (partial / "images.npy").open("wb") as images, (partial / "masks.npy").open("wb") as masks:
@@ -215,7 +225,7 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
             pairs = track(_read_all(dataset, size), f"Caching {dataset.name}", len(ids), transient=True)
             for index, pair in enumerate(pairs):
                 if isinstance(pair, UserError):
-                    problems.append(str(pair))
+                    problems += problems_of(pair)
                 else:
                     images.write(np.ascontiguousarray(pair.image.transpose(2, 0, 1)).data)
                     masks.write(np.ascontiguousarray(pair.mask).data)
@@ -223,6 +233,9 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
         raise_problems(dataset, problems)
         np.save(partial / "contrasts.npy", contrasts)
         (partial / "ids.json").write_text(json.dumps(ids))
+        if reading is not None:
+            (partial / _READING).write_text(reading, encoding="utf-8")
+        write_origin(dataset, partial)
         write_json(partial / _DIGESTS, {name: _digest(partial / name) for name in _FILES})
         for file in partial.iterdir():
             sync(file)

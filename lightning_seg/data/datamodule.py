@@ -1,31 +1,28 @@
 """From a dataset to normalised batches on the device."""
 
+import logging
 import math
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_seg.data.augmentation import Augmentation, Augmented
+from lightning_seg.data.batch import Batch
 from lightning_seg.data.cache import Cache, open_cache, open_distances
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.groups import image_groups
+from lightning_seg.data.readers.folder import Folder
+from lightning_seg.data.remarks import data_remarks, siblings_remark
 from lightning_seg.data.split import Fractions, Split, make_split, siblings_in_training
 from lightning_seg.seed import derive_seed
 
-
-class Batch(NamedTuple):
-    """Images ``(N, 3, H, W)``, uint8 on their way to the device, normalised float on it; masks ``(N, 1, H, W)``, bool
-    on their way, float in {0, 1} on the device; where they are served, the masks' distances ``(N, 1, H, W)``, float16:
-    see :func:`lightning_seg.distances.boundary_distances`."""
-
-    images: Tensor
-    masks: Tensor
-    distances: Tensor | None = None
+log = logging.getLogger(__name__)
+_TOLD: set[tuple[str, str]] = set()
 
 
 class GatherLoader:
@@ -39,6 +36,8 @@ class GatherLoader:
             normalisation of 1x1 maps needs two.
         shuffle_seed: called at the start of each epoch for the seed of its order; ``None`` keeps the order.
         distances: of the masks, float16 ``(N, 1, H, W)``, or ``None`` for batches without.
+        image_seeds: called at the start of each epoch with its positions, in order, for the seeds of their images;
+            ``None`` for batches without.
     """
 
     def __init__(
@@ -49,8 +48,10 @@ class GatherLoader:
         batch_size: int,
         shuffle_seed: Callable[[], int] | None = None,
         distances: Tensor | None = None,
+        image_seeds: Callable[[list[int]], list[int]] | None = None,
     ) -> None:
         self.distances = distances
+        self.image_seeds = image_seeds
         self.images = images
         self.masks = masks
         self.positions = positions
@@ -73,17 +74,21 @@ class GatherLoader:
         batches = list(positions.split(self.batch_size))
         if self._lone_last():
             batches[-2:] = [torch.cat(batches[-2:])]
-        for batch in batches:
+        seeds: Sequence[Tensor | None] = [None] * len(batches)
+        if self.image_seeds is not None:
+            seeds = torch.tensor(self.image_seeds(positions.tolist())).split([len(batch) for batch in batches])
+        for batch, batch_seeds in zip(batches, seeds, strict=True):
             distances = None if self.distances is None else self.distances.index_select(0, batch)
-            yield Batch(self.images.index_select(0, batch), self.masks.index_select(0, batch), distances)
+            images, masks = self.images.index_select(0, batch), self.masks.index_select(0, batch)
+            yield Batch(images, masks, distances, batch_seeds)
 
 
-def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """Scale uint8 images ``(N, 3, H, W)`` to [0, 1] and standardise each channel, on the images' device."""
+def normalise(images: Tensor, mean: Sequence[float], std: Sequence[float], white: float = 255) -> Tensor:
+    """Scale images ``(N, 3, H, W)`` from [0, white] to [0, 1] and standardise each channel, on the images' device."""
     result = images.to(torch.float32, copy=True)
     # A channel at a time, scale and shift are one pass over the pixels; broadcast over channels they would be two.
     for channel, m, s in zip(result.unbind(1), mean, std, strict=True):
-        torch.add(torch.tensor(-m / s), channel, alpha=1 / (255 * s), out=channel)
+        torch.add(torch.tensor(-m / s), channel, alpha=1 / (white * s), out=channel)
     return result
 
 
@@ -104,6 +109,7 @@ class LesionDataModule(LightningDataModule):
         mean: of each channel in [0, 1], subtracted.
         std: of each channel in [0, 1], divided by.
         resident: keep the whole dataset in the device's memory.
+        augmentation: changes training batches on the device, before they are normalised; ``None`` leaves them.
 
     Attributes:
         serve_distances: whether batches have the masks' distances, as some losses need them; to be set before a setup.
@@ -125,6 +131,7 @@ class LesionDataModule(LightningDataModule):
         mean: Sequence[float],
         std: Sequence[float],
         resident: bool = False,
+        augmentation: Augmentation | None = None,
     ) -> None:
         super().__init__()
         self.dataset = dataset
@@ -140,6 +147,7 @@ class LesionDataModule(LightningDataModule):
         self.mean = tuple(mean)
         self.std = tuple(std)
         self.resident = resident
+        self.augmentation = Augmented(augmentation) if augmentation is not None else None
         self.serve_distances = False
         self._distances: Tensor | None = None
         self.cache: Cache
@@ -163,6 +171,8 @@ class LesionDataModule(LightningDataModule):
                 groups=self.groups,
                 cache_dir=self.cache_dir,
             )
+            for remark in (self.cache.reading, *data_remarks(self.cache, self.split)):
+                self._tell(remark)
             self._images, self._masks = _as_tensor(self.cache.images), _as_tensor(self.cache.masks)
             if self.serve_distances:
                 self._distances = _as_tensor(
@@ -175,7 +185,17 @@ class LesionDataModule(LightningDataModule):
 
     def siblings_in_training(self) -> int:
         """How many test images have a sibling (same sequence, near duplicate) among the training images."""
-        return siblings_in_training(self.split, image_groups(self.dataset, self.groups, self.cache_dir))
+        count = siblings_in_training(self.split, image_groups(self.dataset, self.groups, self.cache_dir))
+        if isinstance(self.dataset, Folder):  # what the published datasets hold is known and documented
+            self._tell(siblings_remark(count, len(self.split.test), self.strategy))
+        return count
+
+    def _tell(self, remark: str | None) -> None:
+        """Say something about the dataset, once a process."""
+        if remark is not None and (self.dataset.name, remark) not in _TOLD:
+            _TOLD.add((self.dataset.name, remark))
+            level = logging.INFO if remark == self.cache.reading else logging.WARNING
+            log.log(level, "Dataset %s: %s", self.dataset.name, remark)
 
     def _loader(
         self, positions: NDArray, batch_size: int, shuffle_seed: Callable[[], int] | None = None
@@ -185,14 +205,22 @@ class LesionDataModule(LightningDataModule):
             self._images, self._masks = self._images.to(device), self._masks.to(device)
             self._distances = None if self._distances is None else self._distances.to(device)
         indices = torch.from_numpy(positions).to(self._images.device)
-        return GatherLoader(self._images, self._masks, indices, batch_size, shuffle_seed, self._distances)
+        if shuffle_seed is None or self.augmentation is None:
+            return GatherLoader(self._images, self._masks, indices, batch_size, shuffle_seed, self._distances)
+        # Distances do not turn and scale as masks do: a loss that needs them measures those of the changed masks.
+        return GatherLoader(self._images, self._masks, indices, batch_size, shuffle_seed, image_seeds=self._image_seeds)
+
+    def _epoch(self) -> int:
+        return self.trainer.current_epoch if self.trainer is not None else 0
+
+    def _image_seeds(self, positions: list[int]) -> list[int]:
+        return [derive_seed(self.seed, self.repeat, self._epoch(), position) for position in positions]
 
     def train_dataloader(self) -> GatherLoader:
         """Training batches in an order that depends on (seed, repeat, epoch) alone."""
 
         def shuffle_seed() -> int:
-            epoch = self.trainer.current_epoch if self.trainer is not None else 0
-            return derive_seed(self.seed, self.repeat, epoch)
+            return derive_seed(self.seed, self.repeat, self._epoch())
 
         return self._loader(self.split.train, self.batch_size, shuffle_seed)
 
@@ -207,11 +235,15 @@ class LesionDataModule(LightningDataModule):
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """As Lightning would, without its search for tensors in nested collections, which costs 0.1 ms a step."""
         distances = None if batch.distances is None else batch.distances.to(device, non_blocking=True)
-        return Batch(batch.images.to(device, non_blocking=True), batch.masks.to(device, non_blocking=True), distances)
+        images, masks = (pixels.to(device, non_blocking=True) for pixels in (batch.images, batch.masks))
+        return batch._replace(images=images, masks=masks, distances=distances)
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int) -> Batch:
-        """Normalise on the device."""
+        """Augment, where the batch has seeds for it, and normalise on the device."""
         masks = batch.masks.view(torch.uint8).float()  # from bool it takes six times as long
+        if self.augmentation is not None and batch.seeds is not None:
+            batch = self.augmentation(batch._replace(images=batch.images.float().div_(255), masks=masks))
+            return batch._replace(images=normalise(batch.images, self.mean, self.std, white=1))
         return batch._replace(images=normalise(batch.images, self.mean, self.std), masks=masks)
 
 

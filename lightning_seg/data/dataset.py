@@ -4,9 +4,9 @@ import logging
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,15 @@ from rich.markup import escape
 from rich.progress import track
 
 from lightning_seg.catalogue import DATASETS
-from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, Picture, open_image, open_mask
+from lightning_seg.data.exclude import excluded_ids
+from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, BadFileError, Picture, open_image, open_mask
+from lightning_seg.data.naming import normalised
+from lightning_seg.data.shapes import Shape
+from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
 from lightning_seg.wording import printable
 
-__all__ = ["IMAGE_SUFFIXES", "MASK_THRESHOLD", "FileDataset", "LesionDataset", "Sample", "raise_problems"]
+__all__ = ["IMAGE_SUFFIXES", "MASK_THRESHOLD", "FileDataset", "LesionDataset", "Problem", "Sample", "raise_problems"]
 
 log = logging.getLogger(__name__)
 
@@ -35,10 +39,13 @@ class LesionDataset(ABC):
         near_duplicate_bits: images whose difference hashes differ in at most this many of 256 bits show the same thing.
             20 was checked by eye on ISIC-2017 (all 17 pairs up to it are the same lesion, from 21 on most are not) and
             Kvasir-SEG (all 4).
+        groups_copies: images that are mirrored, turned or cropped copies (:mod:`lightning_seg.data.copies`) belong
+            together as well. The published datasets' groups were made without.
     """
 
     name: str
     near_duplicate_bits: int = 20
+    groups_copies: bool = False
 
     @abstractmethod
     def ids(self) -> list[str]:
@@ -59,6 +66,14 @@ class LesionDataset(ABC):
             UserError: the pair cannot be read.
         """
 
+    def reading(self) -> str | None:
+        """How pixels are read, in words, where that was not given beforehand: which mask values are lesion, ...
+
+        Raises:
+            UserError: it cannot be told.
+        """
+        return None
+
     def picture(self, index: int) -> Image.Image:
         """The RGB image at ``index``, in about its own size: for looking at and comparing."""
         return Image.fromarray(self.read(index, 224)[0])
@@ -70,6 +85,14 @@ class LesionDataset(ABC):
         """
         return None
 
+    def folder_groups(self) -> list[str] | None:
+        """For each of :meth:`ids`, the folder that it lies in, if images lie in several; else ``None``."""
+        return None
+
+    def by_folders(self) -> dict[str, list[str]] | None:
+        """The split that the folders' names tell: ids under ``train``, ``test`` and maybe ``val``; or ``None``."""
+        return None
+
     def official(self) -> dict[str, list[str]] | None:
         """The publisher's split: ids under ``train``, ``test`` and maybe ``val``; ``None`` if there is none."""
         return None
@@ -77,11 +100,45 @@ class LesionDataset(ABC):
 
 @dataclass(frozen=True)
 class Sample:
-    """The files of one pair; a mask in several files is their union."""
+    """The files of one pair; a mask in several files is their union.
+
+    Attributes:
+        id: its name, unique in the dataset.
+        image: its image.
+        masks: the files that hold its mask, or the annotations of which ``shapes`` are.
+        shapes: the outlines that annotations give instead of masks.
+    """
 
     id: str
     image: Path
     masks: tuple[Path, ...]
+    shapes: tuple[Shape, ...] | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A file that cannot be used, and why, in words."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        try:
+            return f"{self.path}: {self.reason}".encode().decode()
+        except UnicodeEncodeError:
+            return f"{os.fsencode(self.path)!r}: {self.reason}"
+
+
+class BadPairError(UserError):
+    """A pair of which files cannot be used.
+
+    Attributes:
+        problems: one for each such file.
+    """
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("; ".join(map(str, problems)))
+        self.problems = problems
 
 
 class FileDataset(LesionDataset):
@@ -90,26 +147,44 @@ class FileDataset(LesionDataset):
     Args:
         root: the folder of the dataset.
         name: the dataset's name in results and caches.
+        exclude: images that are left out, see :mod:`lightning_seg.data.exclude`.
 
     Attributes:
         samples: the pairs, in sorted-id order.
         problems: files that :meth:`find` could make nothing of, one line each; they end in the dataset's error.
         full_count: pairs of the published dataset; fewer or more are warned of.
+        published_as: the name under which its defects are listed, see :mod:`lightning_seg.data.exclude`.
         reduce_jpeg: decode JPEGs at a reduced size where that is exact enough (see :func:`open_image`).
+        window: how images of more than 8 bits become 8-bit; ``None`` refuses them.
     """
 
     full_count: int | None = None
+    published_as: str | None = None
     reduce_jpeg: bool = False
+    window: Window | None = None
+    unlabelled_hint: str = ""  # what an image without mask may be taken for
 
-    def __init__(self, root: str | Path, name: str) -> None:
+    def __init__(self, root: str | Path, name: str, exclude: str | Sequence[str] | None = None) -> None:
         self.root = Path(root).expanduser()
         self.name = name
-        self.problems: list[str] = []
+        self.problems: list[Problem] = []
+        if not _is_utf8(self.root):
+            raise UserError(f"Dataset {name!r}: the path {os.fsencode(self.root)!r} is no UTF-8; rename its folders.")
         if not self.root.is_dir():
             raise UserError(f"Dataset {name!r}: the folder {self.root} does not exist; {_remedy(name)}.")
-        self.samples = self._checked(self.find())
+        self.samples = self.find()
+        self.samples = self._checked(self.samples)
         if self.full_count is not None and len(self.samples) != self.full_count:
             _warn_of_part(name, self.root, len(self.samples), self.full_count)
+        self._leave_out(excluded_ids(exclude, name, self.published_as))
+
+    def _leave_out(self, names: set[str]) -> None:
+        kept = [sample for sample in self.samples if normalised(sample.id) not in names]
+        if names and len(kept) == len(self.samples):
+            raise UserError(f"Dataset {self.name!r}: dataset.exclude names none of its images, but {min(names)!r}, ...")
+        if not kept:
+            raise UserError(f"Dataset {self.name!r}: dataset.exclude leaves none of its images.")
+        self.samples = kept
 
     @abstractmethod
     def find(self) -> list[Sample]:
@@ -119,19 +194,32 @@ class FileDataset(LesionDataset):
         """The samples in sorted-id order, or one error that names everything wrong with them and their files."""
         if not samples:
             raise UserError(f"Dataset {self.name!r}: there are no images in {self.root}.")
-        problems = [f"{sample.image}: no mask belongs to it" for sample in samples if not sample.masks]
+        problems: list[Problem | str] = [
+            Problem(sample.image, f"no mask belongs to it{self.unlabelled_hint}")
+            for sample in samples
+            if not sample.masks and sample.shapes is None
+        ]
         repeated = {name for name, count in Counter(sample.id for sample in samples).items() if count > 1}
         problems += [
-            f"{sample.image}: its id {sample.id!r} occurs twice" for sample in samples if sample.id in repeated
+            Problem(sample.image, f"its id {sample.id!r} occurs twice") for sample in samples if sample.id in repeated
         ]
         problems += self.problems
+        files = [path for sample in samples for path in (sample.image, *sample.masks)]
+        if unnamed := [Problem(path, "its name is no UTF-8; rename it") for path in files if not _is_utf8(path)]:
+            raise_problems(self, [*problems, *unnamed])
         if problems:  # bad files would otherwise be the next error
             with ThreadPoolExecutor(os.cpu_count()) as pool:
-                checked = pool.map(lambda sample: self._open(sample, 224)[2], samples)
+                checked = pool.map(self._problems_of, samples)
                 for lines in track(checked, escape(printable(f"Checking {self.name}")), len(samples), transient=True):
                     problems += lines
         raise_problems(self, problems)
         return sorted(samples, key=lambda sample: sample.id)
+
+    def _problems_of(self, sample: Sample) -> list["Problem | str"]:
+        try:
+            return [*self._open(sample, 224)[2]]
+        except UserError as error:  # of the dataset, such as which mask values are lesion
+            return [str(error)]
 
     def ids(self) -> list[str]:
         return [sample.id for sample in self.samples]
@@ -157,36 +245,52 @@ class FileDataset(LesionDataset):
             size: the side in pixels that the image must suffice for.
 
         Raises:
-            UserError: files cannot be read, or a mask is not of its image's size; all are named.
+            BadPairError: files cannot be read, or a mask is not of its image's size; all are named.
         """
         image, masks, problems = self._open(self.samples[index], size)
         if image is None or problems:
-            raise UserError("; ".join(problems))
+            raise BadPairError(problems)
         return image, masks
 
-    def _open(self, sample: Sample, size: int) -> tuple[Picture | None, list[Image.Image], list[str]]:
+    def _open(self, sample: Sample, size: int) -> tuple[Picture | None, list[Image.Image], list["Problem"]]:
         """The image and its masks as far as they can be used, and a line for each file that cannot."""
         image, masks, problems = None, [], []
         try:
-            image = open_image(sample.image, size if self.reduce_jpeg else None)
-        except UserError as error:
-            problems.append(str(error))
-        for path in sample.masks:
+            image = open_image(sample.image, size if self.reduce_jpeg else None, self.window)
+        except BadFileError as error:
+            problems.append(Problem(error.path, error.reason))
+        for path in sample.masks if sample.shapes is None else (*sample.masks, sample.image)[:1]:
             try:
-                mask = open_mask(path)
-            except UserError as error:
-                problems.append(str(error))
+                mask = self.open_mask(sample, path, image.size if image else None)
+            except BadFileError as error:
+                problems.append(Problem(error.path, error.reason))
                 continue
             if image is not None and mask.size != image.size:
                 problems.append(
-                    f"{path}: the mask is {mask.size[0]}x{mask.size[1]} but its image {sample.image.name} is "
-                    f"{image.size[0]}x{image.size[1]}"
+                    Problem(
+                        path,
+                        f"the mask is {mask.size[0]}x{mask.size[1]} but its image {sample.image.name} is "
+                        f"{image.size[0]}x{image.size[1]}",
+                    )
                 )
             masks.append(mask.image)
         return image, masks, problems
 
+    def open_mask(self, sample: Sample, path: Path, size: tuple[int, int] | None) -> Picture:
+        """One of a sample's masks in 8-bit grey; the lesion is where it is at least ``MASK_THRESHOLD``.
+
+        Args:
+            sample: whose mask.
+            path: which of its masks.
+            size: width and height of the image, if it can be read.
+
+        Raises:
+            BadFileError: the file cannot be used.
+        """
+        return open_mask(path)
+
     def picture(self, index: int) -> Image.Image:
-        return open_image(self.samples[index].image, 224 if self.reduce_jpeg else None).image
+        return open_image(self.samples[index].image, 224 if self.reduce_jpeg else None, self.window).image
 
 
 @cache  # once a process, not once a run
@@ -206,13 +310,42 @@ def _remedy(name: str) -> str:
     return "set dataset.root to where its files lie"
 
 
-def raise_problems(dataset: LesionDataset, problems: Iterable[str]) -> None:
+def _is_utf8(path: Path) -> bool:
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def problems_of(error: UserError) -> list[Problem | str]:
+    """What is wrong with a pair, file by file where that is known."""
+    return [*error.problems] if isinstance(error, BadPairError) else [str(error)]
+
+
+def raise_problems(dataset: LesionDataset, problems: Iterable[Problem | str]) -> None:
     """Raise one error that lists every problem of a dataset, or none if there are none."""
     problems = list(dict.fromkeys(problems))  # files of an id that occurs twice are looked at twice
     if problems:
         where = f" in {dataset.root}" if isinstance(dataset, FileDataset) else ""
-        count, more = len(problems), [f"... and {len(problems) - 50} more"] if len(problems) > 50 else []
+        lines = summarised(problems)
+        more = [f"... and {len(lines) - 50} more"] if len(lines) > 50 else []
         raise UserError(
-            f"Dataset {dataset.name!r} has {count} bad file(s){where}; put them right or remove them:\n  "
-            + "\n  ".join(problems[:50] + more)
+            f"Dataset {dataset.name!r} has {len(problems)} bad file(s){where}; put them right or remove them:\n  "
+            + "\n  ".join(lines[:50] + more)
         )
+
+
+def summarised(problems: Iterable[Problem | str]) -> list[str]:
+    """A line for each problem; more than three files of one kind share a line, which counts them and names three."""
+    of_reason: dict[str, list[Problem | str]] = {}
+    for problem in problems:
+        of_reason.setdefault(problem.reason if isinstance(problem, Problem) else problem, []).append(problem)
+    lines = []
+    for reason, alike in of_reason.items():
+        files = [str(problem.path) for problem in alike if isinstance(problem, Problem)]
+        if len(files) > 3:
+            lines.append(f"{len(files)} files, such as {', '.join(files[:3])}: {reason}")
+        else:
+            lines += map(str, alike)
+    return lines

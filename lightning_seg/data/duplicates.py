@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.files import write_atomic
@@ -48,7 +50,7 @@ def dataset_hashes(dataset: LesionDataset, cache_dir: str | Path | None = None) 
         return _hash_all(dataset)
     facts = json.dumps([type(dataset).__qualname__, dataset.ids(), dataset.signature()])
     fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    path = Path(cache_dir) / f"{dataset.name}-{fingerprint}.dhash.npy"
+    path = Path(cache_dir).expanduser() / f"{dataset.name}-{fingerprint}.dhash.npy"
     if (known := _load(path, len(dataset.ids()))) is not None:
         return known
     hashes = _hash_all(dataset)
@@ -93,15 +95,7 @@ def similar_pairs(hashes: NDArray[np.bool_], bits: int) -> Pairs:
 
 def joined(count: int, pairs: Pairs) -> NDArray[np.int64]:
     """For each of ``count`` images, the smallest position among those linked to it by pairs, int64 ``(count,)``."""
-    root = list(range(count))
-
-    def find(index: int) -> int:
-        while root[index] != index:
-            root[index] = root[root[index]]
-            index = root[index]
-        return index
-
-    for first, second in zip(pairs.first.tolist(), pairs.second.tolist(), strict=True):
-        low, high = sorted((find(first), find(second)))
-        root[high] = low
-    return np.array([find(index) for index in range(count)], dtype=np.int64)
+    links = coo_array((np.ones(len(pairs.first)), (pairs.first, pairs.second)), shape=(count, count))
+    _, labels = connected_components(links, directed=False)
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return first[inverse].astype(np.int64)

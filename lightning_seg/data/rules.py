@@ -6,7 +6,8 @@ from typing import Any
 
 from lightning_seg.rules import Rule, Rules, boolean, is_file, is_number, whole
 
-STRATEGIES = ("random", "grouped", "official", "kfold")
+STRATEGIES = ("random", "grouped", "official", "folders", "kfold")
+FOLDERS = "folders"  # of data.groups: images of one folder belong together
 BY_FRACTIONS = ("random", "grouped")  # those whose subsets have, or come near to, the sizes of data.fractions
 
 
@@ -16,6 +17,16 @@ def refuse_fractions(shares: Sequence[Any]) -> str | None:
         return None
     given = " / ".join(map(str, shares))
     return f"data.fractions {given} are not valid: train, val and test must be positive and sum to 1."
+
+
+def refuse_idle_groups(split: str, groups: str | None) -> str | None:
+    """A sentence if groups are given and training would not heed them; ``None`` else."""
+    if groups is None or split != "random":
+        return None
+    return (
+        f"data.groups={groups} has no effect with data.split=random, which divides groups; add data.split=grouped (or "
+        "kfold), or leave data.groups out."
+    )
 
 
 def _channels(least: float) -> Rule:
@@ -37,7 +48,10 @@ RULES: Rules = {
         lambda value: value in STRATEGIES or is_file(value),
         f"{', '.join(STRATEGIES)}, or a file of ids that is there",
     ),
-    "data.groups": Rule(lambda value: value is None or is_file(value), "null or a CSV file of id,group that is there"),
+    "data.groups": Rule(
+        lambda value: value in (None, FOLDERS) or is_file(value),
+        f"null, {FOLDERS}, or a CSV file of id,group that is there",
+    ),
     "data.mean": _channels(-math.inf),
     "data.std": _channels(0),
     "data.resident": boolean(),

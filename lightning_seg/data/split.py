@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.groups import image_groups
+from lightning_seg.data.naming import normalised
 from lightning_seg.data.rules import STRATEGIES, refuse_fractions
 from lightning_seg.errors import UserError
 from lightning_seg.files import MOST_TABLE_BYTES, open_plain
@@ -79,6 +80,8 @@ def make_split(
             - ``grouped``: at random, but images of one group (see :func:`image_groups`) stay together; the sizes are
               as near to the fractions as the groups allow.
             - ``official``: the publisher's; where it has no validation set, that is drawn from its training set.
+            - ``folders``: by the folders ``train``, ``val`` and ``test`` that the images lie in; of ``train`` and
+              ``val`` alone, the latter is the test set. A missing validation set is drawn from the training set.
             - ``kfold``: the dataset is cut into round(1 / fractions.test) parts and repeat k tests on part k, so that
               over all repeats each image is tested once; validation images are drawn from the rest.
             - the path of a file of ids: JSON with the lists ``train``, ``val`` and ``test`` (such as a run's own
@@ -88,7 +91,7 @@ def make_split(
         fractions: shares of the three subsets.
         seed: of all randomness, together with ``repeat``.
         repeat: which of the study's repeats, from 0.
-        groups: a CSV file of the images' groups, for ``grouped`` and, where it is given, ``kfold``.
+        groups: what belongs together, for ``grouped`` and, where it is given, ``kfold``; see :func:`image_groups`.
         cache_dir: where ``grouped`` keeps the images' hashes.
 
     Raises:
@@ -103,6 +106,8 @@ def make_split(
             return _grouped(_group_numbers(dataset, groups, cache_dir), fractions, rng)
         case "official":
             return _official(dataset, fractions, rng)
+        case "folders":
+            return _by_folders(dataset, fractions, rng)
         case "kfold":
             numbers = np.arange(len(ids)) if groups is None else _group_numbers(dataset, groups, cache_dir)
             return _fold(numbers, fractions, seed, repeat, rng)
@@ -222,12 +227,29 @@ def _official(dataset: LesionDataset, fractions: Fractions, rng: np.random.Gener
             f"Dataset {dataset.name!r}: data.split=official needs its training and its test images, but here are only "
             f"those of {', '.join(subsets)}."
         )
-    if not subsets.get("val"):
-        train = sorted(subsets["train"])
-        order = rng.permutation(len(train))
-        val = round(len(train) * fractions.val / (fractions.train + fractions.val))
-        subsets = subsets | {"val": [train[i] for i in order[:val]], "train": [train[i] for i in order[val:]]}
-    return _from_ids(dataset, subsets, "the official split")
+    return _from_ids(dataset, _with_validation(subsets, fractions, rng), "the official split")
+
+
+def _by_folders(dataset: LesionDataset, fractions: Fractions, rng: np.random.Generator) -> Split:
+    subsets = dataset.by_folders()
+    if subsets is None:
+        raise UserError(
+            f"Dataset {dataset.name!r}: data.split=folders needs every image in a folder called train, val or test, "
+            "and some in train and in test or val; use one of random, grouped, kfold or a file."
+        )
+    return _from_ids(dataset, _with_validation(subsets, fractions, rng), "the folders' split")
+
+
+def _with_validation(
+    subsets: dict[str, list[str]], fractions: Fractions, rng: np.random.Generator
+) -> dict[str, list[str]]:
+    """The subsets; a missing validation set is drawn from the training set, by the shares of the two."""
+    if subsets.get("val"):
+        return subsets
+    train = sorted(subsets["train"])
+    order = rng.permutation(len(train))
+    val = round(len(train) * fractions.val / (fractions.train + fractions.val))
+    return subsets | {"val": [train[i] for i in order[:val]], "train": [train[i] for i in order[val:]]}
 
 
 def _read(path: Path) -> Any:
@@ -266,7 +288,8 @@ def _listed(content: Any, path: Path) -> dict[str, list[str]]:
 
 def _from_ids(dataset: LesionDataset, subsets: dict[str, list[str]], source: str) -> Split:
     """The positions of the ids, which must all exist and occur once."""
-    position = {name: index for index, name in enumerate(dataset.ids())}
+    position = {normalised(name): index for index, name in enumerate(dataset.ids())}
+    subsets = {subset: [normalised(name) for name in names] for subset, names in subsets.items()}
     counts = Counter(name for names in subsets.values() for name in names)
     unknown = [name for name in counts if name not in position]
     if unknown:

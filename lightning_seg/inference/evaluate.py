@@ -1,7 +1,6 @@
 """Trained networks on another dataset, or on their own at full resolution."""
 
 import itertools
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ from lightning_seg.config.allowed import refuse_foreign
 from lightning_seg.config.build import build
 from lightning_seg.config.compose import compose_config
 from lightning_seg.data import FileDataset, LesionDataset
-from lightning_seg.data.images import MASK_THRESHOLD, open_mask
+from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.errors import UserError
-from lightning_seg.files import csv_text, mark_output, write_text
+from lightning_seg.files import csv_text, mark_output, write_json, write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
 from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
@@ -60,9 +59,12 @@ def choose_dataset(run: TrainedRun, overrides: Sequence[str]) -> LesionDataset:
     if wrong := [override for override in overrides if not override.startswith(("dataset=", "dataset."))]:
         raise UserError(f"{wrong[0]} cannot be set here; what can are dataset=... and dataset.<key>=... .")
     if any(override.startswith("dataset=") for override in overrides):
-        return build(compose_config(list(overrides)).dataset, "dataset")
-    refuse_foreign(run.record.config.get("dataset"), "dataset", str(RunFolder(run.directory).result))
-    return build(_own_dataset(run, overrides), "dataset")
+        dataset = build(compose_config(list(overrides)).dataset, "dataset")
+    else:
+        refuse_foreign(run.record.config.get("dataset"), "dataset", str(RunFolder(run.directory).result))
+        dataset = build(_own_dataset(run, overrides), "dataset")
+    dataset.reading()  # what cannot be told is told once, not of each image
+    return dataset
 
 
 def _own_dataset(run: TrainedRun, overrides: Sequence[str]) -> DictConfig:
@@ -197,8 +199,8 @@ def evaluate(
 
 def native_mask(dataset: FileDataset, index: int) -> NDArray[np.bool_]:
     """The mask ``(height, width)`` at its files' own size."""
-    parts = [np.asarray(open_mask(path).image) >= MASK_THRESHOLD for path in dataset.samples[index].masks]
-    return np.logical_or.reduce(parts)
+    masks = dataset.load(index, size=1)[1]
+    return np.logical_or.reduce([np.asarray(mask) >= MASK_THRESHOLD for mask in masks])
 
 
 def _overlap(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, Any]:
@@ -252,5 +254,5 @@ def write_evaluation(
         "scores": scores,
         "versions": versions(),
     }
-    write_text(output / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_json(output / "summary.json", summary)
     return scores

@@ -1,6 +1,5 @@
 """A finished run as a file for other programs, checked against PyTorch before it counts."""
 
-import json
 import logging
 import math
 import warnings
@@ -16,7 +15,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from lightning_seg.errors import UserError
-from lightning_seg.files import check_output, mark_output, telling_file, write_atomic, write_text
+from lightning_seg.files import check_output, mark_output, telling_file, write_atomic, write_json, write_text
 from lightning_seg.inference.model_card import model_card
 from lightning_seg.inference.trained import TrainedRun
 from lightning_seg.runs.record import versions
@@ -51,7 +50,7 @@ def export_run(run: TrainedRun, output: Path, formats: Sequence[str], dynamic_si
     check_output(output, names)
     mark_output(output, names)
     found = export_network(run.model, run.preparation.size, output, formats, dynamic_size)
-    write_text(output / PREPROCESSING, json.dumps(preprocessing(run, dynamic_size, found), indent=1) + "\n")
+    write_json(output / PREPROCESSING, preprocessing(run, dynamic_size, found))
     write_text(output / CARD, model_card(run))
     return found
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_seg.data.images import IMAGE_SUFFIXES, open_image
-from lightning_seg.data.readers.folder import MASK_SUFFIX
+from lightning_seg.data.naming import MASK_SUFFIX, is_hidden
 from lightning_seg.errors import UserError
 from lightning_seg.inference.trained import Preparation
 
@@ -57,7 +57,7 @@ def find_images(inputs: Iterable[str]) -> tuple[list[Path], list[str]]:
             found = [path]
         elif glob.has_magic(name):
             matches = Path(path.anchor).glob(str(path.relative_to(path.anchor)))
-            found = [match for match in matches if match.suffix.lower() in IMAGE_SUFFIXES and match.is_file()]
+            found = [match for match in matches if _is_image(match)]
             if not found:
                 problems.append(f"{name}: no image matches this pattern")
         else:
@@ -68,9 +68,13 @@ def find_images(inputs: Iterable[str]) -> tuple[list[Path], list[str]]:
 
 
 def _images_of(folder: Path) -> list[Path]:
-    images = [path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()]
+    images = [path for path in folder.iterdir() if _is_image(path)]
     stems = {path.stem for path in images}
     return [path for path in images if MASK_SUFFIX.sub("", path.stem) not in stems - {path.stem}]
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGE_SUFFIXES and not is_hidden(path.name) and path.is_file()
 
 
 def name_images(paths: Sequence[Path]) -> list[str]:
@@ -97,7 +101,7 @@ def read_photo(path: Path, preparation: Preparation) -> Photo:
     Raises:
         UserError: it is unreadable, of a kind whose colours cannot be told, or too small.
     """
-    picture = open_image(path, preparation.size if preparation.reduce_jpeg else None)
+    picture = open_image(path, preparation.size if preparation.reduce_jpeg else None, preparation.window)
     if min(picture.size) < SMALLEST_SIDE:
         raise UserError(
             f"{path}: is {picture.size[0]}x{picture.size[1]}, too small to segment; {SMALLEST_SIDE} pixels a side are "

@@ -24,6 +24,8 @@ from lightning_seg.config.allowed import allowed, as_text, refuse_foreign
 from lightning_seg.config.build import build_nameless, without_weights
 from lightning_seg.config.compose import plain
 from lightning_seg.data.datamodule import normalise
+from lightning_seg.data.dataset import FileDataset
+from lightning_seg.data.window import Window, parse_window
 from lightning_seg.errors import UserError
 from lightning_seg.inference.tested import tested_images
 from lightning_seg.machine.speed import keep_freed_memory
@@ -47,12 +49,14 @@ class Preparation:
         mean: of each channel in [0, 1], subtracted.
         std: of each channel in [0, 1], divided by.
         reduce_jpeg: JPEGs are decoded at a reduced size where that is exact enough, as the run's dataset did.
+        window: how images of more than 8 bits become 8-bit, as the run's dataset did; ``None`` refuses them.
     """
 
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
     reduce_jpeg: bool
+    window: Window | None = None
 
 
 @dataclass(frozen=True)
@@ -200,7 +204,7 @@ def _preparation(config: DictConfig, folder: RunFolder) -> Preparation:
         and isinstance(precision, str | int)
     ):
         raise UserError(f"{folder.result} does not say how its images were prepared (config.data): it is damaged.")
-    return Preparation(size, tuple(mean), tuple(std), _reduces_jpeg(config))
+    return Preparation(size, tuple(mean), tuple(std), *_decoding(config))
 
 
 def _are_channels(values: object) -> TypeGuard[list[float]]:
@@ -253,14 +257,17 @@ def _poorness(run: TrainedRun) -> str:
     return ""
 
 
-def _reduces_jpeg(config: DictConfig) -> bool:
+def _decoding(config: DictConfig) -> tuple[bool, Window | None]:
+    """Whether the run's dataset reduced JPEGs, and how it made images of more than 8 bits 8-bit."""
     target = OmegaConf.select(config, "dataset._target_")
     if target not in allowed("dataset"):  # it is not needed for prediction
-        return False
+        return False, None
     try:
-        return bool(getattr(get_class(target), "reduce_jpeg", False))
+        kind = get_class(target)
     except ImportError:  # the user's own dataset is not at hand
-        return False
+        return False, None
+    window = OmegaConf.select(config, "dataset.window") if issubclass(kind, FileDataset) else None
+    return bool(getattr(kind, "reduce_jpeg", False)), parse_window(window)
 
 
 def _misfit(expected: Mapping[str, object], given: Mapping[str, object]) -> str:

@@ -34,6 +34,9 @@ class WeightedSum(nn.Module):
     ) -> None:
         super().__init__()
         self.where = f"Loss {name}" if name else "The loss"
+        if not isinstance(weights, Mapping):
+            named = ", ".join(terms)
+            raise UserError(f"{self.where} has the weights {weights}: give each of its terms ({named}) a number.")
         if set(weights) != set(terms):
             raise UserError(
                 f"{self.where} has weights for ({', '.join(weights)}) but its terms are ({', '.join(terms)}): "

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lightning_seg.catalogue import BASIC_LOSSES
 from lightning_seg.config.build import build_nameless, without_weights
 from lightning_seg.config.compose import compose_config
-from lightning_seg.data.datamodule import Batch
+from lightning_seg.data.batch import Batch
 from lightning_seg.errors import UserError
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.factory import make_data

@@ -20,7 +20,7 @@ BETWEEN_RUNS_SECONDS = 0.3  # composing the next configuration, opening the cach
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
 # The keys that decide how long a step takes.
 _NETWORK_KEYS = (
-    *("model.", "optimizer.", "trainer.", "speed.", "threads"),
+    *("model.", "optimizer.", "trainer.", "speed.", "augmentation", "threads"),
     *("data.image_size", "data.batch_size", "data.eval_batch_size", "data.resident"),
 )
 _IDLE_KEYS = ("optimizer.lr", "trainer.max_epochs")  # among them; trials differ in these

@@ -20,7 +20,7 @@ from lightning_seg.data.split import Split
 from lightning_seg.losses.distance import distance_maps, needs_distances
 from lightning_seg.machine.memory import in_one_sentence
 from lightning_seg.training.callbacks import BestWeights
-from lightning_seg.training.factory import make_module, make_trainer
+from lightning_seg.training.factory import make_augmentation, make_module, make_trainer
 from lightning_seg.training.history import History
 
 STEPS, EVAL_BATCHES = 3, 2  # of the short epochs that are timed
@@ -68,6 +68,7 @@ class _RandomImages(LesionDataModule):
             mean=cfg.data.mean,
             std=cfg.data.std,
             resident=cfg.data.resident,
+            augmentation=make_augmentation(cfg),
         )
 
     def prepare_data(self) -> None:

@@ -5,57 +5,49 @@ from dataclasses import dataclass
 import pandas as pd
 
 from lightning_seg.report import reasons
-from lightning_seg.report.answer import (
-    ROPE,
-    Verdict,
-    judge_comparison,
-    judge_rows,
-    scope_of,
-    sentences,
-    trouble_sentences,
-)
-from lightning_seg.report.bootstrap import DRAWS, Bootstrap, bootstrap, bootstrap_rows
+from lightning_seg.report.answer import ROPE, failed_run_sentences, scope_of, sentences
 from lightning_seg.report.cases import Case, load_cases
-from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, splits, trouble
+from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, failed_runs, splits
+from lightning_seg.report.draws import DRAWS, Draws, draw, draw_rows
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
 from lightning_seg.report.records import Study, load_curves
-from lightning_seg.report.statistics import equivalence, variance_shares
+from lightning_seg.report.statistics import variance_shares
+from lightning_seg.report.verdict import Verdict, judge_comparison, judge_rows
 
 
 @dataclass
 class Certainty:
-    """How sure the comparison of a units x losses table is.
+    """How sure the comparison of losses is.
 
     Attributes:
-        units: the table: blocks, or rows of a published table.
-        verdict: the tests.
-        drawn: the bootstrap; None where there is nothing to resample.
-        equivalence: Bayesian signed-rank probabilities of the best loss against the others; None with too few units.
+        verdict: the analysis.
+        drawn: draws of the study; None where there is no noise to draw from.
+        equivalence: probabilities that the best loss is better than, equivalent to and worse than each other one; None
+            where nothing is tested.
         answer: paragraphs.
     """
 
-    units: pd.DataFrame
     verdict: Verdict
-    drawn: Bootstrap | None
+    drawn: Draws | None
     equivalence: pd.DataFrame | None
     answer: list[str]
 
     @property
     def unit_text(self) -> str:
         """What the tests and intervals count."""
-        if self.verdict.unit == "block":
-            return (
-                "The unit of analysis is the block, a dataset x model cell averaged over its paired repeats, never the "
-                "single run."
-            )
-        if self.verdict.unit == "repeat":
-            return (
-                "The unit of analysis is the repeat of a dataset x model cell, since there are too few of these cells "
-                "to count them: what is shown holds for these datasets and models."
-            )
-        return "Without repeats there is no unit of analysis: nothing is tested."
+        texts = {
+            "block": "The unit of analysis is the block, a dataset x model cell averaged over its paired repeats, "
+            "never the single run; what models share by their splits is noise of its own.",
+            "repeat": "The unit of analysis is the repeat, since there is one dataset x model cell: what is shown "
+            "holds for it alone.",
+            "dataset": "The unit of analysis is the dataset, since one repeat does not show what models share by its "
+            "split.",
+            "row": "The unit of analysis is the row of the table, of which no repeats are known.",
+            "none": "Without repeats there is no unit of analysis: nothing is tested.",
+        }
+        return texts[self.verdict.unit]
 
 
 @dataclass
@@ -79,14 +71,14 @@ class Analysis:
     comparison: Comparison
     coverage: pd.DataFrame
     splits: pd.DataFrame
-    trouble: pd.DataFrame
+    failed_runs: pd.DataFrame
     certainty: Certainty | None
     variance: pd.DataFrame | None
     overall: pd.DataFrame
     by_dataset: Ranking | None
     by_model: Ranking | None
     next_step: tuple[str, str | None]
-    trouble_text: list[str]
+    failed_runs_text: list[str]
     by_size: pd.DataFrame
     by_contrast: pd.DataFrame
     failures: pd.DataFrame
@@ -104,7 +96,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
     """Work out everything that the report shows of a study.
 
     Args:
-        draws: bootstrap draws.
+        draws: draws of the study, for the stability of ranks.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.
     """
@@ -113,7 +105,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
     comparable = len(losses) > 0 and len(pairs) > 0
     runs = compared_rows(study.runs, pairs)
     images = reasons.compared_images(study.images, pairs)
-    matrices, unpaired = reasons.image_matrices(images, losses)
+    unpaired = reasons.image_matrices(images, losses)[1]
     notes = [*study.problems, *study.differences]
     if unpaired:
         notes.append(
@@ -122,8 +114,8 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         )
     cases, unread = load_cases(study, losses)
     notes += unread
-    certainty = _certainty(comparison, matrices, draws, rope, seed) if comparable else None
-    troubles = trouble(study.runs)
+    certainty = _certainty(comparison, draws, rope, seed) if comparable else None
+    failed = failed_runs(study.runs)
     blocks = comparison.blocks() if comparable else pd.DataFrame()
     step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
     if certainty:
@@ -135,14 +127,14 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         comparison=comparison,
         coverage=coverage(study.runs),
         splits=splits(study.runs),
-        trouble=troubles,
+        failed_runs=failed,
         certainty=certainty,
         variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,
         overall=overall(comparison.pairs) if comparable else pd.DataFrame(),
         by_dataset=by_dataset,
         by_model=by_model,
         next_step=step,
-        trouble_text=trouble_sentences(troubles, study.runs["loss"].value_counts()),
+        failed_runs_text=failed_run_sentences(failed, study.runs["loss"].value_counts()),
         by_size=reasons.dice_along(images, "size"),
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
         failures=reasons.failures(images),
@@ -165,28 +157,26 @@ def analyse_rows(rows: pd.DataFrame, scope: str, draws: int = DRAWS, rope: float
     """
     verdict = judge_rows(rows)
     return Certainty(
-        units=rows,
         verdict=verdict,
-        drawn=bootstrap_rows(rows, draws),
-        equivalence=equivalence(rows, verdict.losses[0], rope),
-        answer=sentences(verdict, scope, rope),
+        drawn=draw_rows(rows, draws),
+        equivalence=_equivalence(verdict, rope),
+        answer=sentences(verdict, scope, rope, f"over these {scope}"),
     )
 
 
-def _certainty(comparison: Comparison, matrices: dict, draws: int, rope: float, seed: int) -> Certainty:
+def _certainty(comparison: Comparison, draws: int, rope: float, seed: int) -> Certainty:
     pairs, ratio = comparison.pairs["dice"], comparison.test_to_train
     verdict = judge_comparison(comparison)
-    blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean()
-    units = pairs if verdict.unit == "repeat" else blocks
-    several = len(pairs.columns) > 1 and len(pairs) > 1
-    varying = None if comparison.same_images else matrices  # else the images do not vary from repeat to repeat
     return Certainty(
-        units=units,
         verdict=verdict,
-        drawn=bootstrap(pairs, varying, draws, seed, ratio) if several else None,
-        equivalence=equivalence(blocks, verdict.losses[0], rope, seed) if several and verdict.unit == "block" else None,
+        drawn=draw(pairs, draws, seed, ratio),
+        equivalence=_equivalence(verdict, rope),
         answer=sentences(verdict, scope_of(pairs), rope),
     )
+
+
+def _equivalence(verdict: Verdict, rope: float) -> pd.DataFrame | None:
+    return verdict.here.probabilities(verdict.losses[0], rope) if verdict.unit != "none" else None
 
 
 def _beside(by_dataset: Ranking | None, by_model: Ranking | None) -> dict[str, pd.DataFrame]:

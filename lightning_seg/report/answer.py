@@ -1,379 +1,294 @@
-"""The answer in words: generated from the tests, and never stronger than they are."""
+"""The answer in words: generated from the analysis, and never stronger than it is.
 
-from dataclasses import dataclass, field
-from math import inf, isnan
+The first sentence is the answer, for who reads no other. What to do in practice, how sure that is, and the statistics
+follow, in this order.
+"""
+
+from math import ceil, inf
 
 import numpy as np
 import pandas as pd
 
 from lightning_seg.catalogue import dataset_name, loss_name, model_name
-from lightning_seg.report.comparison import Comparison
-from lightning_seg.report.statistics import (
-    ALPHA,
-    TEST_TO_TRAIN,
-    Omnibus,
-    Resolution,
-    count_pairs,
-    critical_difference,
-    fewest_blocks,
-    holm,
-    interaction,
-    omnibus,
-    pairwise,
-    pairwise_repeats,
-    resolution,
-    signed_rank,
-)
+from lightning_seg.report.contrasts import Scope
+from lightning_seg.report.statistics import count_pairs, critical_difference
+from lightning_seg.report.verdict import Dispute, Verdict
 
 ROPE = 0.005
-# Where more runs than this predict one class everywhere, and so do more than these of every loss, none has learned.
-_MANY_COLLAPSED, _SOME_COLLAPSED = 0.5, 0.25
+# At most so many losses, or runs, are named one by one.
+_NAMED = 5
+
+_WIDER = {
+    Scope.MODELS: "other models like these on these datasets",
+    Scope.DATASETS: "other datasets like these",
+}
 
 
-@dataclass
-class Verdict:
-    """What the tests support.
-
-    Attributes:
-        losses: compared losses, best mean first.
-        winner: the one loss that is better than every other, or None.
-        group: losses that cannot be told apart from the one with the best mean (itself first).
-        worse: loss -> (mean difference to the best, adjusted p) of those that are worse.
-        unit: "block", "repeat" or "none" (nothing can be tested).
-        omnibus, pairs, resolution: the tests behind it.
-        depends: level ("dataset", "model") -> (how many of them there are, p-value that loss differences depend on it;
-            NaN where that cannot be tested), where the unit is the block and blocks have a dataset (model) in common.
-        reversals: (level, name, loss, difference, adjusted p): there, the loss beats the overall best.
-        nothing_learned: a sentence where the networks have learned nothing that losses could be compared by, else "".
-        held_back: a sentence where collapsed runs keep the loss of the best mean rank from the best mean, else "".
-        same_images: whether all repeats are tested on the same images, so that only the seed varies.
-    """
-
-    losses: list[str]
-    winner: str | None
-    group: list[str]
-    worse: dict[str, tuple[float, float]]
-    unit: str
-    omnibus: Omnibus
-    pairs: pd.DataFrame
-    resolution: Resolution
-    depends: dict[str, tuple[int, float]] = field(default_factory=dict)
-    reversals: list[tuple[str, str, str, float, float]] = field(default_factory=list)
-    nothing_learned: str = ""
-    held_back: str = ""
-    same_images: bool = False
-
-    @property
-    def limits(self) -> list[str]:
-        """The levels beyond which nothing is said: the differences depend on them, or may do so."""
-        return [level for level, (_, p) in self.depends.items() if p < ALPHA or isnan(p)]
-
-
-def judge(
-    pairs: pd.DataFrame,
-    collapsed: pd.DataFrame | None = None,
-    test_to_train: float = TEST_TO_TRAIN,
-    same_images: bool = False,
-) -> Verdict:
-    """Test a study's pairs table, (dataset, model, repeat) x losses.
-
-    Args:
-        collapsed: whether a run predicts one class everywhere, of the same shape; None for none.
-        test_to_train, same_images: see :class:`lightning_seg.report.comparison.Comparison`.
-    """
-    if collapsed is None:
-        collapsed = pd.DataFrame(False, index=pairs.index, columns=pairs.columns)
-    verdict = _tested(pairs, test_to_train)
-    verdict.same_images = same_images
-    verdict.nothing_learned = _nothing_learned(pairs, collapsed)
-    if verdict.nothing_learned:
-        verdict.winner, verdict.group, verdict.worse = None, verdict.losses, {}
-        verdict.depends, verdict.reversals = {}, []
-    elif len(verdict.losses) > 1:
-        verdict.held_back = _held_back(pairs, collapsed, verdict)
-    return verdict
-
-
-def judge_comparison(comparison: Comparison) -> Verdict:
-    """Test what a study can be compared on."""
-    return judge(comparison.pairs["dice"], comparison.collapsed, comparison.test_to_train, comparison.same_images)
-
-
-def _tested(pairs: pd.DataFrame, test_to_train: float) -> Verdict:
-    blocks = pairs.groupby(level=["dataset", "model"], observed=True).mean()
-    if len(blocks) >= fewest_blocks(pairs.shape[1]):
-        verdict = _conclude(blocks, pairwise(blocks), "block", resolution(pairs))
-        verdict.depends = _depends(blocks)
-        if verdict.losses:
-            verdict.reversals = _reversals(blocks, verdict.losses[0])
-        return verdict
-    repeated = len(pairs) > len(blocks)
-    tested = pairwise_repeats(pairs, test_to_train) if len(pairs) else pairwise(pairs)
-    return _conclude(blocks, tested, "repeat" if repeated else "none", resolution(pairs, test_to_train))
-
-
-def _depends(blocks: pd.DataFrame) -> dict[str, tuple[int, float]]:
-    names = {level: blocks.index.get_level_values(level) for level in ("dataset", "model")}
-    return {
-        level: (found.nunique(), interaction(blocks, level))
-        for level, found in names.items()
-        if found.has_duplicates  # else every block is a witness of its own
-    }
-
-
-def judge_rows(rows: pd.DataFrame) -> Verdict:
-    """Test a table of which no repeats are known (rows x losses), such as a published one."""
-    index = pd.MultiIndex.from_arrays([rows.index, ["all"] * len(rows)], names=["dataset", "model"])
-    return _conclude(rows, pairwise(rows), "block", resolution(rows.set_axis(index)))
-
-
-def _conclude(blocks: pd.DataFrame, pairs: pd.DataFrame, unit: str, found: Resolution) -> Verdict:
-    means = blocks.mean()
-    losses = sorted(blocks.columns, key=lambda loss: (-means[loss], loss))
-    # A pair of losses counts only where blocks say that the losses differ at all. Repeats are no independent units of
-    # Friedman's test: it is of the few blocks then, and the adjusted pairs stand alone.
-    overall = omnibus(blocks)
-    differ = unit == "repeat" or (unit == "block" and overall.p_f < ALPHA)
-    to_best = pairs[pairs["a"] == losses[0]].set_index("b") if losses else pairs
-    worse = {
-        loss: (float(row["difference"]), float(row["p_holm"]))
-        for loss, row in to_best.iterrows()
-        if differ and row["p_holm"] < ALPHA
-    }
-    group = [loss for loss in losses if loss not in worse]
-    winner = losses[0] if len(losses) > 1 and len(group) == 1 else None
-    return Verdict(losses, winner, group, worse, unit, overall, pairs, found)
-
-
-def _nothing_learned(pairs: pd.DataFrame, collapsed: pd.DataFrame) -> str:
-    if pairs.shape[1] < 2 or pairs.empty:
-        return ""
-    if collapsed.to_numpy().mean() > _MANY_COLLAPSED and collapsed.mean().min() > _SOME_COLLAPSED:
-        return (
-            f"{int(collapsed.to_numpy().sum())} of the {collapsed.size} compared runs predict one class everywhere: "
-            "most networks have learned nothing yet, and nothing can be concluded about the losses."
-        )
-    if len(pairs) > 1 and (pairs.sub(pairs.iloc[:, 0], axis=0) == 0).all(axis=None):
-        return (
-            f"All {pairs.shape[1]} losses have the very same Dice in each of {len(pairs)} repeats: their networks "
-            "have most likely learned nothing yet, and nothing can be concluded about the losses."
-        )
-    return ""
-
-
-def _held_back(pairs: pd.DataFrame, collapsed: pd.DataFrame, verdict: Verdict) -> str:
-    """Whether the loss of the best mean rank would have the best mean but for its collapsed runs."""
-    best = verdict.losses[0]
-    ranked = str(pairs.rank(axis=1, ascending=False).mean().idxmin())
-    bad = collapsed[ranked]
-    if ranked == best or not bad.any() or bad.all():
-        return ""
-    rest = pairs[~bad].groupby(level=["dataset", "model"], observed=True).mean().mean()
-    if rest[ranked] <= rest[best]:
-        return ""
-    cells = bad[bad].groupby(level=["dataset", "model"], observed=True).size()
-    places = [f"{dataset_name(d)} / {model_name(m)} ({count})" for (d, m), count in cells.items()]
-    return (
-        f"{loss_name(ranked)} has the best mean rank, and loses its mean to {int(bad.sum())} of its {len(bad)} runs, "
-        f"which predict one class everywhere ({join(places)}): without these repeats its mean is "
-        f"{100 * (rest[ranked] - rest[best]):.2f} Dice points above that of {loss_name(best)}. See why they collapsed "
-        "before it is ruled out."
-    )
-
-
-def _reversals(blocks: pd.DataFrame, best: str) -> list[tuple[str, str, str, float, float]]:
-    """Datasets and models in which another loss is better than the overall best, Holm over all that are looked at."""
-    looked_at = []
-    for level in ("dataset", "model"):
-        for name, group in blocks.groupby(level=level, observed=True):
-            if len(group) < fewest_blocks(2):
-                continue
-            for loss in blocks.columns.drop(best):
-                delta = group[loss] - group[best]
-                p, _ = signed_rank(delta.to_numpy())
-                looked_at.append((level, str(name), str(loss), float(delta.mean()), p))
-    if not looked_at:
-        return []
-    adjusted = holm(np.array([row[-1] for row in looked_at]))
-    return [(*row[:-1], float(p)) for row, p in zip(looked_at, adjusted, strict=True) if p < ALPHA and row[3] > 0]
-
-
-def sentences(verdict: Verdict, scope: str, rope: float = ROPE) -> list[str]:
-    """The verdict as paragraphs of plain words.
+def sentences(verdict: Verdict, scope: str, rope: float = ROPE, place: str = "") -> list[str]:
+    """The verdict as paragraphs of plain words, the answer first.
 
     Args:
         scope: what was compared, such as "6 datasets x 12 models, 5 repeats".
         rope: difference that matters, in Dice (0-1).
+        place: for what the answer holds, such as "on these 6 datasets with these 12 models"; from ``scope`` if empty.
     """
-    losses, found = verdict.losses, verdict.resolution
+    losses = verdict.losses
     if not losses:
         return ["No loss has a usable run yet: nothing can be concluded."]
     if len(losses) == 1:
         return [f"Only {loss_name(losses[0])} has usable runs: there is nothing to compare it with."]
     if verdict.nothing_learned:
         return [verdict.nothing_learned]
-    best = losses[0]
     if verdict.unit == "none":
         return [
-            f"{loss_name(best)} has the highest mean Dice over {scope}, but without repeats nobody can tell the losses "
-            "from the luck of a single run: nothing can be concluded about which is better.",
+            f"{loss_name(losses[0])} has the highest mean Dice over {scope}, but without repeats nobody can tell the "
+            "losses from the luck of a single run: nothing can be concluded about which is better.",
         ]
-    text = [_group_sentence(verdict, scope)]
-    if verdict.held_back:
-        text.append(verdict.held_back)
-    if verdict.worse:
-        text.append(_worse_sentence(verdict))
-    if verdict.unit == "block":
-        text += _nemenyi_sentences(verdict)
-    text.append(_resolution_sentence(found, rope))
-    if verdict.unit == "repeat":
-        text.append(_repeats_sentence(verdict))
-    text += _dependence_sentences(verdict)
+    text = [headline(verdict, rope, place or place_of(scope))]
+    text += [_dispute_sentence(verdict.losses[0], dispute) for dispute in verdict.disputes]
+    text.append(_practice(verdict, rope))
+    text += _collapse_sentences(verdict, rope, place or place_of(scope))
+    text += [_wider_sentence(verdict, wider) for wider in _WIDER if wider in verdict.scopes]
+    text += _reversal_sentences(verdict)
+    text.append(_resolution_sentence(verdict, rope))
+    text.append(_method_sentence(verdict, scope))
+    text += _rank_sentences(verdict)
     return text
 
 
-def _group_sentence(verdict: Verdict, scope: str) -> str:
-    best = loss_name(verdict.losses[0])
-    own = [_these(level, verdict.depends[level][0]) for level in verdict.limits]
-    over = f"on {join(own)} ({scope})" if own else f"over {scope}"
-    at_first = over[0].upper() + over[1:]
+def headline(verdict: Verdict, rope: float, place: str) -> str:
+    """The answer in one sentence."""
+    losses, best = verdict.losses, loss_name(verdict.losses[0])
+    if verdict.disputes:
+        others = _names([dispute.loss for dispute in verdict.disputes])
+        return f"No loss is recommended: {place}, {best} has the highest mean Dice, but {others} mostly scored higher."
     if verdict.winner:
-        largest = max(p for _, p in verdict.worse.values())
+        least = min(float(row.low) for row in verdict.pairs.itertuples() if row.a == losses[0])
         return (
-            f"{best} is better than each of the other {len(verdict.losses) - 1} losses {over} "
-            f"(all adjusted p <= {_p(largest)})."
+            f"Use {best}: {place}, it is better than {_each(losses[1:])}, by at least {_down(least)} Dice points (95 % "
+            "confidence)."
         )
-    others = [loss_name(loss) for loss in verdict.group[1:]]
-    if len(verdict.group) == len(verdict.losses) and verdict.unit == "repeat":
-        smallest = verdict.pairs["p_holm"].min()
+    alike, bound = verdict.alike(rope)
+    worse = _worse_clause(verdict)
+    if set(alike) == set(verdict.group):
+        which = _names(alike) if len(alike) < len(losses) else f"the {len(alike)} losses"
         return (
-            f"{at_first}, no loss can be told apart from {best}, which has the highest mean Dice (smallest adjusted "
-            f"p of any pair {_equals(smallest)}): there is no winner."
+            f"Use any of {which}: {place}, they differ by less than {_up(bound)} Dice points (95 % confidence)"
+            f"{f'; {worse}' if worse else ''}."
         )
-    if len(verdict.group) == len(verdict.losses):
-        if verdict.omnibus.p_f < ALPHA:
-            return (
-                f"The losses differ as a whole {over} (Iman-Davenport p {_equals(verdict.omnibus.p_f)}), yet "
-                f"signed-rank tests tell none apart from {best}, which has the highest mean Dice: there is no winner."
-            )
-        return (
-            f"{at_first} the {len(verdict.losses)} losses cannot be told apart (Iman-Davenport p "
-            f"{_equals(verdict.omnibus.p_f)}): {best} has the highest mean Dice, but there is no winner."
-        )
-    return (
-        f"{at_first}, {best} has the highest mean Dice; {join(others)} cannot be told apart from it. "
-        f"Any of these {len(verdict.group)} losses may be the best one."
-    )
+    if not verdict.worse:
+        return f"No loss stands out: {place}, the {len(losses)} losses cannot be told apart."
+    if len(verdict.group) <= _NAMED:
+        return f"Use {_names(verdict.group, 'or')}: {place}, they cannot be told apart; {worse}."
+    return f"Do not use {_names(list(verdict.worse), 'or')}: {place}, {worse}; the rest cannot be told from {best}."
 
 
-def _worse_sentence(verdict: Verdict) -> str:
+def _worse_clause(verdict: Verdict) -> str:
+    """ "Focal is worse than IoU by 2.5 points"."""
+    if not verdict.worse:
+        return ""
     best = loss_name(verdict.losses[0])
-    parts = [
-        f"{loss_name(loss)} by {100 * difference:.2f} Dice points (p {_equals(p)})"
-        for loss, (difference, p) in sorted(verdict.worse.items(), key=lambda item: item[1][0])
-    ]
-    return f"Worse than {best}: {join(parts)}."
-
-
-def _nemenyi_sentences(verdict: Verdict) -> list[str]:
-    """Pairs that Nemenyi's test of mean ranks separates and the signed-rank tests do not."""
-    overall = verdict.omnibus
-    if overall.p_f >= ALPHA:
-        return []
-    distance, ranks = critical_difference(overall.units, overall.losses), overall.mean_ranks
-    apart: dict[str, list[str]] = {}
-    for row in verdict.pairs.to_dict("records"):
-        better, worse = sorted((row["a"], row["b"]), key=lambda loss: ranks[loss])
-        if row["p_holm"] >= ALPHA and ranks[worse] - ranks[better] > distance:
-            apart.setdefault(worse, []).append(f"{loss_name(better)} ({ranks[worse] - ranks[better]:.2f} ranks)")
-    if not apart:
-        return []
-    parts = [f"{loss_name(worse)} from {join(better)}" for worse, better in apart.items()]
-    return [
-        f"Nemenyi's test, of mean ranks, separates what the signed-rank tests do not: {'; '.join(parts)}, its critical "
-        f"difference being {distance:.2f} ranks."
-    ]
-
-
-def _repeats_sentence(verdict: Verdict) -> str:
-    opening = (
-        f"With fewer than {fewest_blocks(len(verdict.losses))} dataset x model blocks the unit is the repeat of a "
-        "block, not the block"
-    )
-    ranks = (
-        f" Mean ranks and Friedman's test are of the {verdict.omnibus.units} blocks and no basis of this answer."
-        if verdict.omnibus.units > 1
-        else ""
-    )
-    if verdict.same_images:
-        return (
-            f"{opening}. All repeats are tested on the same images, so only the seed varies: the result holds for "
-            f"these datasets, models and test images and says nothing about others.{ranks}"
-        )
+    points = [100 * difference for difference, _ in verdict.worse.values()]
+    if len(points) <= _NAMED:
+        parts = [f"{loss_name(loss)} is worse by {100 * found[0]:.2f}" for loss, found in verdict.worse.items()]
+        return f"{join(parts)} points than {best}" if len(parts) == 1 else f"{join(parts)} Dice points than {best}"
     return (
-        f"{opening}, paired by its split and corrected for re-splitting the same images (Nadeau and Bengio): the "
-        f"result holds for these datasets and models and says nothing about others.{ranks}"
+        f"{len(points)} losses are worse than {best}, by {min(points):.2f} to {max(points):.2f} Dice points: "
+        f"{_names(list(verdict.worse), 'and')}"
     )
 
 
-def _resolution_sentence(found: Resolution, rope: float) -> str:
+def _practice(verdict: Verdict, rope: float) -> str:
+    """What to do."""
+    best = loss_name(verdict.losses[0])
+    matters = f"{100 * rope:g} Dice points"
+    if verdict.disputes:
+        return (
+            "In practice: find out why these runs fail before you choose. A loss that fails now and then can be run "
+            "again; one that is a little worse every time cannot be helped."
+        )
+    if verdict.winner:
+        margins = [float(row.difference) for row in verdict.pairs.itertuples() if row.a == verdict.losses[0]]
+        if min(margins) >= rope:
+            return f"In practice: train with {best}."
+        close = [loss for loss, (difference, _) in verdict.worse.items() if difference < rope]
+        return (
+            f"In practice: train with {best}. {_names(close, 'and')} came within {matters}, less than what matters "
+            "here: where another reason speaks for one of these, take it."
+        )
+    alike, _ = verdict.alike(rope)
+    if set(alike) == set(verdict.group):
+        return (
+            "In practice: choose among them by what else counts, such as training time or the images that you must "
+            f"not get wrong; their difference is below what matters ({matters})."
+        )
+    if verdict.worse:
+        return (
+            f"In practice: choose among {_names(verdict.group, 'and')} by what else counts; this study does not say "
+            "which is best."
+        )
+    return "In practice: keep the loss that you have, or run more (see below); this study names none to change to."
+
+
+def _dispute_sentence(best: str, dispute: Dispute) -> str:
+    runs = [
+        f"{dataset_name(d)} / {model_name(m)} repeat {r} (Dice {own:.2f} against {other:.2f})"
+        for d, m, r, own, other in dispute.runs[:_NAMED]
+    ]
+    more = f" and {len(dispute.runs) - _NAMED} more" if len(dispute.runs) > _NAMED else ""
+    count = len(dispute.runs)
+    return (
+        f"Mean and ranks disagree: the mean of {loss_name(dispute.loss)} is {100 * dispute.behind:.2f} Dice points "
+        f"below that of {loss_name(best)}, though it scored higher in {100 * dispute.wins:.0f} % of the paired repeats "
+        f"(mean ranks, adjusted p {_equals(dispute.p)}). {count} {'run does' if count == 1 else 'runs do'} it: "
+        f"{', '.join(runs)}{more}."
+    )
+
+
+def _collapse_sentences(verdict: Verdict, rope: float, place: str) -> list[str]:
+    """Collapsed runs are in the answer; what it is without the repeats that hold one, of all losses alike."""
+    if not verdict.collapsed:
+        return []
+    counts = join([f"{loss_name(loss)} {count}" for loss, count in verdict.collapsed.items()])
+    opening = (
+        f"Some runs predict one class everywhere ({counts}). They count in this answer; without the "
+        f"{verdict.set_aside} paired repeats that hold one, which are then set aside for every loss,"
+    )
+    other = verdict.without_collapsed
+    if other is None or other.unit == "none":
+        return [f"{opening} nothing is left to compare."]
+    same = (other.winner, set(other.group), bool(other.disputes)) == (
+        verdict.winner,
+        set(verdict.group),
+        bool(verdict.disputes),
+    )
+    if same and other.losses[0] == verdict.losses[0]:
+        return [f"{opening} the same losses are told apart."]
+    answer = headline(other, rope, place)
+    return [f"{opening} the answer is another: {answer}"]
+
+
+def _wider_sentence(verdict: Verdict, scope: Scope) -> str:
+    """What holds for other models, or datasets."""
+    found, where = verdict.worse_in(scope), _WIDER[scope]
+    best, units = loss_name(verdict.losses[0]), verdict.scopes[scope].units
+    basis = f"from {units} {verdict.scopes[scope].unit}s"
+    if verdict.disputes or not found:
+        return f"For {where}, nothing is told apart ({basis})."
+    if verdict.winner and len(found) == len(verdict.losses) - 1:
+        return f"For {where}, too, {best} is better than {_each(found)} ({basis})."
+    return f"For {where}, too, {best} is better than {_names(found, 'and')} ({basis})."
+
+
+def _reversal_sentences(verdict: Verdict) -> list[str]:
+    text = []
+    for found in verdict.reversals:
+        shown = dataset_name(found.name) if found.level == "dataset" else model_name(found.name)
+        where = f"On {shown}" if found.level == "dataset" else f"With {shown}"
+        text.append(
+            f"{where} alone, {loss_name(found.loss)} is better than {loss_name(verdict.losses[0])} by "
+            f"{100 * found.difference:.2f} Dice points (p {_equals(found.p)}, adjusted for all that were looked at)."
+        )
+    return text
+
+
+def _resolution_sentence(verdict: Verdict, rope: float) -> str:
+    found = verdict.power
     if found.detectable == inf:
-        return (
-            f"With {found.units} blocks, adjusting for {count_pairs(found.losses)} pairs leaves no pair that could "
-            "reach 5 % in a signed-rank test, however large its difference."
-        )
+        return "With so few runs no difference could have been told, however large."
     if found.detectable <= 0:
-        return (
-            "Most pairs of losses have the very same Dice everywhere: what difference could have been seen is not "
-            "known."
-        )
+        return "The losses have the very same Dice everywhere: what difference could have been seen is not known."
     n = count_pairs(found.losses)
     text = (
-        f"A typical pair of losses has to differ by {100 * found.detectable:.2f} Dice points to be told apart with "
-        f"80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
+        f"How sure: a typical pair of losses has to differ by {100 * found.detectable:.2f} Dice points to be told "
+        f"apart with 80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
     )
     if found.detectable <= rope:
         return f"{text}; differences that matter ({100 * rope:g} points) would most likely have been seen."
     return f"{text}: smaller differences may exist and go unseen."
 
 
-def _dependence_sentences(verdict: Verdict) -> list[str]:
-    text = []
-    for level in verdict.limits:
-        count, p = verdict.depends[level]
-        known = f"The differences between losses depend on the {level} (p {_equals(p)})"
-        if isnan(p):
-            why = f", since all blocks are of one {level}" if count == 1 else " on these blocks"
-            known = f"Whether the differences between losses depend on the {level} cannot be tested{why}"
-        text.append(
-            f"{known}: blocks of one {level} may resemble each other, so tests, intervals and the stated power, which "
-            f"count every block as independent, hold for {_these(level, count)} alone, and the answer for a new "
-            f"{level} may be another."
+def _method_sentence(verdict: Verdict, scope: str) -> str:
+    here = verdict.here
+    smallest = float(verdict.pairs["p_adjusted"].min())
+    kinds = {
+        "block": f"{here.units} dataset x model blocks, with what models share by their splits as noise of its own",
+        "repeat": f"{here.units} repeats of one dataset x model block",
+        "dataset": f"{here.units} datasets, since one repeat does not show what models share by its split",
+        "row": f"{here.units} rows, whose repeats and what they share by their splits are not known",
+    }
+    text = (
+        f"Statistics: {scope}; differences of mean Dice against the spread of {kinds[here.unit]} ({here.df:.0f} "
+        f"degrees of freedom, {here.pair_df:.0f} with all losses'); Tukey's test of all pairs (smallest adjusted p "
+        f"{_equals(smallest)})."
+    )
+    if verdict.same_images:
+        return (
+            f"{text} All repeats are tested on the same images, so only the seed varies: the result holds for these "
+            "test images and says nothing about others."
         )
-    for level, name, loss, difference, p in verdict.reversals:
-        shown = dataset_name(name) if level == "dataset" else model_name(name)
-        text.append(
-            f"On {shown}, {loss_name(loss)} is better than {loss_name(verdict.losses[0])} by {100 * difference:.2f} "
-            f"Dice points (p {_equals(p)})."
+    if here.unit == "repeat" and verdict.power.test_to_train > 0:
+        return (
+            f"{text} The repeats re-split the same images, and their variance is corrected for it (Nadeau and Bengio)."
         )
     return text
 
 
-def _these(level: str, count: int) -> str:
-    return f"this {level}" if count == 1 else f"these {level}s"
+def _rank_sentences(verdict: Verdict) -> list[str]:
+    """The customary second reading: Friedman's test of ranks, which counts every block as independent."""
+    overall = verdict.omnibus
+    if overall.units < 2:
+        return []
+    ranked = overall.mean_ranks.sort_values()
+    first = loss_name(str(ranked.index[0]))
+    text = (
+        f"By ranks: {first} has the best mean rank ({ranked.iloc[0]:.2f} of {overall.losses}); Iman-Davenport p "
+        f"{_equals(overall.p_f)}"
+    )
+    distance = critical_difference(overall.units, overall.losses)
+    if overall.p_f < 0.05:
+        behind = [str(loss) for loss, rank in ranked.items() if rank - ranked.iloc[0] > distance]
+        told = f"puts {_names(behind, 'and')} behind it" if behind else "puts none behind it"
+        text += f"; Nemenyi's critical difference of {distance:.2f} ranks {told}"
+    return [f"{text}. This counts every block as independent, which models of one split are not."]
 
 
-def _p(value: float) -> str:
-    return "0.0001" if value < 0.0001 else f"{value:.2g}"
+def place_of(scope: str) -> str:
+    """ "on these 6 datasets with these 12 models", from "6 datasets x 12 models, 5 repeats"."""
+    datasets, _, models = scope.partition(" x ")
+    models = models.partition(",")[0].partition(" (")[0]
+    parts = []
+    for preposition, part in (("on", datasets), ("with", models)):
+        if part:
+            number, _, noun = part.partition(" ")
+            parts.append(f"{preposition} this {noun}" if number == "1" else f"{preposition} these {part}")
+    return " ".join(parts)
+
+
+def _each(losses: list[str]) -> str:
+    return loss_name(losses[0]) if len(losses) == 1 else f"each of the other {len(losses)} losses"
+
+
+def _names(losses: list[str], last: str = "and") -> str:
+    return join([loss_name(loss) for loss in losses], last)
+
+
+def _up(value: float) -> str:
+    """Dice points, rounded so that the true value is not larger."""
+    return f"{ceil(1e4 * value - 1e-9) / 100:.2f}"
+
+
+def _down(value: float) -> str:
+    return f"{np.floor(1e4 * value + 1e-9) / 100:.2f}"
 
 
 def _equals(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"= {value:.2g}"
 
 
-def join(parts: list[str]) -> str:
+def join(parts: list[str], last: str = "and") -> str:
     """Parts as in a sentence: "a, b and c"."""
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} {last} {parts[-1]}"
 
 
 def scope_of(pairs: pd.DataFrame) -> str:
@@ -390,11 +305,11 @@ def scope_of(pairs: pd.DataFrame) -> str:
     )
 
 
-def trouble_sentences(trouble: pd.DataFrame, runs: pd.Series) -> list[str]:
+def failed_run_sentences(failed_runs: pd.DataFrame, runs: pd.Series) -> list[str]:
     """Failed, diverged and collapsed runs, loss by loss, so that none hides in a mean.
 
     Args:
-        trouble: of :func:`lightning_seg.report.comparison.trouble`.
+        failed_runs: of :func:`lightning_seg.report.comparison.failed_runs`.
         runs: number of runs of every loss.
     """
     kinds = {
@@ -405,7 +320,7 @@ def trouble_sentences(trouble: pd.DataFrame, runs: pd.Series) -> list[str]:
         "lesion": "collapsed to lesion everywhere",
     }
     text = []
-    for loss, row in trouble.iterrows():
+    for loss, row in failed_runs.iterrows():
         parts = [f"{row[kind]} {words}" for kind, words in kinds.items() if row[kind]]
         if parts:
             text.append(f"{loss_name(str(loss))}: of {runs[loss]} runs, {join(parts)} ({row['cells']}).")

@@ -7,7 +7,7 @@ from pathlib import Path
 from lightning_seg.files import refuse_links, write_text
 from lightning_seg.report.analysis import Analysis, analyse, analyse_rows
 from lightning_seg.report.answer import ROPE
-from lightning_seg.report.bootstrap import DRAWS
+from lightning_seg.report.draws import DRAWS
 from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
@@ -36,7 +36,7 @@ def build_report(
     Args:
         study_dir: the study's folder.
         output_dir: the report's folder; by default ``report`` in the study's, or ``report-<loss>-<loss>...``.
-        draws: bootstrap draws.
+        draws: draws of the study, for the stability of ranks.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.
         refresh: seconds after which the page loads itself again; None for never.

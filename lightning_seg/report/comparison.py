@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from lightning_seg.report.contrasts import TEST_TO_TRAIN
 from lightning_seg.report.records import Study, metrics_of
-from lightning_seg.report.statistics import TEST_TO_TRAIN
 
 PAIR = ["dataset", "model", "repeat"]
 BLOCK = ["dataset", "model"]
@@ -90,7 +90,7 @@ def compared_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
     return chosen[keys.isin(pairs.index)] if len(chosen) else chosen
 
 
-def spoiled(runs: pd.DataFrame) -> pd.DataFrame:
+def unusable(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that have ended and are of no use: without a finite Dice, or made with other settings than the rest."""
     empty = runs[(runs["status"] == "finished") & ~np.isfinite(runs["test_dice"].astype(float))]
     usable = _usable(runs)
@@ -155,7 +155,7 @@ def splits(runs: pd.DataFrame) -> pd.DataFrame:
     return known.groupby(["dataset", "split"]).agg(**columns).reset_index()
 
 
-def trouble(runs: pd.DataFrame) -> pd.DataFrame:
+def failed_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """Failed, diverged, unreadable and collapsed runs per loss, with the cells in which they are.
 
     Returns:

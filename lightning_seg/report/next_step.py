@@ -2,24 +2,26 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import islice, product
-from math import ceil, inf
+from math import inf
 
 import pandas as pd
 
 from lightning_seg.catalogue import NETWORKS, dataset_name, loss_name, model_name
 from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UserError
-from lightning_seg.report.answer import ROPE, Verdict, join
+from lightning_seg.report.answer import ROPE, join
 from lightning_seg.report.command_lines import Run, report_line, train_lines
-from lightning_seg.report.comparison import BLOCK, Comparison, compare, spoiled
+from lightning_seg.report.comparison import BLOCK, Comparison, compare, unusable
+from lightning_seg.report.power import Power
 from lightning_seg.report.records import KEYS, Study, only_losses
-from lightning_seg.report.statistics import Resolution, fewest_blocks, resolution
+from lightning_seg.report.verdict import Verdict, judge_comparison
 
 # More repeats than this are no advice; further models or datasets are.
 _MOST_REPEATS = 20
 _USUAL_REPEATS = 5
+# Further models are advised where they bring the detectable difference below this share of what it is.
+_WORTHWHILE = 0.9
 
 Step = tuple[str, str | None]
 
@@ -53,11 +55,17 @@ def next_step(study: Study, comparison: Comparison, verdict: Verdict, rope: floa
     first = _repair(doubtful) or _finish(doubtful)
     if first:
         return first
+    if verdict.disputes:
+        return (
+            "First see why the runs that the answer names end so low (their train.log and curves); further runs like "
+            "these leave mean and ranks on different sides.",
+            None,
+        )
     if verdict.winner:
         return "Nothing more has to be run for these datasets and models; others may give another answer.", None
     own = compare(doubtful) if narrowed else comparison
-    found = resolution(own.pairs["dice"], own.test_to_train)
-    if narrowed and _is_worth_comparing_alone(comparison, own, verdict.resolution, found, rope):
+    found = judge_comparison(own).power if narrowed else verdict.power
+    if narrowed and _is_worth_comparing_alone(comparison, own, verdict.power, found, rope):
         return (
             f"{_names(own.losses)}, which are still in doubt, share {len(own.blocks())} dataset x model blocks and "
             f"{len(own.pairs['dice'])} repeats of them (all losses: {len(comparison.blocks())} and "
@@ -76,7 +84,7 @@ def next_step(study: Study, comparison: Comparison, verdict: Verdict, rope: floa
 
 def _repair(study: Study) -> Step | None:
     """Runs that have ended and count for nothing are skipped by the usual command."""
-    broken = spoiled(study.runs)
+    broken = unusable(study.runs)
     if broken.empty:
         return None
     return _with_lines(
@@ -115,7 +123,7 @@ def _complete(study: Study, own: Comparison) -> tuple[str, list[Run]] | None:
     )
 
 
-def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: float) -> tuple[str, list[Run]]:
+def _further(study: Study, own: Comparison, found: Power, unit: str, rope: float) -> tuple[str, list[Run]]:
     """More repeats, or more models; no runs where neither helps."""
     losses, cells, repeats = own.losses, _cells(study), study.runs["repeat"].nunique()
     if unit == "none":
@@ -146,36 +154,34 @@ def _further(study: Study, own: Comparison, found: Resolution, unit: str, rope: 
             "to be worse need no more runs. Repeats that are finished are skipped.",
             _runs(cells, losses, _numbers(study, wanted)),
         )
-    blocks = fewest_blocks(found.losses) if found.fixed_blocks else found.units_for(rope)
     datasets = sorted(study.runs["dataset"].unique())
-    models = ceil((blocks - found.units) / len(datasets)) if blocks else inf
-    new = [model for model in NETWORKS if model not in set(study.runs["model"])]
+    known = sorted(study.runs["model"].unique())
+    new = [model for model in NETWORKS if model not in known]
     reason = f"the split has only {most}" if most < _MOST_REPEATS else _why_repeats_do_not_do(own, found)
     opening = f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}"
-    if models > len(new):
-        would = f"; about {blocks} dataset x model blocks would (now {found.units})" if blocks else ""
-        return f"{opening}{would}. Add datasets.", []
-    what = "that many would"
-    if found.fixed_blocks:
-        best = replace(found, fixed_blocks=False).at(blocks or 0, found.repeats)  # if losses differ alike in all blocks
-        units = f"blocks{' (of this dataset alone)' if len(datasets) == 1 else ''} count as units then"
-        what = f"{units}, and differences from {100 * best:.2f} points on, at best, are found"
+    models = found.models_for(rope, len(known) + len(new)) or len(known) + len(new)
+    reached = found.at(models=models)
+    if models <= len(known) or reached > _WORTHWHILE * found.detectable:
+        more = found.datasets_for(rope)
+        would = f"; about {more} of them would (now {len(datasets)})" if more else ""
+        return f"{opening}. Add datasets{would}.", []
+    what = "that many would" if reached <= rope else f"they find differences from {100 * reached:.2f} points on"
     return (
-        f"{opening}; run further models, up to {blocks} dataset x model blocks (now {found.units}): {what}.",
-        _runs(list(product(datasets, new[: int(models)])), losses, sorted(study.runs["repeat"].unique())),
+        f"{opening}; run further models, {models} in all (now {len(known)}): {what}.",
+        _runs(list(product(datasets, new[: models - len(known)])), losses, sorted(study.runs["repeat"].unique())),
     )
 
 
-def _why_repeats_do_not_do(own: Comparison, found: Resolution) -> str:
-    if not found.fixed_blocks:
-        return "the losses' differences vary from block to block"
+def _why_repeats_do_not_do(own: Comparison, found: Power) -> str:
     if own.same_images:
         return "these few blocks vary too much with the seed"
-    return "the same images re-split tell little more"
+    if found.datasets * found.models < 2:
+        return "the same images re-split tell little more"
+    return "the losses' differences vary from block to block"
 
 
 def _is_worth_comparing_alone(
-    comparison: Comparison, own: Comparison, before: Resolution, after: Resolution, rope: float
+    comparison: Comparison, own: Comparison, before: Power, after: Power, rope: float
 ) -> bool:
     more = len(own.pairs["dice"]) > len(comparison.pairs["dice"])
     return more or after.detectable <= rope < before.detectable

@@ -10,14 +10,16 @@ import pandas as pd
 from lightning_seg.catalogue import METRIC_NAMES, dataset_name, loss_name, model_name
 from lightning_seg.files import write_text
 from lightning_seg.report.analysis import Analysis, Certainty
+from lightning_seg.report.contrasts import Scope
 from lightning_seg.report.published import Published
 from lightning_seg.report.ranking import Ranking, metric_places
 from lightning_seg.report.statistics import critical_difference
+from lightning_seg.report.verdict import Verdict
 from lightning_seg.wording import as_cell
 
-_P_VALUES = ("p", "p (Holm)")  # columns whose smallest values no digits show
+_WIDER = {Scope.MODELS: "p, other models", Scope.DATASETS: "p, other datasets"}
+_P_VALUES = ("p", "p (all pairs)", *_WIDER.values())  # columns whose smallest values no digits show
 _SMALLEST_P = 0.0001
-_TESTED = [*_P_VALUES, "Effect size"]  # columns of a pair that come from its test
 
 _TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
@@ -106,7 +108,7 @@ def escape_tex(text: str) -> str:
 
 def study_tables(analysis: Analysis) -> dict[str, Table]:
     """All tables of a study's report, by name."""
-    tables = [_coverage(analysis.coverage), _trouble(analysis.trouble)]
+    tables = [_coverage(analysis.coverage), _failed_runs(analysis.failed_runs)]
     if len(analysis.splits):
         tables.append(_splits(analysis.splits))
     if analysis.certainty:
@@ -151,33 +153,78 @@ def published_tables(published: Published, by_dataset: Ranking, by_model: Rankin
 
 
 def certainty_tables(certainty: Certainty, rope: float, suffix: str = "") -> list[Table]:
-    """Losses with intervals and stability; pairs; the omnibus tests; practical equivalence."""
+    """Losses with intervals and stability; pairs; scopes; the tests of ranks; practical equivalence."""
     verdict, tables = certainty.verdict, []
     if certainty.drawn is not None:
         tables.append(_losses(certainty, suffix))
     if len(verdict.pairs):
-        pairs = verdict.pairs.copy()
-        pairs["a"], pairs["b"] = ([loss_name(loss) for loss in pairs[column]] for column in ("a", "b"))
-        pairs["difference"] *= 100
-        pairs["median"] *= 100
-        pairs.columns = ["Better", "Worse", "Mean difference", "Median", *_TESTED, "P(improvement)"]
-        digits = {"Mean difference": 3, "Median": 3, "Effect size": 3, "P(improvement)": 3}
-        test = "Corrected resampled t-test" if verdict.unit == "repeat" else "Wilcoxon's signed-rank test"
-        caption = f"{test}, Holm-adjusted over all pairs; differences in Dice points."
-        if verdict.unit == "none":
-            pairs = pairs.drop(columns=_TESTED)
-            caption = "Not tested, since there are no repeats; differences in Dice points."
-        tables.append(Table(f"pairs{suffix}", "Every pair", caption, pairs, digits))
+        tables.append(_pairs(verdict, suffix))
+    if verdict.unit != "none":
+        tables.append(_scopes(verdict, suffix))
     tables.append(_omnibus(certainty, suffix))
     if certainty.equivalence is not None:
         shown = (100 * certainty.equivalence).loc[verdict.losses[1:]].rename_axis("loss").reset_index()
         shown["loss"] = [loss_name(loss) for loss in shown["loss"]]
         best = loss_name(verdict.losses[0])
         shown.columns = ["Against", f"{best} better (%)", "Equivalent (%)", f"{best} worse (%)"]
-        caption = f"Bayesian signed-rank probabilities; equivalent means within {100 * rope:g} Dice points."
+        caption = (
+            f"Probabilities of the Bayesian correlated t-test; equivalent means within {100 * rope:g} Dice points."
+        )
         digits = {str(column): 1 for column in shown.columns[1:]}
         tables.append(Table(f"equivalence{suffix}", "Practical equivalence", caption, shown, digits))
     return tables
+
+
+def _pairs(verdict: Verdict, suffix: str) -> Table:
+    pairs = verdict.pairs
+    data = pd.DataFrame(
+        {
+            "Higher mean": [loss_name(loss) for loss in pairs["a"]],
+            "Lower mean": [loss_name(loss) for loss in pairs["b"]],
+            "Mean difference": 100 * pairs["difference"],
+        }
+    )
+    caption = "Not tested, since there are no repeats; differences in Dice points."
+    if verdict.unit != "none":
+        data = data.assign(low=100 * pairs["low"], high=100 * pairs["high"], p=pairs["p"])
+        data["p (all pairs)"] = pairs["p_adjusted"]
+        for scope, column in _WIDER.items():
+            if f"p_{scope}" in pairs:
+                data[column] = pairs[f"p_{scope}"]
+        caption = (
+            "Differences in Dice points with intervals that hold for all pairs at once (95 %), and Tukey's p-values: "
+            "for these datasets and models, and where there are enough, for others like them."
+        )
+    data["P(improvement)"] = pairs["improvement"]
+    digits = dict.fromkeys(["Mean difference", "low", "high", "P(improvement)"], 3)
+    return Table(f"pairs{suffix}", "Every pair", caption, data, digits)
+
+
+_CLAIMS = {
+    Scope.HERE: "These datasets and models",
+    Scope.MODELS: "Other models like these, on these datasets",
+    Scope.DATASETS: "Other datasets like these",
+}
+
+
+def _scopes(verdict: Verdict, suffix: str) -> Table:
+    """For what the answer holds: unit, error and what is told in each scope."""
+    rows = [
+        (
+            _CLAIMS[scope],
+            f"{found.units} {found.unit}{'s' if found.units > 1 else ''}",
+            100 * math.sqrt(2 * found.size),
+            found.df,
+            found.pair_df,
+            ", ".join(loss_name(loss) for loss in verdict.worse_in(scope)) or "none",
+        )
+        for scope, found in verdict.scopes.items()
+    ]
+    best = loss_name(verdict.losses[0])
+    columns = ["Holds for", "Unit", "Standard error", "df", "df of all losses", f"Worse than {best}"]
+    caption = "One difference, held against what varies in each scope; standard error of a pair in Dice points."
+    digits = {"Standard error": 3, "df": 1, "df of all losses": 1}
+    return Table(f"scopes{suffix}", "For what it holds", caption, pd.DataFrame(rows, columns=columns), digits)
 
 
 def ranking_table(ranking: Ranking, level: str, row_name: Callable[[str], str]) -> Table:
@@ -210,6 +257,9 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
             "Mean": intervals["mean"],
             "Mean low": intervals["mean_low"],
             "Mean high": intervals["mean_high"],
+            "To the mean": 100 * intervals["contrast"],
+            "its low": 100 * intervals["contrast_low"],
+            "its high": 100 * intervals["contrast_high"],
             "To the best": 100 * intervals["to_best"],
             "low": 100 * intervals["to_best_low"],
             "high": 100 * intervals["to_best_high"],
@@ -220,12 +270,16 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
         }
     )
     data.loc[order[0], "Verdict"] = "better than all" if verdict.winner else "highest mean"
+    for dispute in verdict.disputes:
+        data.loc[dispute.loss, "Verdict"] = "mean and ranks disagree"
     caption = (
-        "Mean Dice with its 95 % interval, the difference to the best in Dice points with its paired 95 % interval, "
-        "and how often the loss is first, and among the first three, in the bootstrap. Intervals are those of a single "
-        "comparison; the verdict also accounts for how many there are."
+        "Mean Dice with its 95 % interval, and the difference to the mean of all losses with that of a single "
+        "comparison, as in the figure; the difference to the best with an interval that holds for all pairs at once, "
+        "since the best is chosen from the data (Dice points); and how often the loss is first, and among the first "
+        "three, in draws of the study."
     )
-    digits = {"To the best": 2, "low": 2, "high": 2, "Mean rank": 2, "First (%)": 1, "First three (%)": 1}
+    digits = dict.fromkeys(["To the mean", "its low", "its high", "To the best", "low", "high", "Mean rank"], 2)
+    digits |= {"First (%)": 1, "First three (%)": 1}
     return Table(f"losses{suffix}", "Losses", caption, data.reset_index(drop=True), digits)
 
 
@@ -242,10 +296,11 @@ def _omnibus(certainty: Certainty, suffix: str) -> Table:
             ("Iman-Davenport F", f, _p(test.p_f) + (", since all rows agree" if f == "infinite" else "")),
             ("Nemenyi critical difference", _or_none(critical_difference(test.units, test.losses)), "mean ranks"),
         ]
-    detectable = _or_none(100 * certainty.verdict.resolution.detectable)
+    detectable = _or_none(100 * certainty.verdict.power.detectable)
     rows.append(("Detectable difference", detectable, "Dice points, 80 % power, adjusted"))
     data = pd.DataFrame(rows, columns=["Statistic", "Value", "Note"])
-    return Table(f"tests{suffix}", "Overall tests", "Whether any loss differs from the others.", data, {})
+    caption = "The customary second reading, which counts every block as independent; what this design can see."
+    return Table(f"tests{suffix}", "Tests of ranks", caption, data, {})
 
 
 def _or_none(value: float) -> str:
@@ -290,16 +345,18 @@ def _splits(splits: pd.DataFrame) -> Table:
         "Test images that have a near duplicate, a frame of their sequence or another image of their group among the "
         "training images: mean, least and most over the repeats. Scores on them say little on new patients."
     )
+    if (splits["most"][splits["split"] == "random"] > 0).any():
+        caption += " data.split=grouped, in a study of its own, keeps siblings on one side."
     digits = dict.fromkeys(["Repeats", "Least", "Most"], 0) | {"Test images": 1, "With a sibling in training": 1}
     return Table("splits", "Siblings across splits", caption, data, digits)
 
 
-def _trouble(trouble: pd.DataFrame) -> Table:
-    data = trouble.reset_index()
+def _failed_runs(failed_runs: pd.DataFrame) -> Table:
+    data = failed_runs.reset_index()
     data["loss"] = [loss_name(str(loss)) for loss in data["loss"]]
     data.columns = ["Loss", "Failed", "Diverged", "Unreadable", "All background", "All lesion", "Where"]
     caption = "Runs that failed, diverged, left damaged records, or predict one class everywhere."
-    return Table("trouble", "Failed and collapsed runs", caption, data, {})
+    return Table("failed_runs", "Failed and collapsed runs", caption, data, {})
 
 
 def _beside(table: pd.DataFrame, level: str) -> Table:

@@ -54,7 +54,12 @@ class AddedKey:
 # version goes on with a newer one. Each new essential key needs its line here.
 ADDED: tuple[AddedKey, ...] = (
     AddedKey("model.norm_momentum", since="0.2.0", before=None),
+    AddedKey("dataset.lesion", since="0.2.0", before="auto"),
+    AddedKey("dataset.window", since="0.2.0", before=None),
+    AddedKey("dataset.unlabelled", since="0.2.0", before="error"),
+    AddedKey("dataset.exclude", since="0.2.0", before=None),
     AddedKey("tune", since="0.2.0", before={}),
+    AddedKey("augmentation", since="0.2.0", before={}),
     AddedKey("test", since="0.2.0", before=True),
 )
 

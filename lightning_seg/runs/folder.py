@@ -70,7 +70,7 @@ class RunFolder:
     def of(cls, flat: dict[str, Any]) -> "RunFolder":
         """The folder of the run with a flat configuration."""
         parts = (flat[key] for key in ("output_dir", "study", "dataset.name", "model.name", "loss.name"))
-        return cls(Path(*map(str, parts), f"repeat_{flat['repeat']}"))
+        return cls(Path(*map(str, parts), f"repeat_{flat['repeat']}").expanduser())
 
     @property
     def study(self) -> Path:

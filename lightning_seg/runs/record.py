@@ -45,6 +45,7 @@ class Record:
         test: mean over the test images of each metric, in [0, 1]; empty where they were left unread.
         images: number of images of each subset.
         siblings_in_training: test images that have a near duplicate or a member of their group in training.
+        reading: how the dataset's pixels were read, in words, where that was not given beforehand.
         started: ISO time in UTC.
         seconds: of "data", "fit" and "test".
         tuning: what trials have chosen for the run and all that they tried, see
@@ -74,6 +75,7 @@ class Record:
     test: dict[str, float] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     siblings_in_training: int | None = None
+    reading: str | None = None
     started: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     tuning: dict[str, Any] | None = None

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.config.compose import plain
 from lightning_seg.config.overrides import settings_overrides
-from lightning_seg.config.rules import check
+from lightning_seg.config.rules import check_training
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
@@ -34,6 +34,7 @@ from lightning_seg.runs.record import SCHEMA, Record, versions
 from lightning_seg.runs.resume import ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.runs.tuning import Choice, choice_of
+from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, predictions, save_cases
@@ -64,7 +65,7 @@ def run(cfg: DictConfig) -> float:
 
 def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
     """:func:`run`, and whether it was trained here: it may have been finished before."""
-    check(cfg)
+    check_training(cfg)
     stop.listen()
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
@@ -79,6 +80,7 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
         if (finished := _finished(cfg, folder, title)) is not None:
             return finished, False
         folder.refuse_failed()
+        refuse_half_done(folder, flatten(cfg))
         try:
             with in_one_sentence(cfg):
                 return _train(cfg, folder, title), True
@@ -252,6 +254,7 @@ def _record(
         test=test,
         images={name: len(ids) for name, ids in data.ids().items()},
         siblings_in_training=siblings,
+        reading=data.cache.reading,
         started=started.isoformat(timespec="seconds"),
         seconds={part: round(length, 3) for part, length in seconds.items()},
         tuning=choice.as_json() if choice is not None else None,

@@ -150,6 +150,7 @@ def find_study(output_dir: Path, name: str) -> StudyFolder:
     Raises:
         UserError: there is no such study; the message names those that there are.
     """
+    output_dir = output_dir.expanduser()
     directory = output_dir / name
     if name.startswith(".") or not directory.is_dir():
         known = sorted(path.name for path in output_dir.glob("[!.]*") if path.is_dir())

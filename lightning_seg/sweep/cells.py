@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import median
-from typing import Any
+from typing import Any, cast
 
 from hydra import initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.overrides import letting_in
-from lightning_seg.config.rules import check
+from lightning_seg.config.rules import check_training
 from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
 from lightning_seg.runs.fingerprint import flatten
@@ -105,8 +105,8 @@ def loaded_grid(overrides: list[str]) -> Iterator[tuple[ConfigLoader, DictConfig
             loader = GlobalHydra.instance().config_loader()
             arguments = [letting_in(as_hydra_reads(override)) for override in overrides]
             config = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
-            parsed = grid_overrides(loader, config.hydra.sweeper.params, list(config.hydra.overrides.task))
-            yield loader, config, parsed
+            task = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # references are the cells'
+            yield loader, config, grid_overrides(loader, config.hydra.sweeper.params, cast(list[str], task))
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(explain(error)) from error
 
@@ -118,7 +118,7 @@ def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str
         cfg = loader.load_sweep_config(config, list(overrides))
         with open_dict(cfg):
             del cfg["hydra"]
-        check(cfg)
+        check_training(cfg)
         return flatten(OmegaConf.to_container(cfg, resolve=False))
 
     return compose

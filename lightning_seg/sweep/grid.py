@@ -28,6 +28,7 @@ from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.position import announce_position
 from lightning_seg.runs.record import Record
 from lightning_seg.runs.tuning import describe
+from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.sweep.cells import Cell, expand, grid_overrides, longest_first, nested
 from lightning_seg.sweep.outcome import Outcome, Outcomes, print_summary
@@ -92,6 +93,8 @@ class GridSweeper(Sweeper):
                     f"{cell.folder.path} holds a finished run of another configuration ({'; '.join(changed)}), so "
                     "nothing was started; name another study with study=..., or replace such runs with rerun=true."
                 )
+            if record is None:
+                refuse_half_done(cell.folder, cell.config)
 
     def _tune(self, tuning: Tuning, outcomes: Outcomes) -> list[Cell]:
         """Run the trials that are left, filling ``outcomes``, and choose; the cells with what is chosen for them.

@@ -17,6 +17,7 @@ from torch import nn
 from lightning_seg.catalogue import METRICS
 from lightning_seg.config.build import build, build_nameless
 from lightning_seg.config.compose import plain
+from lightning_seg.data.augmentation import Augmentation
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Fractions
 from lightning_seg.errors import UserError
@@ -42,8 +43,18 @@ def make_data(cfg: DictConfig) -> LesionDataModule:
         fractions=Fractions(**cfg.data.fractions),
         seed=cfg.seed,
         repeat=cfg.repeat,
+        augmentation=make_augmentation(cfg),
         **options,
     )
+
+
+def make_augmentation(cfg: DictConfig) -> Augmentation | None:
+    """What changes training batches, or ``None`` for nothing.
+
+    Raises:
+        UserError: it cannot be built.
+    """
+    return build(cfg.augmentation, "augmentation") if cfg.get("augmentation") else None
 
 
 def make_module(cfg: DictConfig) -> SegmentationModule:

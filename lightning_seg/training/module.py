@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from lightning_seg.catalogue import METRICS
-from lightning_seg.data.datamodule import Batch
+from lightning_seg.data.batch import Batch
 from lightning_seg.losses.distance import compare
 from lightning_seg.metrics import confusion_counts, image_scores
 

@@ -16,14 +16,14 @@ def test_most_runs_collapsed_means_no_answer_and_no_further_runs(tmp_path):
     text, lines = study_sentences(study)
     assert "most networks have learned nothing yet" in text[0] and lines is None
     assert not any("Dice points" in sentence or "highest mean" in sentence for sentence in text)
-    (nothing,), troubles = halved_study_sentences(study)
-    assert nothing.startswith(text[0]) and len(troubles) == 10
+    (nothing,), failed = halved_study_sentences(study)
+    assert nothing.startswith(text[0]) and len(failed) == 10
 
 
 def test_a_study_that_has_learned_has_its_answer_and_a_whole_line(tmp_path):
     study = make_study(tmp_path / "s", ["isic"], ["fcn"], LOSSES[:2], repeats=3, cases=0)
     text, lines = study_sentences(study)
-    assert text[0].startswith("Over 1 dataset x 1 model, 3 repeats")
+    assert text[0].startswith("No loss stands out: on this dataset with this model")
     assert lines is not None and lines.startswith("lightning-seg train -m study=s ")
     assert halved_study_sentences(study)[0] == []
 

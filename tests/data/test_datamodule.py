@@ -11,7 +11,8 @@ from torch import Tensor
 from torchvision.transforms.v2 import functional as transforms
 
 from lightning_seg.data import Synthetic
-from lightning_seg.data.datamodule import Batch, GatherLoader, LesionDataModule, normalise
+from lightning_seg.data.batch import Batch
+from lightning_seg.data.datamodule import GatherLoader, LesionDataModule, normalise
 from lightning_seg.data.split import Fractions
 from lightning_seg.losses.distance import distance_maps
 from tests.conftest import Train

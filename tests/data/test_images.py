@@ -155,3 +155,10 @@ class TestMasksThatWouldSilentlyLoseLesions:
 
     def test_an_empty_mask_is_fine(self, tmp_path: Path) -> None:
         assert not np.asarray(open_mask(saved(tmp_path / "m.png", Image.new("L", (5, 5)))).image).any()
+
+
+def test_heic(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="the extra heic is not installed")
+    pillow_heif.register_heif_opener()
+    opened = open_image(saved(tmp_path / "x.heic", Image.fromarray(RGB), quality=95))
+    assert opened.image.mode == "RGB" and opened.size == (60, 40)

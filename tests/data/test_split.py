@@ -256,7 +256,7 @@ class TestFile:
             make_split(str(tmp_path / name), Named(5), SHARES, 42, 0)
 
     def test_neither_strategy_nor_file(self) -> None:
-        with pytest.raises(UserError, match="one of random, grouped, official, kfold nor a file"):
+        with pytest.raises(UserError, match="one of random, grouped, official, folders, kfold nor a file"):
             make_split("randm", Named(5), SHARES, 42, 0)
 
 

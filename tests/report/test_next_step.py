@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lightning_seg.report.answer import judge_comparison
 from lightning_seg.report.comparison import compare
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.records import load_study, only_losses
-from lightning_seg.report.statistics import resolution
+from lightning_seg.report.verdict import judge, judge_comparison
 from lightning_seg.sweep.cells import Cell, grid_cells
 from tests.report.make_study import LOSSES, MODELS, Truth, collapse_run, make_study, write_run
 
@@ -70,15 +69,15 @@ def test_the_proposed_runs_count_and_the_next_proposal_is_another(tmp_path):
         for repeat in range(5)
     }
     models = sorted({model for _, model, _, _ in proposed})
-    assert len(models) == 9 and not set(models) & set(MODELS[:2])
+    assert len(models) == 10 and not set(models) & set(MODELS[:2])
 
     make_study(study, ["isic"], models, doubtful, repeats=5, cases=0, seed=1, truth=Truth(**quiet))
     text, (line,) = advice(study, rope=0.0005)  # of the comparison of all losses, which cannot use the new runs
     assert "compare them alone" in text and set(losses_of(line)) == set(losses_of(report)) == set(doubtful)
     own = compare(only_losses(load_study(study), doubtful))
-    assert len(own.blocks()) == 11
-    found = judge_comparison(own).resolution
-    assert not found.fixed_blocks and found.detectable < before.resolution.detectable
+    assert len(own.blocks()) == 12
+    found = judge_comparison(own).power
+    assert found.models == 12 and found.detectable < before.power.detectable
     text, lines = advice(study, losses_of(line), rope=0.0005)
     for line in lines:
         if line.startswith("lightning-seg train"):
@@ -224,8 +223,7 @@ def test_few_repeats_differ_where_their_split_is_one(tmp_path):
             write(tmp_path / "s", ("isic", "unet", loss, repeat), dice + 0.001 * repeat * (loss == "dice"))
     comparison = compare(load_study(tmp_path / "s"))
     assert comparison.same_images and comparison.test_to_train == 0
-    pairs = comparison.pairs["dice"]
-    assert judge_comparison(comparison).resolution.detectable < resolution(pairs).detectable
+    assert judge_comparison(comparison).power.detectable < judge(comparison.pairs["dice"]).power.detectable
 
 
 def test_the_correction_is_that_of_the_recorded_split(tmp_path):
@@ -235,4 +233,4 @@ def test_the_correction_is_that_of_the_recorded_split(tmp_path):
         path.write_text(json.dumps(json.loads(path.read_text()) | {"images": {"train": 90, "val": 5, "test": 9}}))
     comparison = compare(load_study(study))
     assert comparison.test_to_train == pytest.approx(0.1) and not comparison.same_images
-    assert judge_comparison(comparison).resolution.test_to_train == pytest.approx(0.1)
+    assert judge_comparison(comparison).power.test_to_train == pytest.approx(0.1)

@@ -64,6 +64,8 @@ def test_no_loss_is_the_best_where_all_agree() -> None:
 
 
 def test_a_small_p_is_no_zero() -> None:
-    table = Table("t", "T", "C", pd.DataFrame({"p": [0.00001, 0.0001], "p (Holm)": [0.00002, 0.04], "Mean": 0.0}), {})
+    table = Table(
+        "t", "T", "C", pd.DataFrame({"p": [0.00001, 0.0001], "p (all pairs)": [0.00002, 0.04], "Mean": 0.0}), {}
+    )
     assert "\\textless{} 0.0001 & \\textless{} 0.0001 & 0.0000 \\\\" in latex(table)
     assert "0.0001 & 0.0400 & 0.0000" in latex(table)

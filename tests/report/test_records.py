@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from lightning_seg.errors import UserError
-from lightning_seg.report.comparison import compare, coverage, trouble
+from lightning_seg.report.comparison import compare, coverage, failed_runs
 from lightning_seg.report.records import load_curves, load_study, write_tables
 from tests.report.make_study import LOSSES, collapse_run, make_study, write_run
 
@@ -80,7 +80,7 @@ def test_failed_running_and_missing_runs_are_counted_and_left_out(directory):
     study = load_study(directory)
     counts = coverage(study.runs).loc["all"]
     assert counts[["finished", "failed", "missing"]].tolist() == [22, 1, 1]
-    assert trouble(study.runs).loc["dice", ["failed", "cells"]].tolist() == [1, "isic/fcn (1)"]
+    assert failed_runs(study.runs).loc["dice", ["failed", "cells"]].tolist() == [1, "isic/fcn (1)"]
     comparison = compare(study)
     assert comparison.pairs["dice"].groupby(level=["dataset", "model"]).size().to_dict() == {
         ("isic", "deeplabv3plus"): 2,
@@ -104,7 +104,7 @@ def test_a_loss_without_a_shared_repeat_is_set_aside(directory):
 
 def test_collapsed_runs_are_named(directory):
     collapse_run(directory / RUN)
-    table = trouble(load_study(directory).runs)
+    table = failed_runs(load_study(directory).runs)
     assert table["background"].to_dict() == {"bce": 0, "dice": 1, "iou": 0}
     assert table.loc["dice", "cells"] == "isic/fcn (1)"
 

@@ -16,9 +16,9 @@ from lightning_seg.cli.report import report
 from lightning_seg.errors import UserError
 from lightning_seg.report import build
 from lightning_seg.report.analysis import Certainty
-from lightning_seg.report.answer import judge
 from lightning_seg.report.build import build_published_report, build_report
 from lightning_seg.report.tables import Table, certainty_tables, escape_tex, latex
+from lightning_seg.report.verdict import judge
 from tests.report.make_study import LOSSES, Truth, collapse_run, make_study, write_run
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -93,7 +93,7 @@ def test_the_published_report_prints_the_papers_scores(tmp_path):
     assert "Ranking score 16 11 8 8 8 7 7 6 1 0" in text
     for figure in ("p = 0.00561", "p = 0.000284", "p = 0.24", "p = 0.401", "3.91"):
         assert figure in text, figure
-    assert "Worse than DiceBCE: Focal by 2.54 Dice points" in text
+    assert "Focal is worse by 2.54 points than DiceBCE" in text
     assert "the 9 losses cannot be told apart" in text
 
 
@@ -168,10 +168,10 @@ def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, pages_only, ca
 def test_pairs_that_are_not_tested_show_no_p(tmp_path, pages_only):
     index = build_report(make_study(tmp_path / "s", losses=LOSSES[:3], repeats=1, cases=0), draws=100)
     shown = pd.read_csv(index.parent / "tables" / "pairs.csv")
-    assert list(shown) == ["Better", "Worse", "Mean difference", "Median", "P(improvement)"]
+    assert list(shown) == ["Higher mean", "Lower mean", "Mean difference", "P(improvement)"]
     text = text_of(index)
     assert text.count("Not tested, since there are no repeats") == 2  # of the table and of the figure
-    assert "signed-rank test, Holm-adjusted over all pairs; differences" not in text
+    assert "Tukey's p-values" not in text
 
 
 @pytest.mark.parametrize(("models", "note"), [(2, "p = 0.167"), (12, "p = 2.76e-09"), (500, "p < 1e-300")])
@@ -180,7 +180,7 @@ def test_blocks_that_all_agree_have_no_p_of_zero(models, note):
     means = pd.DataFrame({"bce": 0.7, "dice": 0.8, "iou": 0.9}, index)
     means += np.random.default_rng(0).normal(0, 0.01, means.shape)
     verdict = judge(means)
-    tables = {table.name: table for table in certainty_tables(Certainty(means, verdict, None, None, []), 0.005)}
+    tables = {table.name: table for table in certainty_tables(Certainty(verdict, None, None, []), 0.005)}
     row = tables["tests"].data.set_index("Statistic").loc["Iman-Davenport F"]
     assert row["Value"] == "infinite" and row["Note"] == f"{note}, since all rows agree"
 

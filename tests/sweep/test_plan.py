@@ -19,6 +19,7 @@ from lightning_seg.planning.estimate import Epochs, EpochsKnown, PlannedRun, mak
 from lightning_seg.planning.sizes import Sizes, cache_bytes, subset_sizes
 from lightning_seg.planning.tables import print_plan, side_by_side
 from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, grid_cells, nested
 
 TIMING = Timing(
@@ -98,7 +99,7 @@ def test_examples_are_counted() -> None:
 )
 def test_epochs_follow_the_nearest_finished_runs(dataset: str, model: str, expected: float) -> None:
     finished = [("a", "unet", 20), ("a", "unet", 40), ("b", "unet", 60), ("a", "esfpnet", 60), ("b", "esfpnet", 70)]
-    known = EpochsKnown(dict(zip(("dataset", "model", "epochs"), values, strict=True)) for values in finished)
+    known = EpochsKnown(Record(status="finished", dataset=d, model=m, epochs=count) for d, m, count in finished)
     assert known.of(cell(**{"dataset.name": dataset, "model.name": model})).expected == expected
 
 
@@ -191,9 +192,9 @@ def test_each_network_is_timed_once_and_finished_runs_are_left_out(small: list[s
     timed: list[str] = []
     monkeypatch.setattr(planning, "_time", lambda cell, together: timed.append(cell.config["model.name"]) or [TIMING])
     cells = grid_cells(small)
-    cells[0].directory.mkdir(parents=True)
+    cells[0].folder.path.mkdir(parents=True)
     record = {"status": "finished", "dataset": "synthetic", "model": "unet", "epochs": 50}
-    (cells[0].directory / "result.json").write_text(json.dumps(record))
+    cells[0].folder.result.write_text(json.dumps(record))
     plan = make_plan(cells, announce=lambda name: None)
     assert timed == ["unet", "colonsegnet"]
     assert plan.done == cells[:1]

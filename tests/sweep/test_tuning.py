@@ -175,7 +175,7 @@ def test_trials_are_the_same_for_all_and_counted_before_they_run(tmp_path: Path)
     ],
 )
 def test_what_cannot_be_tuned_is_one_sentence(tmp_path: Path, arguments: list[str], message: str) -> None:
-    with pytest.raises(UserError, match=message) as error:
+    with pytest.raises(UserError) as error:
         grid_and_trials([f"output_dir={tmp_path}", "loss=bce_focal,bce", *arguments])
     assert message in str(error.value) and "\n" not in str(error.value)
 

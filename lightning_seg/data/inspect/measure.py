@@ -12,10 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_seg.data.contrast import lesion_contrast
-from lightning_seg.data.dataset import FileDataset, LesionDataset
+from lightning_seg.data.copies import find_copies
+from lightning_seg.data.dataset import FileDataset, LesionDataset, problems_of, summarised
 from lightning_seg.data.duplicates import Pairs, dataset_hashes, similar_pairs
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.images import MASK_THRESHOLD
+from lightning_seg.data.readers.folder import Folder
+from lightning_seg.data.remarks import border_share, inverted
 from lightning_seg.data.split import STRATEGIES, Fractions, make_split, siblings_in_training
 from lightning_seg.errors import UserError
 
@@ -30,12 +33,14 @@ class Measured(NamedTuple):
         area: the lesion's share of the image, 0 to 1.
         contrast: of the lesion with its surroundings at 224 x 224, see :func:`lesion_contrast`.
         values: how many mask pixels have each grey value before thresholding, int64 ``(256,)``.
+        border: the lesion's share of the image's outermost pixels, 0 to 1.
     """
 
     size: tuple[int, int]
     area: float
     contrast: float
     values: NDArray[np.int64]
+    border: float
 
 
 @dataclass(frozen=True)
@@ -50,8 +55,12 @@ class Inspection:
         contrasts: see :class:`Measured`, float ``(N,)``.
         values: mask pixels of each grey value before thresholding, int64 ``(256,)``.
         bad: one line for each image that cannot be read.
+        bad_lines: the same, with one line for many files of the same mistake.
+        reading: how pixels were read, in words; ``None`` where that is no question.
+        remarks: sentences on what looks wrong, and on files that were passed over.
         exact: pairs of images of equal pixels, by their ids.
         near: the other pairs of near duplicates, by their ids, and how many of 256 bits of their hashes differ.
+        copies: further pairs, one a mirrored, turned or cropped copy of the other, and in which orientation.
         groups: the group of each image, if all can be read.
         siblings: how many test images have a sibling in training: for each strategy, one count per repeat; or the
             reason why the strategy is not possible.
@@ -64,8 +73,12 @@ class Inspection:
     contrasts: NDArray[np.float64]
     values: NDArray[np.int64]
     bad: list[str]
+    bad_lines: list[str]
+    reading: str | None
+    remarks: list[str]
     exact: list[tuple[str, str]]
     near: list[tuple[str, str, int]]
+    copies: list[tuple[str, str, str]]
     groups: list[str]
     siblings: dict[str, list[int] | str]
 
@@ -103,30 +116,12 @@ def inspect_dataset(
         raise UserError(f"Dataset {dataset.name!r} has no images.")
     if groups is not None:
         image_groups(dataset, groups)  # a wrong file is told before all images are read
-    measured: dict[str, Measured] = {}
-    bad = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
-            if isinstance(result, UserError):
-                bad.append(str(result))
-            else:
-                measured[ids[done]] = result
-            progress(done + 1)
+    reading = dataset.reading()
+    measured, bad = _measure_all(dataset, ids, progress)
     if not measured:
         raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
     found = list(measured.values())
-    exact: list[tuple[str, str]] = []
-    near: list[tuple[str, str, int]] = []
-    siblings: dict[str, list[int] | str] = {}
-    owners: list[str] = []
-    if not bad:
-        pairs = similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits)
-        exact, near = _duplicates(dataset, pairs)
-        owners = image_groups(dataset, groups, cache_dir)
-        for strategy in STRATEGIES:
-            if strategy == "official" and dataset.official() is None:
-                continue
-            siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
+    alike = None if bad else _relations(dataset, fractions, seed, repeats, groups, cache_dir)
     return Inspection(
         dataset=dataset,
         ids=list(measured),
@@ -134,12 +129,63 @@ def inspect_dataset(
         areas=np.array([one.area for one in found]),
         contrasts=np.array([one.contrast for one in found]),
         values=np.sum([one.values for one in found], axis=0),
-        bad=bad,
-        exact=exact,
-        near=near,
-        groups=owners,
-        siblings=siblings,
+        bad=[str(error) for error in bad],
+        bad_lines=summarised(problem for error in bad for problem in problems_of(error)),
+        reading=reading,
+        remarks=_remarks(dataset, np.array([one.border for one in found])),
+        exact=alike.exact if alike else [],
+        near=alike.near if alike else [],
+        copies=alike.copies if alike else [],
+        groups=alike.groups if alike else [],
+        siblings=alike.siblings if alike else {},
     )
+
+
+class _Relations(NamedTuple):
+    """Which images show the same thing, see :class:`Inspection`."""
+
+    exact: list[tuple[str, str]]
+    near: list[tuple[str, str, int]]
+    copies: list[tuple[str, str, str]]
+    groups: list[str]
+    siblings: dict[str, list[int] | str]
+
+
+def _relations(
+    dataset: LesionDataset,
+    fractions: Fractions,
+    seed: int,
+    repeats: Sequence[int],
+    groups: str | Path | None,
+    cache_dir: str | Path | None,
+) -> _Relations:
+    ids = dataset.ids()
+    exact, near = _duplicates(dataset, similar_pairs(dataset_hashes(dataset, cache_dir), dataset.near_duplicate_bits))
+    known = {(first, second) for first, second, *_ in [*exact, *near]}
+    named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
+    owners = image_groups(dataset, groups, cache_dir)
+    siblings: dict[str, list[int] | str] = {}
+    for strategy in STRATEGIES:
+        published = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
+        if published is None or published() is not None:
+            siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
+    return _Relations(exact, near, [copy for copy in named if copy[:2] not in known], owners, siblings)
+
+
+def _measure_all(
+    dataset: LesionDataset, ids: Sequence[str], progress: Callable[[int], None]
+) -> tuple[dict[str, Measured], list[UserError]]:
+    """What was measured of each image by id, and the errors of those that cannot be read."""
+    measured: dict[str, Measured] = {}
+    bad: list[UserError] = []
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
+            if isinstance(result, UserError):
+                bad.append(result)
+            else:
+                measured[ids[done]] = result
+            progress(done + 1)
+    return measured, bad
 
 
 def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
@@ -147,7 +193,8 @@ def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
         if not isinstance(dataset, FileDataset):
             image, mask = dataset.read(index, SIDE)
             values = np.bincount(mask.ravel().astype(np.uint8) * 255, minlength=256)
-            return Measured((SIDE, SIDE), float(mask.mean()), lesion_contrast(image, mask), values)
+            contrast = lesion_contrast(image, mask)
+            return Measured((SIDE, SIDE), float(mask.mean()), contrast, values, border_share(mask))
         picture, masks = dataset.load(index, SIDE)
         greys = [np.asarray(mask) for mask in masks]
         lesion = np.logical_or.reduce([grey >= MASK_THRESHOLD for grey in greys])
@@ -155,9 +202,16 @@ def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
         small = Image.fromarray(lesion).resize((SIDE, SIDE), Image.Resampling.NEAREST)
         image = np.asarray(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
         contrast = lesion_contrast(image, np.asarray(small))
-        return Measured(picture.size, float(lesion.mean()), contrast, values)
+        return Measured(picture.size, float(lesion.mean()), contrast, values, border_share(lesion))
     except UserError as error:
         return error
+
+
+def _remarks(dataset: LesionDataset, borders: NDArray[np.float64]) -> list[str]:
+    """What looks wrong, and what was passed over."""
+    found = inverted(borders)
+    told = [*dataset.remarks, *dataset.notes] if isinstance(dataset, Folder) else []
+    return [*told, *([] if found is None else [found])]
 
 
 def _duplicates(dataset: LesionDataset, pairs: Pairs) -> tuple[list[tuple[str, str]], list[tuple[str, str, int]]]:

@@ -36,6 +36,7 @@ def write_page(found: Inspection, path: Path) -> None:
 
     pairs = [(first, second, "equal pixels") for first, second in found.exact]
     pairs += [(first, second, f"{bits} of 256 bits differ") for first, second, bits in found.near]
+    pairs += [(first, second, f"a copy, {words}") for first, second, words in found.copies]
     text = template.render(
         name=name,
         source=source_of(name) if name in DATASETS else None,
@@ -43,7 +44,7 @@ def write_page(found: Inspection, path: Path) -> None:
         figures=_figures(found),
         examples=[picture(identifier) for identifier in _examples(found)],
         empty=found.empty,
-        bad=found.bad,
+        bad=found.bad_lines,
         pairs=[(picture(first), picture(second), label) for first, second, label in pairs[:PAIRS]],
         more_pairs=[(first, second, label) for first, second, label in pairs[PAIRS:]],
     )

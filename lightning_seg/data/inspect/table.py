@@ -37,7 +37,10 @@ def summary_rows(found: Inspection) -> list[tuple[str, str]]:
         ("Without any lesion", f"{len(found.empty):,}"),
         ("Mask pixels neither 0 nor 255", f"{between:,} ({100 * between / found.values.sum():.3g} %)"),
         ("Unreadable or mismatched", f"{len(found.bad):,}"),
+        *(("Mind", remark) for remark in found.remarks),
     ]
+    if found.reading is not None:
+        rows.insert(2, ("Lesion", found.reading))
     if found.bad:
         return [*rows, ("Duplicates", "not looked for before the bad files are put right")]
     multiple = np.unique(found.groups, return_counts=True)[1]
@@ -48,6 +51,7 @@ def summary_rows(found: Inspection) -> list[tuple[str, str]]:
             "Near duplicates",
             f"{len(found.near):,} pairs (at most {found.dataset.near_duplicate_bits} of 256 hash bits)",
         ),
+        ("Copies, mirrored, turned or cropped", f"{len(found.copies):,} pairs"),
         ("Images with a sibling", f"{multiple[multiple > 1].sum():,} in {(multiple > 1).sum():,} groups"),
         *(
             (

@@ -1,7 +1,7 @@
 """Getting one published archive into its folder, whole or not at all."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,6 +30,7 @@ def prepare(
     given: Path | None = None,
     console: Console | None = None,
     check: Callable[[FileDataset], object] | None = None,
+    wanted: Sequence[str] = (),
 ) -> Path:
     """Put a published dataset into ``data_dir/<name>``, verified.
 
@@ -38,6 +39,8 @@ def prepare(
         data_dir: the folder of all datasets.
         given: an archive or a folder of the dataset, or a folder of its archives; by default it is downloaded.
         console: where terms, progress and findings are shown.
+        wanted: of an archive with several datasets, those that are asked for: where they are there, ``given`` is not
+            needed.
         check: called with each dataset before it is put in place, to refuse it by an error or to cache it (a cache
             does not depend on where the folder lies).
 
@@ -69,7 +72,7 @@ def prepare(
                     return target
         except OSError as error:
             raise UserError(f"{target} cannot be prepared ({error}); nothing was left there.") from error
-    if given is not None:
+    if given is not None and not (wanted and set(wanted) <= _there(source, target) and len(source.readers) > 1):
         raise UserError(f"{target} exists already; remove it first to prepare it from {given}.")
     console.print(f"Already there: {_shown(target)}")
     _inspect(source, target, console, check)
@@ -176,6 +179,14 @@ def _read(source: Source, root: Path) -> dict[str, FileDataset]:
     if not found:
         raise failures[0]
     return found
+
+
+def _there(source: Source, root: Path) -> set[str]:
+    """The datasets that lie in ``root``."""
+    try:
+        return set(_read(source, root))
+    except UserError:
+        return set()
 
 
 def _files_of(source: Source, root: Path) -> list[Path]:

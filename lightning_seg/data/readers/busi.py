@@ -1,6 +1,7 @@
 """Breast ultrasound: BUSI (Al-Dhabyani et al. 2020, doi:10.1016/j.dib.2019.104863)."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -21,17 +22,21 @@ class Busi(FileDataset):
         root: any folder above ``benign/benign (1).png`` and ``malignant/malignant (1).png``; masks lie beside the
             images or in a folder of their own.
         kind: ``benign`` or ``malignant``.
+        exclude: images that are left out, see :mod:`lightning_seg.data.exclude`.
     """
 
     # Scans of one lesion are shifted or cropped copies; all pairs looked at up to 42 bits are such.
     near_duplicate_bits = 40
 
-    def __init__(self, root: str | Path, kind: Kind, name: str | None = None) -> None:
+    def __init__(
+        self, root: str | Path, kind: Kind, name: str | None = None, exclude: str | Sequence[str] | None = None
+    ) -> None:
         if kind not in get_args(Kind):
             raise UserError(f"dataset.kind={kind!r} is not one of {', '.join(get_args(Kind))}.")
         self.kind = kind
         self.full_count = {"benign": 437, "malignant": 210}[kind]
-        super().__init__(root, name or f"breast_{kind}")
+        self.published_as = f"breast_{kind}"
+        super().__init__(root, name or f"breast_{kind}", exclude)
 
     def find(self) -> list[Sample]:
         image = re.compile(rf"({self.kind} \(\d+\))\.png")

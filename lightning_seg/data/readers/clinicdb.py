@@ -1,6 +1,7 @@
 """Colonoscopy polyps: CVC-ClinicDB (Bernal et al. 2015, doi:10.1016/j.compmedimag.2015.02.007)."""
 
 from bisect import bisect_right
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_seg.data.dataset import FileDataset, Sample
@@ -30,8 +31,8 @@ class ClinicDb(FileDataset):
 
     full_count = 612
 
-    def __init__(self, root: str | Path, name: str = "clinicdb") -> None:
-        super().__init__(root, name)
+    def __init__(self, root: str | Path, name: str = "clinicdb", exclude: str | Sequence[str] | None = None) -> None:
+        super().__init__(root, name, exclude)
 
     def find(self) -> list[Sample]:
         wanted = "'Original' folder with its 'Ground Truth'"

@@ -1,6 +1,7 @@
 """Skin lesions: ISIC-2017, task 1 (Codella et al. 2018, doi:10.1109/ISBI.2018.8363547)."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from lightning_seg.data.dataset import FileDataset, Sample
@@ -25,10 +26,11 @@ class Isic(FileDataset):
     """
 
     full_count = 2750
+    published_as = "isic"
     reduce_jpeg = True
 
-    def __init__(self, root: str | Path, name: str = "isic") -> None:
-        super().__init__(root, name)
+    def __init__(self, root: str | Path, name: str = "isic", exclude: str | Sequence[str] | None = None) -> None:
+        super().__init__(root, name, exclude)
 
     def find(self) -> list[Sample]:
         files = image_files(self.root)

@@ -1,6 +1,7 @@
 """Colonoscopy polyps: Kvasir-SEG (Jha et al. 2020, doi:10.1007/978-3-030-37734-2_37)."""
 
 import csv
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,8 +22,8 @@ class Kvasir(FileDataset):
 
     full_count = 1000
 
-    def __init__(self, root: str | Path, name: str = "kvasir") -> None:
-        super().__init__(root, name)
+    def __init__(self, root: str | Path, name: str = "kvasir", exclude: str | Sequence[str] | None = None) -> None:
+        super().__init__(root, name, exclude)
 
     def find(self) -> list[Sample]:
         files = image_files(self.root)

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from lightning_seg.data.dataset import Sample
-from lightning_seg.data.images import IMAGE_SUFFIXES
+from lightning_seg.data.dataset import Problem, Sample
 from lightning_seg.errors import UserError
+
+_PUBLISHED_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})  # other files are extras
 
 
 def image_files(root: Path) -> list[Path]:
@@ -17,7 +18,7 @@ def image_files(root: Path) -> list[Path]:
     for folder, folders, files in os.walk(root):
         folders[:] = [name for name in folders if not name.startswith((".", "__MACOSX"))]
         found += [Path(folder, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(path for path in found if path.suffix.lower() in _PUBLISHED_SUFFIXES)
 
 
 def find_folder(root: Path, accept: Callable[[Path], bool], wanted: str, depth: int = 3) -> Path:
@@ -52,12 +53,14 @@ def by_pattern(paths: Iterable[Path], pattern: re.Pattern[str]) -> Iterator[tupl
     return ((match[1], path) for path in paths if (match := pattern.fullmatch(path.name)))
 
 
-def pair(images: Iterable[tuple[str, Path]], masks: Iterable[tuple[str, Path]], problems: list[str]) -> list[Sample]:
+def pair(
+    images: Iterable[tuple[str, Path]], masks: Iterable[tuple[str, Path]], problems: list[Problem]
+) -> list[Sample]:
     """Join images and masks of the same key; masks that belong to no image are added to ``problems``."""
     masks_of: dict[str, list[Path]] = defaultdict(list)
     for key, path in masks:
         masks_of[key].append(path)
     samples = [Sample(key, path, tuple(masks_of.get(key, ()))) for key, path in images]
     for key in masks_of.keys() - {sample.id for sample in samples}:
-        problems += [f"{path}: no image belongs to this mask" for path in masks_of[key]]
+        problems += [Problem(path, "no image belongs to this mask") for path in masks_of[key]]
     return samples

@@ -1,5 +1,6 @@
 """Foot-ulcer wounds: FUSeg 2021 (Wang et al. 2024, doi:10.3390/info15030140)."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -22,13 +23,21 @@ class Wound(FileDataset):
     Args:
         root: the folder that holds ``train`` and ``validation``, each with ``images`` and ``labels``, or one above it.
         drop_empty: leave out images without any wound.
+        exclude: other images that are left out, see :mod:`lightning_seg.data.exclude`.
     """
 
     full_count = 1010
+    published_as = "wound"
     near_duplicate_bits = 40  # all 31 pairs up to it are the same foot
 
-    def __init__(self, root: str | Path, name: str = "wound", drop_empty: bool = False) -> None:
-        super().__init__(root, name)
+    def __init__(
+        self,
+        root: str | Path,
+        name: str = "wound",
+        drop_empty: bool = False,
+        exclude: str | Sequence[str] | None = None,
+    ) -> None:
+        super().__init__(root, name, exclude)
         if drop_empty:
             with ThreadPoolExecutor() as pool:
                 lesions = list(pool.map(_has_lesion, self.samples))

@@ -5,20 +5,21 @@ import pandas as pd
 
 from lightning_seg.catalogue import loss_label, loss_name
 from lightning_seg.report.analysis import Certainty
-from lightning_seg.report.answer import Verdict
-from lightning_seg.report.bootstrap import Bootstrap
+from lightning_seg.report.contrasts import ALPHA
+from lightning_seg.report.draws import Draws
 from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new, room_for
-from lightning_seg.report.statistics import ALPHA, Omnibus, critical_difference
+from lightning_seg.report.statistics import Omnibus, critical_difference
+from lightning_seg.report.verdict import Verdict
 
 
-def intervals(drawn: Bootstrap, verdict: Verdict) -> Figure:
+def intervals(drawn: Draws, verdict: Verdict) -> Figure:
     """Mean of every loss with the 95 % interval of its difference to the mean of all losses."""
     table = drawn.intervals().loc[verdict.losses]
     centre = float(table["mean"].mean())
     figure = new(
         "intervals",
         "Means and 95 % intervals",
-        "Mean Dice with the 95 % bootstrap interval of each loss's distance to the mean of all compared losses "
+        "Mean Dice with the 95 % interval of each loss's distance to the mean of all compared losses "
         "(vertical line): what losses share, the difficulty of a dataset, model or split, is no part of it. Green: "
         "cannot be told apart from the best; red: worse.",
         7.2,
@@ -81,14 +82,14 @@ def critical_differences(overall: Omnibus, name: str = "critical_difference") ->
 
 
 def pair_map(certainty: Certainty) -> Figure:
-    """Row minus column, in Dice points; a dot marks pairs that are told apart after Holm's adjustment."""
+    """Row minus column, in Dice points; a dot marks pairs that are told apart after adjusting for all pairs."""
     verdict = certainty.verdict
     losses = verdict.losses
     place = {loss: n for n, loss in enumerate(losses)}
     names = [loss_label(loss) for loss in losses]
     values = np.zeros((len(losses), len(losses)))
     tested = verdict.unit != "none"
-    stars = "Bold with a star: the pair is told apart at 5 % after Holm's adjustment over all pairs."
+    stars = "Bold with a star: the pair is told apart at 5 % after adjusting for all pairs (Tukey)."
     figure = new(
         "pairs",
         "Every pair",
@@ -105,7 +106,7 @@ def pair_map(certainty: Certainty) -> Figure:
     picture = axis.imshow(values, cmap="RdBu", vmin=-limit, vmax=limit, aspect="auto")
     for row in verdict.pairs.itertuples():
         a, b = place[str(row.a)], place[str(row.b)]
-        told = float(row.p_holm) < ALPHA  # type: ignore[arg-type]
+        told = float(row.p_adjusted) < ALPHA  # type: ignore[arg-type]
         for x, y, sign in ((b, a, 1), (a, b, -1)):
             value = sign * 100 * float(row.difference)  # type: ignore[arg-type]
             text = axis.text(
@@ -117,7 +118,7 @@ def pair_map(certainty: Certainty) -> Figure:
                 color="white" if abs(value) > 0.6 * limit else "#1b1f25",
             )
             tip = f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points"
-            figure.tip(text, f"{tip}, p {row.p_holm:.3g}" if tested else tip)
+            figure.tip(text, f"{tip}, p {row.p_adjusted:.3g}" if tested else tip)
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), names)
     axis.grid(visible=False)
@@ -126,15 +127,15 @@ def pair_map(certainty: Certainty) -> Figure:
     return figure
 
 
-def stability(drawn: Bootstrap) -> Figure:
-    """How often each loss is first, and among the first three, under the bootstrap."""
+def stability(drawn: Draws) -> Figure:
+    """How often each loss is first, and among the first three, in draws of the study."""
     table = drawn.stability
     order = table[("mean", "first three")].sort_values().index
     figure = new(
         "stability",
         "Rank stability",
-        f"Share of {len(drawn.contrasts):,} bootstrap draws in which a loss is first (dark) and among the first three "
-        "(light), by the overall mean and by the 3/2/1 scores. A ranking to rely on has one dark bar near 100 %.",
+        f"Share of {len(drawn.contrasts):,} draws of the study in which a loss is first (dark) and among the first "
+        "three (light), by the overall mean and by the 3/2/1 scores. A ranking to rely on has one dark bar near 100 %.",
         7.6,
         0.9 + 0.26 * len(order),
     )

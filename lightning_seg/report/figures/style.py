@@ -2,13 +2,16 @@
 
 import html
 import io
+import logging
 import re
 import textwrap
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib
+from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure as Canvas
 
@@ -20,9 +23,26 @@ DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91
 _HUES = ["#4c6ef5", "#e8590c", "#2b8a3e", "#c2255c", "#0b7285", "#9c36b5", "#b08900", "#1864ab", "#a0522d", "#6e7781"]
 _MARKERS = "osD^vP*Xhd"
 
+# Fonts that have Chinese, Japanese or Korean letters, which the usual one lacks: names of datasets may hold any.
+_EAST_ASIAN = (
+    "Noto Sans CJK SC", "Noto Sans CJK JP", "Source Han Sans SC", "PingFang SC", "Hiragino Sans", "Microsoft YaHei",
+    "Yu Gothic", "Malgun Gothic", "Apple SD Gothic Neo", "WenQuanYi Zen Hei", "Droid Sans Fallback", "Arial Unicode MS",
+)  # fmt: skip
+
+
+def _for_other_scripts() -> list[str]:
+    """Those of the fonts above that are installed, for letters that the usual font lacks."""
+    installed = set(font_manager.get_font_names())
+    return [name for name in _EAST_ASIAN if name in installed][:1]
+
+
+# Where there is none, a box stands for the letter in PNG and PDF; SVG leaves letters to the reader's browser.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # such a font has no bold letters
+warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
+
 matplotlib.rcParams.update(
     {
-        "font.family": "sans-serif",
+        "font.family": ["sans-serif", *_for_other_scripts()],
         "font.size": 9,
         "text.parse_math": False,  # names of runs are no formulae
         "text.color": INK,

@@ -1,0 +1,88 @@
+"""Caches that lie on the disk, and which of them no dataset can use any more."""
+
+import json
+import logging
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lightning_seg.data.dataset import FileDataset, LesionDataset
+from lightning_seg.files import write_text
+
+log = logging.getLogger(__name__)
+
+ORIGIN = "origin.json"  # in a cache: of which files it was made
+
+
+@dataclass(frozen=True)
+class KeptCache:
+    """A cache on the disk.
+
+    Attributes:
+        path: its folder.
+        bytes: its size.
+        outdated: a file that it was made of has changed or gone, so that nothing finds it any more; ``None`` if that is
+            not known: the dataset's folder is not there, or an older version has made the cache.
+    """
+
+    path: Path
+    bytes: int
+    outdated: bool | None
+
+
+def write_origin(dataset: LesionDataset, folder: Path) -> None:
+    """Note in a cache's folder of which files it is made."""
+    if isinstance(dataset, FileDataset):
+        origin = {"root": str(dataset.root.resolve()), "files": dataset.signature()}
+        write_text(folder / ORIGIN, json.dumps(origin))
+
+
+def kept_caches(directory: Path) -> list[KeptCache]:
+    """The caches in a directory, by name."""
+    folders = sorted(path.parent for path in directory.glob("*/ids.json")) if directory.is_dir() else []
+    return [KeptCache(folder, _bytes(folder), _is_outdated(folder / ORIGIN)) for folder in folders]
+
+
+def remove_outdated(directory: Path) -> list[KeptCache]:
+    """Remove the caches that nothing finds any more, and say which."""
+    outdated = [cache for cache in kept_caches(directory) if cache.outdated]
+    for cache in outdated:
+        shutil.rmtree(cache.path)
+        cache.path.with_name(cache.path.name + ".lock").unlink(missing_ok=True)
+    return outdated
+
+
+def tell_outdated(directory: Path) -> None:
+    """Log how much the caches take that nothing finds any more, if there are any."""
+    outdated = [cache for cache in kept_caches(directory) if cache.outdated]
+    if outdated:
+        size = sum(cache.bytes for cache in outdated) / 2**20
+        log.info(
+            "%d cache(s) of data that have changed take %.0f MiB in %s; `lightning-seg caches --remove` removes them.",
+            len(outdated),
+            size,
+            directory,
+        )
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
+
+
+def _is_outdated(origin: Path) -> bool | None:
+    try:
+        content: Any = json.loads(origin.read_text(encoding="utf-8"))
+        root = Path(content["root"])
+        files = [entry for entry in content["files"] if len(entry) == 3 and isinstance(entry[1], int)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return any(not _is_as_then(root / name, size, time) for name, size, time in files) if root.is_dir() else None
+
+
+def _is_as_then(path: Path, size: int, time: int) -> bool:
+    try:
+        stat = path.stat()
+    except OSError:
+        return False
+    return (stat.st_size, stat.st_mtime_ns) == (size, time)

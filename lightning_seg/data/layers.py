@@ -1,0 +1,136 @@
+"""What a mask file holds, before anybody has said which of it is lesion."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lightning_seg.data.images import is_grey, open_unconverted
+
+_LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif")
+Kind = Literal["grey", "index", "colour"]
+# How a file's alpha channel goes with the rest: there is none, it is the same everywhere, it alone varies, it varies as
+# the rest does, it varies otherwise.
+Alpha = Literal["none", "constant", "alone", "agrees", "conflicts"]
+
+
+class Layers(NamedTuple):
+    """A mask's pixels.
+
+    Attributes:
+        kind: ``grey`` levels, the ``index`` of a coloured palette, or a ``colour`` as 0xRRGGBB.
+        values: of that kind, ``(H, W)``; grey levels are uint8, or int32 or float32 of deep files.
+        alpha: 0 to 255, uint8 ``(H, W)``; ``None`` without an alpha channel.
+        palette: 0xRRGGBB of each index.
+    """
+
+    kind: Kind
+    values: NDArray
+    alpha: NDArray[np.uint8] | None
+    palette: tuple[int, ...] = ()
+
+    def colours(self) -> NDArray[np.int32]:
+        """The pixels' colours as 0xRRGGBB, int32 ``(H, W)``."""
+        if self.kind == "colour":
+            return self.values
+        if self.kind == "index":
+            return np.array(self.palette, dtype=np.int32)[self.values]
+        return np.clip(self.values, 0, 255).astype(np.int32) * 0x010101
+
+
+class Seen(NamedTuple):
+    """A mask in figures.
+
+    Attributes:
+        path: of its file.
+        kind: see :class:`Layers`.
+        counts: how many pixels have each value.
+        colours: of palettes, 0xRRGGBB of each index that occurs.
+        alpha: see :data:`Alpha`.
+        alpha_counts: how many pixels have each alpha, if there is an alpha channel.
+    """
+
+    path: Path
+    kind: Kind
+    counts: Counter[float]
+    colours: dict[float, int]
+    alpha: Alpha
+    alpha_counts: Counter[float]
+
+    @property
+    def is_lossy(self) -> bool:
+        """Whether the file's format blurs values."""
+        return self.path.suffix.lower() in _LOSSY
+
+
+def open_layers(path: Path) -> Layers:
+    """Decode a mask file upright.
+
+    Raises:
+        BadFileError: as :func:`lightning_seg.data.images.open_unconverted`.
+    """
+    image = open_unconverted(path).image
+    alpha = _alpha(image)
+    if image.mode in ("I", "F"):
+        return Layers("grey", np.asarray(image), alpha)
+    if image.mode in ("1", "L", "LA"):
+        grey = image if image.mode == "L" else image.getchannel("L") if image.mode == "LA" else image.convert("L")
+        return Layers("grey", np.asarray(grey), alpha)
+    colours = image.convert("RGB")
+    if is_grey(colours):
+        return Layers("grey", np.asarray(colours.convert("L")), alpha)
+    if image.mode in ("P", "PA"):
+        entries = np.array(image.getpalette("RGB"), dtype=np.int32).reshape(-1, 3)
+        index = np.asarray(image.getchannel("P") if image.mode == "PA" else image)
+        palette = np.zeros(256, dtype=np.int32)
+        palette[: len(entries)] = _packed(entries)
+        return Layers("index", index, alpha, tuple(palette.tolist()))
+    return Layers("colour", _packed(np.asarray(colours, dtype=np.int32)), alpha)
+
+
+def look(path: Path) -> Seen:
+    """A mask file in figures.
+
+    Raises:
+        BadFileError: as :func:`open_layers`.
+    """
+    layers = open_layers(path)
+    counts = _counted(layers.values)
+    colours = {value: layers.palette[int(value)] for value in counts} if layers.kind == "index" else {}
+    alpha_counts = Counter() if layers.alpha is None else _counted(layers.alpha)
+    return Seen(path, layers.kind, counts, colours, _relation(layers, counts, alpha_counts), alpha_counts)
+
+
+def _relation(layers: Layers, counts: Counter[float], alpha_counts: Counter[float]) -> Alpha:
+    if layers.alpha is None:
+        return "none"
+    if len(alpha_counts) == 1:
+        return "constant"
+    if len(counts) == 1:
+        return "alone"
+    opaque = layers.alpha >= 128
+    outside = np.unique(layers.colours()[~opaque])
+    if len(outside) == 1 and bool(((layers.colours() != outside[0]) == opaque).all()):
+        return "agrees"
+    return "conflicts"
+
+
+def _alpha(image: Image.Image) -> NDArray[np.uint8] | None:
+    if "transparency" in image.info and image.mode in ("P", "L", "RGB"):
+        image = image.convert("LA" if image.mode == "L" else "RGBA")
+    return np.asarray(image.getchannel("A")) if image.mode in ("LA", "PA", "RGBA") else None
+
+
+def _packed(colours: NDArray[np.int32]) -> NDArray[np.int32]:
+    return (colours[..., 0] << 16) | (colours[..., 1] << 8) | colours[..., 2]
+
+
+def _counted(values: NDArray) -> Counter[float]:
+    if values.dtype == np.uint8:
+        found = np.bincount(values.ravel(), minlength=256)
+        return Counter({int(value): int(found[value]) for value in np.flatnonzero(found)})
+    unique, found = np.unique(values, return_counts=True)
+    return Counter(dict(zip(unique.tolist(), found.tolist(), strict=True)))

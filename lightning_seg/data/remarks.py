@@ -1,0 +1,60 @@
+"""What a user should hear about data before training on it; none of it is an error."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lightning_seg.data.cache import Cache
+from lightning_seg.data.split import Split
+
+INVERTED = (
+    "most of the border counts as lesion in {count} of {total} images; if the lesion is black in your masks, say so "
+    "with dataset.lesion=0 or, for JPEG masks, dataset.lesion='<128'"
+)
+
+
+def border_share(mask: NDArray[np.bool_]) -> float:
+    """The share of a mask's outermost pixels, bool ``(H, W)``, that are lesion."""
+    return float(np.concatenate([mask[0], mask[-1], mask[1:-1, 0], mask[1:-1, -1]]).mean())
+
+
+def inverted(shares: NDArray[np.float64]) -> str | None:
+    """A sentence if lesions seem to be the background: they hold most of the border in most images.
+
+    Args:
+        shares: :func:`border_share` of each image, float ``(N,)``.
+    """
+    count = int((shares > 0.5).sum())
+    return INVERTED.format(count=count, total=len(shares)) if count > len(shares) / 2 else None
+
+
+def data_remarks(cache: Cache, split: Split) -> list[str]:
+    """Sentences on decoded and divided data: lesions that seem to be the background, subsets without any lesion.
+
+    Of masks, only the outermost rows are read, and further rows where they may be empty.
+    """
+    rows = np.concatenate([cache.masks[:, 0, 0], cache.masks[:, 0, -1]], axis=1)
+    found = inverted(rows.mean(axis=1))
+    remarks = [] if found is None else [found]
+    without = [name for name, part in split._asdict().items() if _is_empty(cache, part)]
+    if without:
+        subsets = " and ".join({"train": "training", "val": "validation"}.get(name, name) for name in without)
+        remarks.append(
+            f"the {subsets} set has no lesion at all, so that scores of it say nothing; check the masks, or the split"
+        )
+    return remarks
+
+
+def _is_empty(cache: Cache, positions: NDArray[np.int64]) -> bool:
+    if not np.isnan(cache.contrasts[positions]).all():  # a number needs a lesion
+        return False
+    return not any(cache.masks[position].any() for position in positions)
+
+
+def siblings_remark(count: int, tested: int, strategy: str) -> str | None:
+    """A sentence if test images have siblings in training although the split could keep them together."""
+    if not count or strategy != "random":
+        return None
+    return (
+        f"{count} of {tested} test images have a sibling (a copy, or an image of the same group) among the training "
+        "images, which makes scores too good; data.split=grouped keeps siblings together"
+    )
