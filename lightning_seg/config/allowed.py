@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
@@ -68,6 +69,8 @@ def refuse_foreign(node: object, group: str, where: str) -> None:
                     f"installed package's configuration or of ./conf, so nothing of it was run; if it is your own, "
                     f"name it in conf/{group}/<name>.yaml, as 'lightning-seg new' does."
                 )
+        elif isinstance(value, str) and ("${" in value or value == "???"):  # Hydra would resolve it where it builds
+            raise UserError(f"{where}: its config.{group} holds {value[:100]!r}, and what is recorded is resolved.")
         elif isinstance(value, str) and len(value) > _LONGEST:
             raise UserError(f"{where}: its config.{group} holds a text of {len(value):,} characters.")
         elif isinstance(value, int | float) and abs(value) > _LARGEST[group]:
@@ -107,6 +110,8 @@ def _escaped(value: Any) -> Any:
         return {key: _escaped(each) for key, each in value.items()}
     if isinstance(value, list):
         return [_escaped(each) for each in value]
+    if value == "???":  # which OmegaConf takes for a value that is missing
+        return "??? "
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", value) if isinstance(value, str) else value
 
 
@@ -126,7 +131,8 @@ def _built_in(group: str) -> frozenset[str]:
 def _packaged(group: str) -> frozenset[str]:
     found: set[str] = set()
     for point in entry_points(group=ENTRY_POINT_GROUP):
-        found |= _named_in(files(point.value), group)
+        with suppress(ImportError):  # of a package that is broken, which composing tells
+            found |= _named_in(files(point.value), group)
     return frozenset(found)
 
 

@@ -48,16 +48,17 @@ def upload(folders: list[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _stays_in(folder: Path, study: Path) -> bool:
-    """Whether a run lies in the study, not behind a link, and W&B would write beside it through none.
+    """Whether a run lies in the study, not behind a link, and W&B would upload and write none of others' files.
 
-    W&B's own links there, such as ``latest-run``, lead to what lies beside them.
+    It uploads what lies in ``files``, and writes a log beside the run. Its own links there, such as ``latest-run``,
+    lead to what lies beside them.
     """
     try:
         refuse_links(folder, study)
     except UserError:
         return False
     home = folder.parent.resolve()
-    links = [path for path in (*folder.parent.iterdir(), *folder.rglob("*")) if path.is_symlink()]
+    links = [path for path in (*folder.parent.iterdir(), *(folder / "files").rglob("*")) if path.is_symlink()]
     return all(path.resolve().is_relative_to(home) for path in links)
 
 

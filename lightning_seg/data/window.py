@@ -63,7 +63,8 @@ def parse_window(value: str | Sequence[float] | None) -> Window | None:
         low, high = (float(match[1]), float(match[2])) if match else (0.0, 0.0)
         if 0 <= low < high <= 100:
             return Window(low, high, relative=True)
-    elif len(value) == 2 and all(isinstance(each, int | float) for each in value) and value[0] < value[1]:
-        return Window(float(value[0]), float(value[1]), relative=False)
-    shown = value if isinstance(value, str) else list(value)
-    raise UserError(f"dataset.window={shown} is not valid: it must be null, {_MEANING}.")
+    elif isinstance(value, Sequence) and len(value) == 2:
+        first, last = value
+        if isinstance(first, int | float) and isinstance(last, int | float) and first < last:
+            return Window(float(first), float(last), relative=False)
+    raise UserError(f"dataset.window={value} is not valid: it must be null, {_MEANING}.")

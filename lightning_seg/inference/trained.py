@@ -268,7 +268,7 @@ def _decoding(config: DictConfig) -> tuple[bool, Window | None]:
         return False, None
     try:
         kind = get_class(target)
-    except ImportError:  # the user's own dataset is not at hand
+    except (ImportError, ValueError):  # the user's own dataset is not at hand, or a function
         return False, None
     window = OmegaConf.select(config, "dataset.window") if issubclass(kind, FileDataset) else None
     return bool(getattr(kind, "reduce_jpeg", False)), parse_window(window)

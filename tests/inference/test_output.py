@@ -119,7 +119,7 @@ def test_what_an_interrupted_call_has_left_is_replaced(
 ) -> None:
     arguments = [cell / "repeat_0", own / "images", "--output", tmp_path / "out", "--device", "cpu"]
     with monkeypatch.context() as patch:
-        patch.setattr("lightning_seg.inference.predict.csv.DictWriter", None)  # cut off before the table
+        patch.setattr("lightning_seg.inference.predict.csv_text", None)  # cut off before the table
         assert invoke(predict, *arguments)[0] == 1
     assert list((tmp_path / "out" / "masks").iterdir())
     assert not (tmp_path / "out" / "predictions.csv").exists()

@@ -241,7 +241,7 @@ def lose_model_class(run: Path) -> None:
         (make_wider, "of another shape"),
         (remove_record, "no finished run"),
         (remove_weights, "kept no weights"),
-        (lose_model_class, "model cannot be built"),
+        (lose_model_class, "is no part of lightning-seg"),
     ],
 )
 def test_wrong_weights_are_refused_in_one_sentence(

@@ -219,3 +219,14 @@ def test_what_killed_writers_leave_is_cleared(study: Path, run: Path) -> None:
     StudyFolder(study).announce([])
     RunFolder(run).tidy()
     assert not any(path.exists() for path in left)
+
+
+def test_no_file_behind_a_link_is_uploaded(study: Path, home: Path) -> None:
+    folder = study / "synthetic/unet/dice/repeat_0/wandb/offline-run-20260101_000000-abc"
+    (folder / "files" / "media").mkdir(parents=True)
+    (folder / "logs").mkdir()
+    (folder / "run-abc.wandb").touch()
+    (folder / "logs" / "debug-core.log").symlink_to(home / ".bashrc")  # W&B's own, which it does not upload
+    assert find_offline(study) == ([folder], [])
+    (folder / "files" / "media" / "x.png").symlink_to(home / ".bashrc")
+    assert find_offline(study) == ([], [])
