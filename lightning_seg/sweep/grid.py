@@ -94,7 +94,7 @@ class GridSweeper(Sweeper):
                     "nothing was started; name another study with study=..., or replace such runs with rerun=true."
                 )
             if record is None:
-                refuse_half_done(cell.folder, cell.config)
+                refuse_half_done(cell.folder, cell.config, apart)
 
     def _tune(self, tuning: Tuning, outcomes: Outcomes) -> list[Cell]:
         """Run the trials that are left, filling ``outcomes``, and choose; the cells with what is chosen for them.
@@ -265,7 +265,9 @@ def _returned(job: JobReturn) -> float | None:
 
 def _refuse_other_trials(trials: list[Cell], tuning: Tuning) -> None:
     for trial in trials:
-        if (record := trial.folder.record()) and (changed := differences(trial.config, record.config)):
+        if (record := trial.folder.record()) is None:
+            refuse_half_done(trial.folder, trial.config)
+        elif changed := differences(trial.config, record.config):
             raise UserError(
                 f"{trial.folder.path} holds a trial of another configuration ({'; '.join(changed)}), so nothing was "
                 f"started; name another study with study=..., or remove {StudyFolder(tuning.study).trials}."

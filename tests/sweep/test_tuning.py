@@ -22,6 +22,7 @@ from lightning_seg.studies.status import print_status
 from lightning_seg.sweep.tuners import Grid
 from lightning_seg.sweep.tuning import grid_and_trials
 from tests.conftest import SMALL, Train
+from tests.outcome import outcome
 
 STUDY = "multirun/default"
 RATES = "tune.keys.optimizer.lr=[0.0078125,1.0]"
@@ -130,6 +131,20 @@ def test_a_loss_whose_trial_fails_is_left_out_until_it_succeeds(train: Train) ->
     repaired = train(*grid, environment={"REPAIRED": "1"})
     assert "trials: 3 ran" in repaired.stdout and "1 ran, 1 skipped" in repaired.stdout
     assert len(read_choices(train.directory / STUDY)) == 2
+
+
+@pytest.mark.slow
+def test_a_tuned_run_that_was_killed_goes_on(train: Train) -> None:
+    grid = ("-m", "tune=lr", "tune.epochs=1", "loss=deadly", "repeat=0", "trainer.max_epochs=3", "keep_weights=true")
+    grid = (*grid, "checkpoint.every_minutes=0", RATES)
+    train(*grid)
+    run = train.directory / STUDY / "synthetic/tiny/deadly/repeat_0"
+    whole = outcome(run)
+    (run / "result.json").unlink()
+    train(*grid, code=-9, environment={"DIE_AT_STEP": "5"})
+    assert list(run.glob("resume-*.ckpt"))
+    assert train(*grid).stdout.startswith("1 ran\n")
+    assert outcome(run) == whole
 
 
 @pytest.mark.slow
