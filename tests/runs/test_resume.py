@@ -81,7 +81,9 @@ def test_only_the_checkpoint_of_the_same_configuration_counts(train: Train) -> N
     assert torch.load(checkpoint, weights_only=True)["epoch"] == 0  # nothing in it needs unpickling
 
     other = (*SAVE_ALWAYS, "optimizer.lr=0.02")
-    train(*other)
+    refused = train(*other, code=2)
+    assert "half-done run of another configuration (optimizer.lr was" in refused.stderr
+    train(*other, "rerun=true")
     train(*other, "study=fresh")
     assert outcome(checkpoint.parent) == outcome(train.directory / "multirun/fresh" / RUN)
     assert leftovers(checkpoint.parent) == []
