@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from lightning_seg.config.named import build_loss, build_model
     from lightning_seg.data.dataset import FileDataset, LesionDataset, Sample
     from lightning_seg.errors import UserError
+    from lightning_seg.inference.trained import load_run
     from lightning_seg.metrics import Scores, confusion_counts, image_scores
     from lightning_seg.models.base import SegmentationModel
     from lightning_seg.report.build import build_report
@@ -33,6 +34,7 @@ _HOMES = {
     "compose_config": "config.compose",
     "confusion_counts": "metrics",
     "image_scores": "metrics",
+    "load_run": "inference.trained",
     "load_study": "report.records",
 }
 
@@ -50,6 +52,7 @@ __all__ = [
     "compose_config",
     "confusion_counts",
     "image_scores",
+    "load_run",
     "load_study",
 ]
 

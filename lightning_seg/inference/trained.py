@@ -103,15 +103,19 @@ def find_weights(paths: Sequence[Path]) -> list[Path]:
     return list(dict.fromkeys(found))
 
 
-def load_run(weights: Path) -> TrainedRun:
+def load_run(run: str | Path) -> TrainedRun:
     """Load one run.
 
     Args:
-        weights: its safetensors file, beside its ``result.json``.
+        run: its folder, or its safetensors file beside its ``result.json``.
 
     Raises:
-        UserError: the file is damaged, or its weights are not those of the recorded network.
+        UserError: there are no weights or those of several runs, the file is damaged, or its weights are not those of
+            the recorded network.
     """
+    weights, *others = find_weights([Path(run).expanduser()])
+    if others:
+        raise UserError(f"{run} holds {1 + len(others)} runs: name one of its repeats.")
     folder = RunFolder(weights.parent)
     record = folder.record()
     if record is None:
