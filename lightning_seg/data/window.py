@@ -64,7 +64,7 @@ def parse_window(value: str | Sequence[float] | None) -> Window | None:
         if 0 <= low < high <= 100:
             return Window(low, high, relative=True)
     elif isinstance(value, Sequence) and len(value) == 2:
-        first, last = value[0], value[1]
+        first, last = list(value)
         if isinstance(first, int | float) and isinstance(last, int | float) and first < last:
             return Window(float(first), float(last), relative=False)
     raise UserError(f"dataset.window={value} is not valid: it must be null, {_MEANING}.")

@@ -1,5 +1,6 @@
 """Runs that were stopped before their end, and what they were."""
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -8,8 +9,25 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.errors import UserError
+from lightning_seg.files import read_bytes
 from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.folder import RunFolder
+
+_MOST_BYTES = 2**20
+_OWN = "${basename:"  # the one function that configurations call
+# Any other, such as one that reads the environment; or what might become one; or an alias, which YAML repeats.
+_FOREIGN = re.compile(r"\$\{[^}]*[:$]|^\s*([\w.-]+:|-)\s+[&*]", re.MULTILINE)
+
+
+def _read(text: str) -> Any:
+    """A configuration that may come from anywhere, of which nothing is resolved but its own keys.
+
+    Raises:
+        ValueError: it calls a function.
+    """
+    if _FOREIGN.search(text.replace(_OWN, "")):
+        raise ValueError("it calls a function")
+    return OmegaConf.to_container(OmegaConf.create(text), resolve=True)
 
 
 def refuse_half_done(folder: RunFolder, flat: dict[str, Any], apart: Iterable[str] = ()) -> None:
@@ -25,9 +43,9 @@ def refuse_half_done(folder: RunFolder, flat: dict[str, Any], apart: Iterable[st
     if flat["rerun"] or not any(folder.path.glob("resume-*.ckpt")):
         return
     try:
-        begun: Any = OmegaConf.to_container(OmegaConf.load(folder.configuration), resolve=True)
-    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException):  # it cannot be told what it was
-        return
+        begun = _read(read_bytes(folder.configuration, _MOST_BYTES).decode("utf-8"))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException):
+        return  # it cannot be told what it was
     if isinstance(begun, dict) and (changed := differences(flat, begun, apart)):
         raise UserError(
             f"{folder.path} holds a half-done run of another configuration ({'; '.join(changed)}); give that one's "

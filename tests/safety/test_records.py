@@ -15,12 +15,13 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from lightning_seg.dashboard.project import project_of
-from lightning_seg.errors import UnreadableError
+from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import open_plain, read_json, read_table
 from lightning_seg.report.cases import load_cases, read_cases
 from lightning_seg.report.records import load_curves, load_study
 from lightning_seg.runs import claim
-from lightning_seg.runs.folder import State
+from lightning_seg.runs.folder import RunFolder, State
+from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.studies.status import print_status, read_study
 from tests.safety.conftest import FIXTURE, edit
@@ -349,3 +350,31 @@ def test_a_record_names_a_project_or_none(settings: object, study: Path) -> None
     (study / BAD / "wandb").mkdir()
     edit(study / BAD / "result.json", lambda record: record["config"].update(logger={"wandb": settings}))
     assert project_of(study) == ("lightning-seg", None)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("x: ${oc.env:TOKEN}", "x: ${ oc.env : TOKEN}", "y: oc.env\nx: ${${y}:TOKEN}", "x: ${oc.${y}:TOKEN}\ny: env"),
+        *(
+            "x: ${oc.decode:'${oc.env:TOKEN}'}",
+            "a: &a [1]\nb: *a",
+            "[" * 100_000,
+            "x: !!python/object/apply:os.getcwd []",
+        ),
+    ],
+)
+def test_of_a_half_done_run_nothing_is_resolved(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "a-secret")
+    folder = RunFolder(tmp_path / "study/a/b/c/repeat_0")
+    folder.configuration.parent.mkdir(parents=True)
+    folder.checkpoint("0" * 16).touch()
+    folder.configuration.write_text(text)
+    refuse_half_done(folder, {"rerun": False, "seed": 1})
+    folder.configuration.unlink()
+    os.mkfifo(folder.configuration)
+    refuse_half_done(folder, {"rerun": False, "seed": 1})
+    folder.configuration.unlink()
+    folder.configuration.write_text("seed: 2\nname: ${basename:${root}}\nroot: /x/y\n")
+    with pytest.raises(UserError, match="seed was 2 and is now 1"):
+        refuse_half_done(folder, {"rerun": False, "seed": 1, "name": "y", "root": "/x/y"})
