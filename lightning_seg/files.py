@@ -196,7 +196,7 @@ def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
     """
     content = read_bytes(path, most_bytes)
     try:
-        value = json.loads(content.decode("utf-8"))
+        value = json.loads(content.decode("utf-8-sig"))
         if re.search(rb"\\u[dD][89a-fA-F]", content):
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # half a character can be written nowhere
         return value

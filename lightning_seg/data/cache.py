@@ -21,7 +21,7 @@ from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, Problem, problems_of, raise_problems
 from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
-from lightning_seg.files import read_json, sync, write_atomic, write_json
+from lightning_seg.files import read_bytes, read_json, sync, write_atomic, write_json
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ _FILES = ("ids.json", "images.npy", "masks.npy", "contrasts.npy")
 _DIGESTS = "digests.json"
 _sound: set[tuple[object, ...]] = set()  # caches that this process has looked at, and when their files were written
 FORMAT = 3  # raise it when the arrays' layout or the reading of pixels changes
+_MOST_WORDS = 10_000  # bytes
 _READING = "reading.txt"
 
 
@@ -142,7 +143,7 @@ def _load(dataset: LesionDataset, size: int, folder: Path) -> Cache:
         if array.shape != shape or array.dtype != dtype:
             raise ValueError(f"{name}.npy is of the shape {array.shape}, not {shape}")
     reading = folder / _READING
-    words = reading.read_text(encoding="utf-8") if reading.is_file() else None
+    words = read_bytes(reading, _MOST_WORDS).decode("utf-8") if reading.is_file() else None
     return Cache(ids, images, masks, contrasts, words)
 
 

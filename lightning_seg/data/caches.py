@@ -5,10 +5,9 @@ import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from lightning_seg.data.dataset import FileDataset, LesionDataset
-from lightning_seg.files import write_text
+from lightning_seg.files import read_json, write_text
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ def _bytes(folder: Path) -> int:
 
 def _is_outdated(origin: Path) -> bool | None:
     try:
-        content: Any = json.loads(origin.read_text(encoding="utf-8"))
+        content = read_json(origin)
         root = Path(content["root"])
         files = [entry for entry in content["files"] if len(entry) == 3 and isinstance(entry[1], int)]
     except (OSError, ValueError, KeyError, TypeError):

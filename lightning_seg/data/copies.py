@@ -17,6 +17,7 @@ tenth on each of their four sides, 60 %); of 64,325 pairs of unrelated images, 1
 
 import hashlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -31,7 +32,10 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from lightning_seg.data.dataset import LesionDataset
-from lightning_seg.files import write_atomic
+from lightning_seg.errors import UnreadableError
+from lightning_seg.files import read_json, write_json
+
+log = logging.getLogger(__name__)
 
 VERSION = 1  # of the kept pairs; raise it when other pairs would be found
 LEAST = (0.85, 0.9, 0.7)  # correlations of the three steps
@@ -120,11 +124,16 @@ def find_copies(dataset: LesionDataset, cache_dir: str | Path | None = None) -> 
     facts = json.dumps([VERSION, type(dataset).__qualname__, dataset.ids(), dataset.signature()])
     fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
     path = Path(cache_dir).expanduser() / f"{dataset.name}-{fingerprint}.copies.json"
-    if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(copies_among(prints_of(dataset), dataset.ids()))
-        write_atomic(path, lambda temporary: temporary.write_text(text))
-    return [Copy(*pair) for pair in json.loads(path.read_text())]
+    try:
+        return [Copy(*pair) for pair in read_json(path)]
+    except FileNotFoundError:
+        pass
+    except (UnreadableError, TypeError) as error:
+        log.warning("%s is damaged (%s), and is made again.", path, error)
+    copies = copies_among(prints_of(dataset), dataset.ids())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, copies)
+    return copies
 
 
 def prints_of(dataset: LesionDataset) -> Prints:

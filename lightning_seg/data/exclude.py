@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lightning_seg.data.naming import normalised
 from lightning_seg.errors import UserError
+from lightning_seg.files import MOST_TABLE_BYTES, open_plain
 
 PUBLISHED = "published_defects"
 
@@ -46,7 +47,8 @@ def excluded_ids(exclude: str | Sequence[str] | None, dataset: str, published_as
     if not isinstance(exclude, str):
         return {normalised(str(name)) for name in exclude}
     try:
-        lines = Path(exclude).expanduser().read_text(encoding="utf-8-sig").splitlines()
+        with open_plain(Path(exclude).expanduser(), MOST_TABLE_BYTES, follow=True) as file:
+            lines = file.read().decode("utf-8-sig").splitlines()
     except (OSError, ValueError) as error:
         raise UserError(
             f"dataset.exclude={exclude} cannot be read ({error}); it must be {PUBLISHED}, a list of ids, or a file "

@@ -65,6 +65,15 @@ def test_every_copy_is_found_and_nothing_else(dataset: Folder, tmp_path: Path) -
     assert find_copies(dataset, tmp_path) == copies and kept.stat().st_mtime_ns == stamp
 
 
+@pytest.mark.parametrize("content", ["[[0, 1", "7", "[" * 100_000, "[[0]]"])
+def test_pairs_that_were_damaged_are_found_again(dataset: Folder, tmp_path: Path, content: str) -> None:
+    copies = find_copies(dataset, tmp_path)
+    (kept,) = tmp_path.glob("*.copies.json")
+    kept.write_text(content)
+    assert find_copies(dataset, tmp_path) == copies
+    assert kept.read_text() != content
+
+
 def test_copies_stay_together_and_are_told(dataset: Folder, tmp_path: Path) -> None:
     groups = dict(zip(dataset.ids(), image_groups(dataset, cache_dir=tmp_path), strict=True))
     assert all(groups[name] == groups[f"{name}-made"] for name in CHANGES) and len(set(groups.values())) == 9 + 12

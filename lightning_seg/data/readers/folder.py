@@ -2,7 +2,6 @@
 
 import functools
 import glob
-import json
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from lightning_seg.data.readers.annotations.find import Annotated, find_annotati
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import parse_window
 from lightning_seg.errors import UserError
+from lightning_seg.files import read_json
 
 log = logging.getLogger(__name__)
 
@@ -263,7 +263,8 @@ class Folder(FileDataset):
         """What nnU-Net's ``dataset.json`` calls the mask values, if there is one."""
         file = min((path for path in self._all_files if path.name == "dataset.json"), key=_depth, default=None)
         try:
-            labels: Any = {} if file is None else json.loads(file.read_text(encoding="utf-8-sig"))["labels"]
+            content: Any = {"labels": {}} if file is None else read_json(file)
+            labels = content["labels"]
             pairs = [(name, value) if isinstance(value, int) else (value, int(name)) for name, value in labels.items()]
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return {}
