@@ -192,6 +192,23 @@ class TestCheckpoint:
         assert [path.name for path in checkpoint.path.parent.glob("resume-*")] == [f"{self.CHECKPOINT}.damaged"]
         assert not ran.exists()
 
+    @pytest.mark.parametrize(("kind", "said"), [("array", "makes a __builtin__ bytearray"), ("zip", "are compressed")])
+    def test_a_few_bytes_do_not_become_gigabytes(
+        self, kind: str, said: str, checkpoint: ResumeCheckpoint, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with zipfile.ZipFile(checkpoint.path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        if kind == "array":  # which torch takes for harmless
+            size = (3 * 2**30).to_bytes(5, "little")
+            pickled = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + size + b"\x85R."
+            parts = {name: pickled if name.endswith("data.pkl") else content for name, content in parts.items()}
+        method = zipfile.ZIP_STORED if kind == "array" else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(checkpoint.path, "w", method) as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+        assert checkpoint.usable() is None
+        assert said in caplog.text
+
     def test_training_begins_anew(self, train: Train) -> None:
         arguments = ("loss=bce", "checkpoint.every_minutes=0", "trainer.max_epochs=3")
         train(*arguments)

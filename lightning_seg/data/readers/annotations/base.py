@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from lightning_seg.data.shapes import Shape
 
-
 _FARTHEST = 2.0**31  # pixels from an image's corner, beyond which no corner of a polygon lies
 
 
