@@ -44,7 +44,7 @@ def _problem(path: Path) -> str:
 def _greedy(pickled: bytes) -> str:
     """What torch would build without a look at its size, or nothing; all else is as large as the file."""
     for code, argument, _ in pickletools.genops(pickled):
-        if code.name == "STACK_GLOBAL" or (code.name == "GLOBAL" and argument.endswith("bytearray")):
+        if code.name == "STACK_GLOBAL" or (code.name == "GLOBAL" and str(argument).endswith("bytearray")):
             return argument or "class"
     return ""
 
