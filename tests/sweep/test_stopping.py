@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 from lightning_seg.files import unwritable, write_atomic
 from lightning_seg.runs import stop
 from lightning_seg.runs.resume import DirectCheckpointIO
+from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.studies.status import print_status
 from tests.conftest import SMALL, Train, Training
 from tests.outcome import outcome
@@ -124,7 +125,7 @@ def test_status_counts_what_diverged(tmp_path: Path, capsys: pytest.CaptureFixtu
         directory.mkdir(parents=True)
         record = {"status": status, "best_val_dice": 0.5, "test": {"dice": 0.5}, "seconds": {"fit": 1.0}}
         (directory / "result.json").write_text(json.dumps(record))
-    print_status(tmp_path / "study")
+    print_status(StudyFolder(tmp_path / "study"))
     assert "2 (1 diverged)" in capsys.readouterr().out
 
 
