@@ -22,6 +22,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lightning_seg.cli import prepare as commands
+from lightning_seg.data.caches import kept_caches
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.prepare import DATASETS, SOURCES, Source, prepare, source_of
 from lightning_seg.data.prepare import download as download_module
@@ -532,6 +533,8 @@ class TestCommand:
 
         assert open_cache(Wound(tmp_path / "data" / "wound"), 32, tmp_path / "data" / "cache").images.shape[0] == 8
         assert folder.stat().st_mtime_ns == stamp  # the very cache that was made before the folder got its name
+        (kept,) = kept_caches(tmp_path / "data" / "cache")
+        assert kept.outdated is False  # it knows where its files lie, not where they were unpacked
 
     def test_one_failure_does_not_stop_the_others(self, tmp_path: Path) -> None:
         layouts.kvasir(tmp_path / "data" / "kvasir")
