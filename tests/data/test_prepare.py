@@ -474,7 +474,8 @@ class TestPrepareFromServer:
         seen: list[FileDataset] = []
         server.cuts = 1
         root = prepare(source, tmp_path / "data", None, quiet, seen.append)
-        assert len(Kvasir(root).ids()) == 5 and len(seen) == 1
+        assert len(Kvasir(root).ids()) == 5
+        assert len(seen) == 2 and seen[-1].root.is_relative_to(root)  # before it is put in place, and there
         assert entries(tmp_path / "data") == ["kvasir"]
 
     def test_a_dataset_that_is_not_the_published_one_is_refused(

@@ -68,8 +68,9 @@ def prepare(
                         _download(source, data_dir, target, console, check)
                     else:
                         _take(source, given.expanduser(), data_dir, target, console, check)
-                    for dataset in _read(source, target).values() if check else ():
-                        check(dataset)  # again, so that a cache knows where its files lie for good
+                    if check is not None:  # again, so that a cache knows where its files lie for good
+                        for dataset in _read(source, target).values():
+                            check(dataset)
                     console.print(f"[green]Ready:[/] {_shown(target)}")
                     return target
         except OSError as error:
