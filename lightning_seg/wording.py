@@ -35,7 +35,8 @@ def byte_count(count: int) -> str:
 # What moves the cursor, colours, hides or turns text around in a terminal: control characters, and those that change
 # the direction of writing; and halves of characters, which no terminal can be sent.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+# The last four are wide forms of the first, which some spreadsheets take for them.
+_FORMULA = re.compile(r"'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
 
 
 def printable(text: object, lines: bool = False) -> str:

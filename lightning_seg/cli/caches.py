@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lightning_seg.wording import printable
+
 
 def caches(
     data_dir: Annotated[Path, typer.Option(help="Where datasets lie; their caches are in cache/ below it.")] = Path(
@@ -24,8 +26,8 @@ def caches(
         removed = remove_outdated(directory)
         freed = sum(cache.bytes for cache in removed) / 2**20
         console.print(f"{len(removed)} removed, {freed:,.0f} MiB", highlight=False)
-    table = Table("", "MiB", "", title=f"Caches in {directory}", title_justify="left")
+    table = Table("", "MiB", "", title=escape(f"Caches in {directory}"), title_justify="left")
     states = {None: "its data are not at hand", True: "of data that have changed: --remove", False: "in use"}
     for cache in kept_caches(directory):
-        table.add_row(escape(cache.path.name), f"{cache.bytes / 2**20:,.1f}", states[cache.outdated])
-    console.print(table if table.row_count else f"There are no caches in {directory}.", highlight=False)
+        table.add_row(escape(printable(cache.path.name)), f"{cache.bytes / 2**20:,.1f}", states[cache.outdated])
+    console.print(table if table.row_count else escape(f"There are no caches in {directory}."), highlight=False)

@@ -33,7 +33,7 @@ def build(node: DictConfig, what: str, **extra: Any) -> Any:
         import_from_working_directory()  # here too: a launcher's worker starts without Hydra
     try:
         return instantiate(node, **extra)
-    except InstantiationException as error:
+    except (InstantiationException, TypeError) as error:  # the latter of Hydra's own keys alone, such as _recursive_
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from error

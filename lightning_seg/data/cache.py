@@ -29,7 +29,7 @@ _FILES = ("ids.json", "images.npy", "masks.npy", "contrasts.npy")
 _DIGESTS = "digests.json"
 _sound: set[tuple[object, ...]] = set()  # caches that this process has looked at, and when their files were written
 FORMAT = 3  # raise it when the arrays' layout or the reading of pixels changes
-_MOST_WORDS = 10_000  # bytes
+_MOST_WORDS = 2**16  # bytes of the sentence on how pixels were read
 _READING = "reading.txt"
 
 

@@ -51,7 +51,8 @@ def note_origin(dataset: LesionDataset, folder: Path) -> None:
 
 def kept_caches(directory: Path) -> list[KeptCache]:
     """The caches in a directory, by name."""
-    folders = sorted(path.parent for path in directory.glob("*/ids.json")) if directory.is_dir() else []
+    found = [path.parent for path in directory.glob("*/ids.json")] if directory.is_dir() else []
+    folders = sorted(folder for folder in found if not folder.is_symlink())  # whose files lie elsewhere
     return [KeptCache(folder, _bytes(folder), _is_outdated(folder / ORIGIN)) for folder in folders]
 
 
@@ -86,9 +87,9 @@ def _is_outdated(origin: Path) -> bool | None:
         content = read_json(origin)
         root = Path(content["root"])
         files = [entry for entry in content["files"] if len(entry) == 3 and isinstance(entry[1], int)]
+        return any(not _is_as_then(root / name, size, time) for name, size, time in files) if root.is_dir() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    return any(not _is_as_then(root / name, size, time) for name, size, time in files) if root.is_dir() else None
 
 
 def _is_as_then(path: Path, size: int, time: int) -> bool:

@@ -13,7 +13,8 @@ from lightning_seg.data.dataset import FileDataset, LesionDataset, Problem, prob
 from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.errors import UserError
 
-_FORBIDDEN = str.maketrans(dict.fromkeys('/\\:*?"<>|', "_"))  # in names of files, on some system
+# In names of files, on some system.
+_FORBIDDEN = str.maketrans(dict.fromkeys([*'/\\:*?"<>|', *map(chr, range(32))], "_"))
 
 
 def write_plain(dataset: LesionDataset, target: Path) -> int:
@@ -35,10 +36,14 @@ def write_plain(dataset: LesionDataset, target: Path) -> int:
         raise UserError(f"Dataset {dataset.name!r} has no files to convert.")
     subset_of = {name: subset for subset, names in (dataset.by_folders() or {}).items() for name in names}
     ids = dataset.ids()
+    names = [name.translate(_FORBIDDEN) for name in ids]
+    if len(set(names)) < len(names):
+        first, second = [name for name in ids if names.count(name.translate(_FORBIDDEN)) > 1][:2]
+        raise UserError(f"{first!r} and {second!r} would be written under one name; rename one of them.")
     partial = target.with_name(f".{target.name}.partial")
 
     def write(index: int) -> UserError | None:
-        name = ids[index].translate(_FORBIDDEN)
+        name = names[index]
         folder = partial / subset_of.get(ids[index], "")
         try:
             picture, masks = dataset.load(index, max_side)

@@ -19,7 +19,15 @@ from rich.progress import track
 
 from lightning_seg.catalogue import DATASETS
 from lightning_seg.data.exclude import excluded_ids
-from lightning_seg.data.images import IMAGE_SUFFIXES, MASK_THRESHOLD, BadFileError, Picture, open_image, open_mask
+from lightning_seg.data.images import (
+    IMAGE_SUFFIXES,
+    MASK_THRESHOLD,
+    BadFileError,
+    Picture,
+    great_images_alone,
+    open_image,
+    open_mask,
+)
 from lightning_seg.data.naming import normalised
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import Window
@@ -217,7 +225,8 @@ class FileDataset(LesionDataset):
 
     def _problems_of(self, sample: Sample) -> list["Problem | str"]:
         try:
-            return [*self._open(sample, 224)[2]]
+            with great_images_alone(sample.image):
+                return [*self._open(sample, 224)[2]]
         except UserError as error:  # of the dataset, such as which mask values are lesion
             return [str(error)]
 
@@ -231,11 +240,12 @@ class FileDataset(LesionDataset):
         return [[str(path.relative_to(self.root)), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
     def read(self, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        image, masks = self.load(index, size)
-        lesion = np.zeros((size, size), dtype=bool)
-        for mask in masks:
-            lesion |= np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) >= MASK_THRESHOLD
-        return np.asarray(image.image.resize((size, size), Image.Resampling.BILINEAR)), lesion
+        with great_images_alone(self.samples[index].image):
+            image, masks = self.load(index, size)
+            lesion = np.zeros((size, size), dtype=bool)
+            for mask in masks:
+                lesion |= np.asarray(mask.resize((size, size), Image.Resampling.NEAREST)) >= MASK_THRESHOLD
+            return np.asarray(image.image.resize((size, size), Image.Resampling.BILINEAR)), lesion
 
     def load(self, index: int, size: int) -> tuple[Picture, list[Image.Image]]:
         """The image and its masks in 8-bit grey, before thresholding, all in their own size.

@@ -5,8 +5,10 @@
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -32,6 +34,8 @@ _PAGED = frozenset({"TIFF", "GIF", "WEBP"})  # of which a second page is a secon
 # Pillow knows many more, and hands one of them, EPS, to another program. JPEG also opens MPO, of phones.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _MOST_FILE_BYTES = 2**30
+_GREAT = 2**25  # pixels; the largest usual photos have fewer
+_great = Lock()
 _MOST_PIXELS = 178_956_970  # at which Pillow refuses images of its own kinds
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _DRAFT_FACTOR = 3  # a reduced JPEG keeps at least this multiple of the side that it is resized to
@@ -138,6 +142,23 @@ def open_unconverted(path: Path) -> Picture:
         return Image.fromarray(pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.int32))
 
     return _decode(path, deepen=kept)
+
+
+@contextmanager
+def great_images_alone(path: Path, turn: Lock = _great) -> Iterator[None]:
+    """Work on an image of many pixels while no other thread does: a few kilobytes may take a gigabyte and more.
+
+    Args:
+        path: of the image.
+        turn: what is held meanwhile; another one for work that is waited for under the first.
+    """
+    try:
+        with open_plain(path, _MOST_FILE_BYTES, follow=True) as file, _open(file, path, None, False) as image:
+            is_great = math.prod(image.size) > _GREAT
+    except Exception:  # reading it says what is wrong
+        is_great = False
+    with turn if is_great else nullcontext():
+        yield
 
 
 def is_grey(image: Image.Image) -> bool:

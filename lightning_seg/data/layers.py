@@ -2,15 +2,17 @@
 
 from collections import Counter
 from pathlib import Path
+from threading import Lock
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightning_seg.data.images import is_grey, open_unconverted
+from lightning_seg.data.images import great_images_alone, is_grey, open_unconverted
 
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif")
+_looking = Lock()
 Kind = Literal["grey", "index", "colour"]
 # How a file's alpha channel goes with the rest: there is none, it is the same everywhere, it alone varies, it varies as
 # the rest does, it varies otherwise.
@@ -79,7 +81,7 @@ def open_layers(path: Path) -> Layers:
     if image.mode in ("1", "L", "LA"):
         grey = image if image.mode == "L" else image.getchannel("L") if image.mode == "LA" else image.convert("L")
         return Layers("grey", np.asarray(grey), alpha)
-    colours = image.convert("RGB")
+    colours = image if image.mode == "RGB" else image.convert("RGB")
     if is_grey(colours):
         return Layers("grey", np.asarray(colours.convert("L")), alpha)
     if image.mode in ("P", "PA"):
@@ -97,6 +99,11 @@ def look(path: Path) -> Seen:
     Raises:
         BadFileError: as :func:`open_layers`.
     """
+    with great_images_alone(path, _looking):
+        return _look(path)
+
+
+def _look(path: Path) -> Seen:
     layers = open_layers(path)
     counts = _counted(layers.values)
     colours = {value: layers.palette[int(value)] for value in counts} if layers.kind == "index" else {}
@@ -130,7 +137,7 @@ def _packed(colours: NDArray[np.int32]) -> NDArray[np.int32]:
 
 def _counted(values: NDArray) -> Counter[float]:
     if values.dtype == np.uint8:
-        found = np.bincount(values.ravel(), minlength=256)
+        found = np.array(Image.fromarray(values).histogram())  # bincount would take eight bytes a pixel
         return Counter({int(value): int(found[value]) for value in np.flatnonzero(found)})
     unique, found = np.unique(values, return_counts=True)
     return Counter(dict(zip(unique.tolist(), found.tolist(), strict=True)))

@@ -5,10 +5,12 @@ A pixel belongs to a shape if its centre lies inside: pixel ``(x, y)`` reaches f
 cover the pixels that the line itself touches, and are half a pixel too large.)
 """
 
+import io
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +89,9 @@ class Runs(Shape):
             raise ValueError(f"the mask is {own_width}x{own_height} but the image is {width}x{height}")
         if min(left, top, own_width, own_height) < 0 or left + own_width > width or top + own_height > height:
             raise ValueError(f"a mask reaches beyond the image of {width}x{height}")
-        if (self.lengths < 0).any() or self.lengths.sum() != own_width * own_height:
+        # Of single lengths first: sums of great ones start again from below zero.
+        area = own_width * own_height
+        if ((self.lengths < 0) | (self.lengths > area)).any() or self.lengths.sum() != area:
             raise ValueError(f"the runs of a mask do not add up to its {own_width}x{own_height} pixels")
         inside = np.repeat(np.arange(len(self.lengths)) % 2 == 1, self.lengths)
         mask = inside.reshape(own_width, own_height).T if self.by_columns else inside.reshape(own_height, own_width)
@@ -98,22 +102,27 @@ class Runs(Shape):
 
 @dataclass(frozen=True, eq=False)
 class Bitmap(Shape):
-    """A mask as an image of a part of the picture.
+    """A mask as an image of a part of the picture, decoded when it is drawn: a short one may be of many pixels.
 
     Attributes:
-        mask: true inside, bool ``(h, w)``.
+        png: a PNG file that is above 0 inside.
         corner: x and y of its top left pixel.
     """
 
-    mask: NDArray[np.bool_]
+    png: bytes
     corner: tuple[int, int]
 
     def pixels(self, width: int, height: int) -> NDArray[np.bool_]:
-        (left, top), (own_height, own_width) = self.corner, self.mask.shape
-        if min(left, top) < 0 or left + own_width > width or top + own_height > height:
-            raise ValueError(f"a mask reaches beyond the image of {width}x{height}")
+        left, top = self.corner
+        try:
+            with Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
+                if min(left, top) < 0 or left + image.width > width or top + image.height > height:
+                    raise ValueError(f"a mask reaches beyond the image of {width}x{height}")
+                mask = np.asarray(image.convert("L")) > 0
+        except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+            raise ValueError(f"the image of a mask cannot be read ({error})") from error
         canvas = np.zeros((height, width), dtype=bool)
-        canvas[top : top + own_height, left : left + own_width] = self.mask
+        canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
         return canvas
 
 
@@ -126,13 +135,17 @@ def fill(points: NDArray[np.float64], width: int, height: int) -> NDArray[np.boo
         points: x and y of the corners in pixels, float ``(N, 2)``; they may lie outside the image.
         width, height: of the image.
     """
-    crossed = np.zeros((height, width + 1), dtype=np.int32)
+    inside = np.zeros((height, width), dtype=bool)
+    top, bottom = (int(np.ceil(end - 0.5).clip(0, height)) for end in (points[:, 1].min(), points[:, 1].max()))
+    left, right = (int(np.ceil(end - 0.5).clip(0, width)) for end in (points[:, 0].min(), points[:, 0].max()))
+    crossed = np.zeros((bottom - top, right - left + 1), dtype=bool)  # where the polygon lies: thousands may be small
     for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
         if y0 == y1:
             continue
         first, last = sorted((y0, y1))
-        rows = np.arange(max(0, int(np.ceil(first - 0.5))), min(height, int(np.ceil(last - 0.5))))
+        rows = np.arange(max(top, int(np.ceil(first - 0.5))), min(bottom, int(np.ceil(last - 0.5))))
         x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-        columns = np.ceil(x - 0.5).clip(0, width).astype(np.int64)
-        crossed[rows, columns] += 1  # an edge crosses a row once
-    return (np.cumsum(crossed[:, :width], axis=1) & 1).astype(bool)
+        columns = np.ceil(x - 0.5).clip(left, right).astype(np.int64)
+        crossed[rows - top, columns - left] ^= True  # an edge crosses a row once
+    inside[top:bottom, left:right] = np.logical_xor.accumulate(crossed[:, :-1], axis=1)
+    return inside

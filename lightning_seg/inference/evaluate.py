@@ -63,6 +63,8 @@ def choose_dataset(run: TrainedRun, overrides: Sequence[str]) -> LesionDataset:
     else:
         refuse_foreign(run.record.config.get("dataset"), "dataset", str(RunFolder(run.directory).result))
         dataset = build(_own_dataset(run, overrides), "dataset")
+    if not isinstance(dataset, LesionDataset):
+        raise UserError(f"What {run.directory} records as its dataset is none.")
     dataset.reading()  # what cannot be told is told once, not of each image
     return dataset
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from lightning_seg.data.images import great_images_alone
 from lightning_seg.errors import UserError
 from lightning_seg.files import check_output, csv_text, mark_output, write_atomic, write_text
 from lightning_seg.inference.images import Photo, is_file_name, name_images, read_photo
@@ -58,7 +59,8 @@ def predict(predictor: Predictor, paths: Sequence[Path], batch_size: int | None 
         if not is_file_name(name):
             return f"{path}: its results cannot be named after it, as its name is too long or no text; rename it"
         try:
-            return read_photo(path, predictor.preparation)
+            with great_images_alone(path):
+                return read_photo(path, predictor.preparation)
         except UserError as error:
             return str(error)
 

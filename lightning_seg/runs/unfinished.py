@@ -1,36 +1,28 @@
 """Runs that were stopped before their end, and what they were."""
 
 import logging
-import re
 from collections.abc import Iterable
 from typing import Any
 
 import yaml
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.errors import UserError
 from lightning_seg.files import read_bytes
-from lightning_seg.runs.fingerprint import differences
+from lightning_seg.runs.fingerprint import differences, flatten
 from lightning_seg.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 _MOST_BYTES = 2**20
-_OWN = "${basename:"  # the one function that configurations call
-# Any other, such as one that reads the environment; or what might become one; or an alias, which YAML repeats.
-_FOREIGN = re.compile(r"\$\{[^}]*[:$]|^\s*([\w.-]+:|-)\s+[&*]", re.MULTILINE)
 
 
-def _read(text: str) -> Any:
-    """A configuration that may come from anywhere, of which nothing is resolved but its own keys.
+class _Plain(yaml.SafeLoader):
+    """YAML without aliases, which a few lines can unfold to any size."""
 
-    Raises:
-        ValueError: it calls a function.
-    """
-    if _FOREIGN.search(text.replace(_OWN, "")):
-        raise ValueError("it calls a function")
-    return OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it repeats itself")
+        return super().compose_node(parent, index)
 
 
 def refuse_half_done(folder: RunFolder, flat: dict[str, Any], apart: Iterable[str] = ()) -> None:
@@ -47,11 +39,14 @@ def refuse_half_done(folder: RunFolder, flat: dict[str, Any], apart: Iterable[st
     """
     if flat["rerun"] or not folder.path.is_dir():
         return
-    try:
-        begun = _read(read_bytes(folder.configuration, _MOST_BYTES).decode("utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError, OmegaConfBaseException):
+    try:  # what may come from anywhere, of which nothing is resolved: values that follow from others are passed over
+        text = read_bytes(folder.configuration, _MOST_BYTES).decode("utf-8")
+        begun = yaml.load(text, _Plain)
+        following = [key for key, value in flatten(begun).items() if "${" in str(value)]
+        changed = differences(flat, begun, (*apart, *following)) if isinstance(begun, dict) else []
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return  # it cannot be told what it was
-    if not isinstance(begun, dict) or not (changed := differences(flat, begun, apart)):
+    if not changed:
         return
     if any(folder.path.glob("resume-*.ckpt")):
         raise UserError(

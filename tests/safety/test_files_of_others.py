@@ -3,8 +3,11 @@
 import json
 import os
 import shutil
+import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
@@ -14,13 +17,15 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
+from lightning_seg.cli.caches import caches
+from lightning_seg.cli.convert import convert
 from lightning_seg.cli.evaluate import evaluate
 from lightning_seg.cli.export import export
 from lightning_seg.cli.predict import predict
 from lightning_seg.data import Folder, Synthetic
 from lightning_seg.data.cache import cache_folder, open_cache
 from lightning_seg.data.duplicates import dataset_hashes
-from lightning_seg.data.images import open_image
+from lightning_seg.data.images import great_images_alone, open_image
 from lightning_seg.data.prepare.prepare import prepare
 from lightning_seg.data.prepare.sources import SOURCES
 from lightning_seg.data.prepare.unpack import unpack
@@ -192,6 +197,23 @@ class TestCheckpoint:
         assert [path.name for path in checkpoint.path.parent.glob("resume-*")] == [f"{self.CHECKPOINT}.damaged"]
         assert not ran.exists()
 
+    @pytest.mark.parametrize(("kind", "said"), [("array", "makes a __builtin__ bytearray"), ("zip", "are compressed")])
+    def test_a_few_bytes_do_not_become_gigabytes(
+        self, kind: str, said: str, checkpoint: ResumeCheckpoint, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with zipfile.ZipFile(checkpoint.path) as archive:
+            parts = {name: archive.read(name) for name in archive.namelist()}
+        if kind == "array":  # which torch takes for harmless
+            size = (3 * 2**30).to_bytes(5, "little")
+            pickled = b"\x80\x02c__builtin__\nbytearray\n\x8a\x05" + size + b"\x85R."
+            parts = {name: pickled if name.endswith("data.pkl") else content for name, content in parts.items()}
+        method = zipfile.ZIP_STORED if kind == "array" else zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(checkpoint.path, "w", method) as archive:
+            for name, content in parts.items():
+                archive.writestr(name, content)
+        assert checkpoint.usable() is None
+        assert said in caplog.text
+
     def test_training_begins_anew(self, train: Train) -> None:
         arguments = ("loss=bce", "checkpoint.every_minutes=0", "trainer.max_epochs=3")
         train(*arguments)
@@ -323,3 +345,79 @@ def test_a_split_of_a_record_that_is_no_file_is_not_waited_for(kind: str, study:
         path.symlink_to("/dev/zero")
     with pytest.raises(UserError, match="it is no file"):
         count_repeats(str(path), Fractions(0.6, 0.2, 0.2))
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *({"root": "/", "files": [[name, 1, 1]]} for name in (1, None, "a\0", "x" * 300)),
+        *({"root": "a\0b", "files": []}, {"root": 5}, [], {"root": "/", "files": 5}),
+    ],
+)
+def test_a_cache_whose_origin_is_none_is_listed(origin: object, tmp_path: Path) -> None:
+    cache = tmp_path / "cache" / "a\x1b[31m[b]"
+    cache.mkdir(parents=True)
+    (cache / "ids.json").write_text("[]")
+    (cache / "origin.json").write_text(json.dumps(origin))
+    code, output = invoke(caches, "--data-dir", tmp_path)
+    assert code == 0
+    assert "\\x1b[31m[b]" in output
+
+
+def test_a_linked_cache_is_not_removed(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "ids.json").write_text("[]")
+    (elsewhere / "origin.json").write_text(json.dumps({"root": "/", "files": [["absent", 1, 1]]}))
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "a").symlink_to(elsewhere)
+    code, output = invoke(caches, "--data-dir", tmp_path, "--remove")
+    assert code == 0
+    assert "0 removed" in output
+    assert (elsewhere / "ids.json").exists()
+
+
+def test_two_names_that_some_system_writes_alike_are_not_converted_into_one(tmp_path: Path) -> None:
+    for place, kind in (("images", "RGB"), ("masks", "L")):
+        (tmp_path / "data" / place).mkdir(parents=True)
+        for name, grey in (("a:b.png", 90), ("a?b.png", 200)):
+            Image.new("L", (32, 32), grey).convert(kind).save(tmp_path / "data" / place / name)
+    with pytest.raises(UserError, match="would be written under one name"):
+        invoke(convert, tmp_path / "data", tmp_path / "out", "dataset.lesion=nonzero")
+    assert not (tmp_path / "out").exists()
+
+
+def test_great_images_are_held_one_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty kilobytes may be of 179 megapixels, and a machine has many threads."""
+    path = write_image(tmp_path / "a.png")
+    held, most = 0, 0
+
+    def use(_: int) -> None:
+        nonlocal held, most
+        with great_images_alone(path):
+            held += 1
+            most = max(most, held)
+            time.sleep(0.01)
+            held -= 1
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(use, range(4)))
+    assert most > 1
+    most = 0
+    monkeypatch.setattr("lightning_seg.data.images._GREAT", 32 * 32 - 1)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(use, range(4)))
+    assert most == 1
+
+
+def test_great_images_of_a_dataset_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first one waits for a look at all masks."""
+    monkeypatch.setattr("lightning_seg.data.images._GREAT", 32 * 32 - 1)
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png")
+        Image.new("L", (32, 32), 255).save(tmp_path / f"{name}_mask.png")
+    found: list[bool] = []
+    reading = Thread(target=lambda: found.append(bool(Folder(tmp_path, "great").read(0, 16)[1].all())), daemon=True)
+    reading.start()
+    reading.join(60)
+    assert found == [True]

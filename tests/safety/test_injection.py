@@ -105,7 +105,7 @@ def test_markdown(text: str, safe: str) -> None:
     assert as_markdown(text) == safe
 
 
-@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r", "\uff1d"])
 def test_no_cell_is_a_formula(sign: str, tmp_path: Path, study: Path) -> None:
     text = f'{sign}HYPERLINK("http://e.org")'
     [row] = csv.reader(io.StringIO(csv_text([[text, 1, -0.5, "-0.5", "a=b"]]), newline=""))

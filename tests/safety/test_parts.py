@@ -20,6 +20,7 @@ from lightning_seg.cli.predict import predict
 from lightning_seg.config.allowed import as_text, refuse_foreign
 from lightning_seg.config.build import without_weights
 from lightning_seg.errors import UserError
+from lightning_seg.inference.evaluate import choose_dataset
 from lightning_seg.inference.model_card import model_card
 from lightning_seg.inference.trained import find_weights, load_run
 from lightning_seg.report.losses import rebuild
@@ -276,3 +277,13 @@ def test_a_loss_that_would_count_for_hours_is_not_drawn(study: Path, run: Path) 
     loss = {"_target_": "lightning_seg.losses.monai.MonaiLoss", "class": "SoftclDiceLoss", "iter_": 10_000}
     edit(run / "result.json", lambda record: record["config"].update(loss=loss))
     assert rebuild(load_study(study), "dice") is None
+
+
+@pytest.mark.parametrize("more", [{"_partial_": True}, {"_recursive_": {"a": 1}}, {"_convert_": 1}, {"_args_": 5}])
+def test_hydras_own_keys_end_in_a_sentence(more: dict[str, Any], run: Path) -> None:
+    edit(run / "result.json", lambda record: record["config"]["dataset"].update(more))
+    with suppress(UserError):
+        choose_dataset(load_run(run), [])
+    edit(run / "result.json", lambda record: record["config"]["model"].update(more))
+    with suppress(UserError):
+        load_run(run)

@@ -7,6 +7,7 @@ import shutil
 import socket
 import zipfile
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -358,6 +359,14 @@ def test_a_record_names_a_project_or_none(settings: object, study: Path) -> None
         *("x: ${oc.env:TOKEN}", "x: ${ oc.env : TOKEN}", "y: oc.env\nx: ${${y}:TOKEN}", "x: ${oc.${y}:TOKEN}\ny: env"),
         *(
             "x: ${oc.decode:'${oc.env:TOKEN}'}",
+            *(f'seed: "$\\x{brace}oc.env\\x3aTOKEN}}"' for brace in ("7b", "7B")),  # by escapes of YAML
+            'seed: ["${oc.env\\u003aTOKEN}"]',
+            "\n".join(["seed: ${k0}", *(f"k{number}: ${{k{number + 1}}}${{k{number + 1}}}" for number in range(40))]),
+            "{q: &a [1, 2, 3, 4, 5, 6, 7, 8], "
+            + ", ".join(f"k{n}: &{b} [{','.join([f'*{a}'] * 8)}]" for n, (a, b) in enumerate(pairwise("abcdefghijkl")))
+            + "}",
+            f"seed: {'${' * 100_000}",
+            f"seed: 0x{'f' * 5000}",
             "a: &a [1]\nb: *a",
             "[" * 100_000,
             "x: !!python/object/apply:os.getcwd []",
@@ -370,7 +379,10 @@ def test_of_a_half_done_run_nothing_is_resolved(text: str, tmp_path: Path, monke
     folder.configuration.parent.mkdir(parents=True)
     folder.checkpoint("0" * 16).touch()
     folder.configuration.write_text(text)
-    refuse_half_done(folder, {"rerun": False, "seed": 1})
+    try:
+        refuse_half_done(folder, {"rerun": False, "seed": 1})
+    except UserError as error:
+        assert "a-secret" not in str(error)
     folder.configuration.unlink()
     os.mkfifo(folder.configuration)
     refuse_half_done(folder, {"rerun": False, "seed": 1})

@@ -201,7 +201,8 @@ class Folder(FileDataset):
                 f"Dataset {self.name!r}: dataset.lesion={self.choice.text} is no class of the annotations; they have "
                 f"{listed}."
             )
-        lesion = " or ".join(sorted(wanted & count.keys()))
+        named = sorted(wanted & count.keys())
+        lesion = " or ".join(named[:8]) + (f" or {len(named) - 8} others" if len(named) > 8 else "")
         self._labels = f"Lesion is what the annotations outline as {lesion!r} (classes and outlines: {listed})"
         return wanted
 

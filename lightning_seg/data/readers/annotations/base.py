@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from lightning_seg.data.shapes import Shape
 
+_FARTHEST = 2.0**31  # pixels from an image's corner, beyond which no corner of a polygon lies
+
 
 class ImageShapes(NamedTuple):
     """What a file says of one image.
@@ -36,10 +38,10 @@ def corners(points: Any) -> NDArray[np.float64]:
     try:
         array = np.asarray(points, dtype=np.float64)
         array = array.reshape(-1, 2)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise AnnotationError("a polygon's corners are no pairs of numbers") from None
-    if len(array) < 3 or not np.isfinite(array).all():
-        raise AnnotationError("a polygon has fewer than three corners, or corners that are no numbers")
+    if len(array) < 3 or not (abs(array) < _FARTHEST).all():
+        raise AnnotationError("a polygon has fewer than three corners, or corners that are no numbers of pixels")
     return array
 
 

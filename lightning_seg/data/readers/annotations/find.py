@@ -16,6 +16,7 @@ from lightning_seg.files import open_plain
 
 SUFFIXES = (".json", ".xml", ".txt")
 MAX_BYTES = 2**30  # of one file of annotations
+_LONGEST_LABEL = 200  # characters of a class's name, which goes into records
 
 
 class Annotated(NamedTuple):
@@ -86,9 +87,9 @@ def _read(file: Path) -> list[ImageShapes] | None:
             text = opened.read().decode("utf-8-sig")
         if file.suffix.lower() == ".xml":
             root = cvat.parse(text)
-            return None if root is None else cvat.read(root)
+            return None if root is None else _understood(cvat.read, root)
         if file.suffix.lower() == ".txt":
-            return yolo.read(text) if yolo.is_it(text) else None
+            return _understood(yolo.read, text) if yolo.is_it(text) else None
         content = json.loads(text)
     except (OSError, UnreadableError, ValueError, RecursionError) as error:
         if file.suffix.lower() == ".txt":
@@ -99,7 +100,23 @@ def _read(file: Path) -> list[ImageShapes] | None:
         (labelme.is_it, labelme.read),
         (via.is_it, via.read),
     ]
-    return next((read(content) for is_it, read in readers if is_it(content)), None)
+    return next((_understood(read, content) for is_it, read in readers if is_it(content)), None)
+
+
+def _understood(read: Callable[[Any], list[ImageShapes]], content: Any) -> list[ImageShapes]:
+    """What a reader makes of a file's content, which may be anything.
+
+    Raises:
+        AnnotationError: it stumbles, or a class has a name that cannot be recorded.
+    """
+    try:
+        entries = read(content)
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        raise AnnotationError(f"it does not hold what such files do ({type(error).__name__}: {error})") from error
+    for label in {shape.label for entry in entries for shape in entry.shapes}:
+        if len(label) > _LONGEST_LABEL or any(0xD800 <= ord(sign) < 0xE000 for sign in label):
+            raise AnnotationError(f"the name of the class {label[:40]!r} is too long or no text")
+    return entries
 
 
 def _image_of(

@@ -6,7 +6,6 @@ import io
 import math
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
 from lightning_seg.data.readers.annotations.base import (
@@ -46,13 +45,14 @@ def _shape(shape: Any, image: str) -> Shape:
         radius = math.dist(centre, edge)
         return Ellipse(label, (float(centre[0]), float(centre[1])), (radius, radius))
     if kind == "mask" and points:
-        return Bitmap(label, _bitmap(member(shape, "mask", str, "a mask")), (int(points[0][0]), int(points[0][1])))
+        return Bitmap(label, _png(member(shape, "mask", str, "a mask")), (int(points[0][0]), int(points[0][1])))
     raise no_outline(kind, image)
 
 
-def _bitmap(text: str) -> np.ndarray:
+def _png(text: str) -> bytes:
     try:
-        with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
-            return np.asarray(image.convert("L")) > 0
+        png = base64.b64decode(text, validate=True)
+        with Image.open(io.BytesIO(png), formats=["PNG"]):  # its header
+            return png
     except (binascii.Error, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise AnnotationError(f"the image of a mask cannot be read ({error})") from error
