@@ -16,7 +16,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 from rich.progress import track
 
-from lightning_seg.data.caches import tell_outdated, write_origin
+from lightning_seg.data.caches import note_origin, tell_outdated, write_origin
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, Problem, problems_of, raise_problems
 from lightning_seg.distances import boundary_distances
@@ -81,6 +81,7 @@ def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cach
             else:
                 _build(dataset, size, folder)
                 tell_outdated(folder.parent)
+    note_origin(dataset, folder)
     return _load(dataset, size, folder)
 
 

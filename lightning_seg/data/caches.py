@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +36,17 @@ def write_origin(dataset: LesionDataset, folder: Path) -> None:
     if isinstance(dataset, FileDataset):
         origin = {"root": str(dataset.root.resolve()), "files": dataset.signature()}
         write_text(folder / ORIGIN, json.dumps(origin))
+
+
+def note_origin(dataset: LesionDataset, folder: Path) -> None:
+    """Note where a cache's files lie now, if they have moved since it was made, or an older version made it."""
+    if not isinstance(dataset, FileDataset):
+        return
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        if read_json(folder / ORIGIN)["root"] == str(dataset.root.resolve()):
+            return
+    with suppress(OSError):  # of a cache that is only there to be read
+        write_origin(dataset, folder)
 
 
 def kept_caches(directory: Path) -> list[KeptCache]:

@@ -291,13 +291,18 @@ def _alpha_rule(counts: Counter[float], why: str) -> Rule:
     return Rule("alpha", sign, numbers, words)
 
 
+_MOST_LABELS_OFFERED = 64
+
+
 def _question(masks: Sequence[Seen], suggested: list[str]) -> UserError:
     first = f"dataset.lesion={suggested[0]}"
     several = f"dataset.lesion=[{','.join(suggested[:2])}]"
     quoted = (f'"{first}"', f'"{several}"') if suggested[0].startswith("'") else (first, several)
+    # So many values are those of a lossy format, whose noise on the background is not 0 either.
+    rest = "" if len(suggested) > _MOST_LABELS_OFFERED else " or dataset.lesion=nonzero"
     return UserError(
         f"The masks hold {_contents(masks)}: which of it is lesion? Say so, for instance with {quoted[0]}, or with "
-        f"{quoted[1]} or dataset.lesion=nonzero for several."
+        f"{quoted[1]}{rest} for several."
     )
 
 

@@ -37,9 +37,10 @@ def data_remarks(cache: Cache, split: Split) -> list[str]:
     remarks = [] if found is None else [found]
     without = [name for name, part in split._asdict().items() if _is_empty(cache, part)]
     if without:
-        subsets = " and ".join({"train": "training", "val": "validation"}.get(name, name) for name in without)
+        *others, last = [{"train": "training", "val": "validation"}.get(name, name) for name in without]
+        subsets = f"{', '.join(others)} and {last} sets have" if others else f"{last} set has"
         remarks.append(
-            f"the {subsets} set has no lesion at all, so that scores of it say nothing; check the masks, or the split"
+            f"the {subsets} no lesion at all, so that scores there say nothing; check the masks, or the split"
         )
     return remarks
 

@@ -42,6 +42,12 @@ def lesions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_siblings_across_a_chosen_random_split_are_told_once(lesions: Path):
+    shown = advise(lesions.name, *SMALL, *GRID, "data.split=random", "--hours", "0.5")
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.count("siblings in training, which makes scores too good: data.split=grouped") == 1
+
+
 @pytest.mark.slow
 def test_from_a_folder_to_an_answer_and_again(lesions: Path):
     name = str(lesions.relative_to(lesions.parent))

@@ -33,3 +33,16 @@ def test_caches_of_changed_data_are_told_and_removed_on_request(
     assert "1 removed" in removed and [cache.outdated for cache in kept_caches(caches)] == [False, None]
     shutil.rmtree(root)  # an unmounted disk is no changed dataset
     assert [cache.outdated for cache in kept_caches(caches)] == [None, None]
+
+
+def test_a_cache_follows_its_data_when_they_move(tmp_path: Path) -> None:
+    layouts.kvasir(tmp_path / "set")
+    caches = tmp_path / "cache"
+    open_cache(Folder(tmp_path / "set" / "Kvasir-SEG", "mine"), 16, caches)
+    (tmp_path / "set").rename(tmp_path / "moved")
+    assert [cache.outdated for cache in kept_caches(caches)] == [None]
+    open_cache(Folder(tmp_path / "moved" / "Kvasir-SEG", "mine"), 16, caches)
+    assert [cache.outdated for cache in kept_caches(caches)] == [False]
+    next(caches.glob("*/origin.json")).unlink()  # as an older version has left it
+    open_cache(Folder(tmp_path / "moved" / "Kvasir-SEG", "mine"), 16, caches)
+    assert [cache.outdated for cache in kept_caches(caches)] == [False]

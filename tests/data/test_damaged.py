@@ -35,8 +35,8 @@ def cmyk_tiff() -> bytes:
     return buffer.getvalue()
 
 
-def test_a_damaged_tag_beside_the_orientation_does_no_harm(tmp_path: Path) -> None:
-    """The orientation is read alone; Pillow's own turning writes all tags anew, and fails."""
+def with_a_damaged_tag() -> bytes:
+    """A JPEG of orientation 6 whose tag 0x0100 has type 9 and value -1."""
     whole = encoded("JPEG")
     entry = struct.pack("<HHII", 0x0100, 4, 1, 40)
     at = whole.find(entry) if entry in whole else whole.find(struct.pack(">HHII", 0x0100, 4, 1, 40))
@@ -45,8 +45,12 @@ def test_a_damaged_tag_beside_the_orientation_does_no_harm(tmp_path: Path) -> No
         entry = struct.pack(">HHIHH", 0x0100, 3, 1, 40, 0)
         at, order = whole.find(entry), ">"
     assert at > 0
-    damaged = whole[:at] + struct.pack(f"{order}HHIi", 0x0100, 9, 1, -1) + whole[at + 12 :]
-    (tmp_path / "x.jpg").write_bytes(damaged)
+    return whole[:at] + struct.pack(f"{order}HHIi", 0x0100, 9, 1, -1) + whole[at + 12 :]
+
+
+def test_a_damaged_tag_beside_the_orientation_does_no_harm(tmp_path: Path) -> None:
+    """The orientation is read alone; Pillow's own turning writes all tags anew, and fails."""
+    (tmp_path / "x.jpg").write_bytes(with_a_damaged_tag())
     assert open_image(tmp_path / "x.jpg").size == (30, 40)
 
 

@@ -152,8 +152,10 @@ class TestRemarks:
         masks[:3, 0, 4, 4] = True
         split = Split(np.array([0, 1]), np.array([2]), np.array([3, 4, 5]))
         assert data_remarks(self.cache(masks), split) == [
-            "the test set has no lesion at all, so that scores of it say nothing; check the masks, or the split"
+            "the test set has no lesion at all, so that scores there say nothing; check the masks, or the split"
         ]
+        (remark,) = data_remarks(self.cache(np.zeros_like(masks)), split)
+        assert remark.startswith("the training, validation and test sets have no lesion at all")
         masks[3, 0, 4, 4] = True
         assert data_remarks(self.cache(masks), split) == []
 
@@ -186,12 +188,15 @@ class TestRemarks:
 
 
 class TestHalfDone:
-    def test_a_half_done_run_of_another_configuration_is_not_replaced(self, tmp_path: Path) -> None:
+    def test_a_half_done_run_of_another_configuration_is_not_replaced(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         folder = RunFolder(tmp_path / "s/d/m/l/repeat_0")
         folder.configuration.parent.mkdir(parents=True)
         folder.configuration.write_text(OmegaConf.to_yaml({"optimizer": {"lr": 0.001}, "threads": 2, "rerun": False}))
         flat = {"optimizer.lr": 0.01, "threads": 1, "rerun": False}
-        refuse_half_done(folder, flat)  # nothing was saved of it
+        refuse_half_done(folder, flat)  # nothing was saved of it, which is said
+        assert "(optimizer.lr was 0.001 and is now 0.01) was stopped before it was saved" in caplog.text
         (folder.path / "resume-0123.ckpt").write_bytes(b"")
         with pytest.raises(UserError, match=r"half-done run of another configuration \(optimizer\.lr was 0\.001"):
             refuse_half_done(folder, flat)

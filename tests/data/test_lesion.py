@@ -15,6 +15,7 @@ from lightning_seg.data.lesion import parse_lesion
 from lightning_seg.data.remarks import border_share, inverted
 from lightning_seg.errors import UserError
 from tests.data import drawings
+from tests.data import make_layouts as layouts
 
 
 def digest(dataset: Folder, directory: Path) -> str:
@@ -227,3 +228,17 @@ def test_lesions_that_are_black(tmp_path: Path) -> None:
     assert found is not None and "2 of 3 images" in found and inverted(np.array([1.0, 0.0])) is None
     dataset = masks_of(tmp_path / "black", drawings.values(255, 0), lesion=0)
     assert np.array_equal(lesion_of(dataset), lesion_of(masks_of(tmp_path / "white", drawings.values(0, 255))))
+
+
+def test_nonzero_is_not_offered_for_colours_that_jpeg_has_blurred(tmp_path: Path) -> None:
+    """Noise around black is not 0 either: all of it would be lesion."""
+    for number in range(8):
+        image, mask = layouts.lesion(number, 64, 64)
+        layouts.save(image, tmp_path / f"images/{number}.png")
+        coloured = np.zeros((64, 64, 3), np.uint8)
+        coloured[..., number % 2] = np.where(np.asarray(mask) > 0, 255, 0)
+        (tmp_path / "masks").mkdir(exist_ok=True)
+        Image.fromarray(coloured).save(tmp_path / f"masks/{number}.jpg", quality=60)
+    with pytest.raises(UserError, match="which of it is lesion") as caught:
+        Folder(tmp_path, "blurred").rule()
+    assert "nonzero" not in str(caught.value)

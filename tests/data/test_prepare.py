@@ -22,6 +22,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lightning_seg.cli import prepare as commands
+from lightning_seg.data.caches import kept_caches
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.prepare import DATASETS, SOURCES, Source, prepare, source_of
 from lightning_seg.data.prepare import download as download_module
@@ -473,7 +474,8 @@ class TestPrepareFromServer:
         seen: list[FileDataset] = []
         server.cuts = 1
         root = prepare(source, tmp_path / "data", None, quiet, seen.append)
-        assert len(Kvasir(root).ids()) == 5 and len(seen) == 1
+        assert len(Kvasir(root).ids()) == 5
+        assert len(seen) == 2 and seen[-1].root.is_relative_to(root)  # before it is put in place, and there
         assert entries(tmp_path / "data") == ["kvasir"]
 
     def test_a_dataset_that_is_not_the_published_one_is_refused(
@@ -532,6 +534,8 @@ class TestCommand:
 
         assert open_cache(Wound(tmp_path / "data" / "wound"), 32, tmp_path / "data" / "cache").images.shape[0] == 8
         assert folder.stat().st_mtime_ns == stamp  # the very cache that was made before the folder got its name
+        (kept,) = kept_caches(tmp_path / "data" / "cache")
+        assert kept.outdated is False  # it knows where its files lie, not where they were unpacked
 
     def test_one_failure_does_not_stop_the_others(self, tmp_path: Path) -> None:
         layouts.kvasir(tmp_path / "data" / "kvasir")

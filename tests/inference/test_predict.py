@@ -18,6 +18,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.inference.images import find_images, name_images
 from lightning_seg.inference.predict import confidence, disagreement, predict
 from lightning_seg.inference.trained import Predictor, choose_device, find_weights
+from tests.data.test_damaged import CASES, encoded, with_a_damaged_tag
 from tests.inference.calls import invoke, read_csv
 
 CPU = torch.device("cpu")
@@ -172,6 +173,26 @@ def test_each_bad_image_gets_one_sentence_and_the_rest_goes_on(cell: Path, tmp_p
     assert rows.keys() == odd.keys() | {"whole"}
     for name, size in odd.items():
         assert Image.open(tmp_path / "out" / "masks" / f"{name}.png").size == size
+
+
+def test_damaged_files_name_themselves_and_the_others_are_segmented(cell: Path, tmp_path: Path) -> None:
+    """One of each kind that once ended the whole command: a TIFF's broken tag, a broken tag beside the orientation."""
+    images, out = tmp_path / "images", tmp_path / "out"
+    images.mkdir()
+    (images / "turned.jpg").write_bytes(with_a_damaged_tag())
+    (images / "whole.tif").write_bytes(encoded("TIFF"))
+    (images / "._whole.tif").write_bytes(b"of macOS")
+    damaged = ["cut.tif"]
+    (images / "cut.tif").write_bytes(encoded("TIFF")[:-200])
+    if CASES.is_dir():
+        damaged += [Path(shutil.copy(path, images)).name for path in sorted(CASES.glob("*.tif"))]
+    code, output = call(cell / "repeat_0", images, "--output", out, "--device", "cpu")
+    assert code == 1 and output.count("skipped: ") == len(damaged), output
+    for name in damaged:
+        (sentence,) = [part for part in output.split("skipped: ") if part.startswith(f"{images / name}:")]
+        assert "cannot be read as an image" in sentence
+    assert {path.name for path in (out / "masks").iterdir()} == {"turned.png", "whole.png"}
+    assert Image.open(out / "masks" / "turned.png").size == (30, 40)
 
 
 def test_only_bad_images_make_no_table_and_exit_code_1(cell: Path, tmp_path: Path) -> None:

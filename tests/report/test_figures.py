@@ -1,18 +1,21 @@
 """Figures are legible: texts lie inside, apart from one another, whatever the names are."""
 
 import itertools
+import logging
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib import rc_context, rcParams
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from lightning_seg.report.cases import Case, outlines
-from lightning_seg.report.figures import paper, reasons
+from lightning_seg.report.figures import paper, reasons, style
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.pictures import drawing
 from lightning_seg.report.ranking import rank
@@ -77,3 +80,19 @@ def test_outlines_keep_their_two_colours_and_are_clear_elsewhere() -> None:
     large = outlines(np.zeros((224, 224), bool), np.pad(np.ones((100, 100), np.uint8), 62))
     assert large[100, 60:68, 3].tolist() == [0, 0, 255, 255, 0, 0, 0, 0]  # two
     assert drawing(lines).startswith("data:image/png")
+
+
+@pytest.mark.parametrize("name", ["皮膚病変", "피부_🙂"])
+@pytest.mark.parametrize("installed", [True, False])
+def test_names_in_any_script_give_no_warning(
+    name: str, installed: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With a font that has the letters, and with none; SVG keeps the letters for the browser."""
+    families = rcParams["font.family"] if installed else ["DejaVu Sans"]
+    case = Case(name, "fcn", 0, name, np.zeros((3, 8, 8), np.uint8), np.eye(8), {"dice": np.eye(8) - 0.5})
+    means = pd.DataFrame([[0.7, 0.8]], index=[name], columns=["dice", "iou"])
+    with rc_context({"font.family": families}), warnings.catch_warnings(record=True) as caught:
+        for figure in (paper.case_grid([case], ["dice"], "sigmoid"), paper.by_model_table(rank(means))):
+            assert name in style.save(figure, tmp_path)
+    assert not [str(one.message) for one in caught]
+    assert not [record.message for record in caplog.records if record.levelno >= logging.WARNING]

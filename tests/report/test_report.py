@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from lightning_seg.catalogue import dataset_label, loss_label, model_label
 from lightning_seg.cli.report import report
 from lightning_seg.errors import UserError
-from lightning_seg.report import build
+from lightning_seg.report import build, tables
 from lightning_seg.report.analysis import Certainty
 from lightning_seg.report.build import build_published_report, build_report
 from lightning_seg.report.tables import Table, certainty_tables, escape_tex, latex
@@ -272,3 +272,10 @@ def test_the_command_says_what_is_wrong(run_command, tmp_path, arguments, messag
     result = run_command(*arguments, "--output-dir", tmp_path)
     assert isinstance(result.exception, UserError)
     assert message in str(result.exception)
+
+
+@pytest.mark.parametrize("split", ["random", "grouped"])
+def test_siblings_across_a_random_split_are_told_with_the_key_that_mends_it(split):
+    row = {"dataset": "mine", "split": split, "repeats": 2, "test_images": 5.0, "siblings": 2.0, "least": 1, "most": 3}
+    caption = tables._splits(pd.DataFrame([row])).caption
+    assert caption.count("data.split=grouped, in a study of its own, keeps siblings") == (split == "random")

@@ -42,7 +42,7 @@ def prepare(
         wanted: of an archive with several datasets, those that are asked for: where they are there, ``given`` is not
             needed.
         check: called with each dataset before it is put in place, to refuse it by an error or to cache it (a cache
-            does not depend on where the folder lies).
+            does not depend on where the folder lies), and once more when it is there.
 
     Returns:
         The folder.
@@ -68,6 +68,9 @@ def prepare(
                         _download(source, data_dir, target, console, check)
                     else:
                         _take(source, given.expanduser(), data_dir, target, console, check)
+                    if check is not None:  # again, so that a cache knows where its files lie for good
+                        for dataset in _read(source, target).values():
+                            check(dataset)
                     console.print(f"[green]Ready:[/] {_shown(target)}")
                     return target
         except OSError as error:

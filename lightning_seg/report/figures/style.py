@@ -6,7 +6,8 @@ import logging
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,9 +37,7 @@ def _for_other_scripts() -> list[str]:
     return [name for name in _EAST_ASIAN if name in installed][:1]
 
 
-# Where there is none, a box stands for the letter in PNG and PDF; SVG leaves letters to the reader's browser.
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # such a font has no bold letters
-warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from", category=UserWarning)
 
 matplotlib.rcParams.update(
     {
@@ -127,16 +126,25 @@ def save(figure: Figure, directory: Path) -> str:
     """
     directory.mkdir(parents=True, exist_ok=True)
     buffer = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": figure.name}):
+    with _letters_of_any_script(), matplotlib.rc_context({"svg.hashsalt": figure.name}):
         figure.canvas.savefig(buffer, format="svg", metadata={"Date": None})
     figure.canvas.set_layout_engine("none")  # the layout is found; the other formats keep it
     svg = _with_tips(buffer.getvalue(), figure)
     write_text(directory / f"{figure.name}.svg", svg)
     for ending, options in (("pdf", {"metadata": {"CreationDate": None}}), ("png", {"dpi": 160})):
         drawn = io.BytesIO()
-        figure.canvas.savefig(drawn, format=ending, **options)
+        with _letters_of_any_script():
+            figure.canvas.savefig(drawn, format=ending, **options)
         write_bytes(directory / f"{figure.name}.{ending}", drawn.getvalue())
     return _for_page(svg, figure)
+
+
+@contextmanager
+def _letters_of_any_script() -> Iterator[None]:
+    """Say nothing of letters that no font has: PNG and PDF show a box, SVG leaves them to the reader's browser."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"(?s)Glyph \d+ .*missing from|Matplotlib currently does not support")
+        yield
 
 
 def _with_tips(svg: str, figure: Figure) -> str:
