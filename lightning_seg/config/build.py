@@ -12,7 +12,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from lightning_seg.config.allowed import targets
 from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.errors import UserError
-from lightning_seg.machine.memory import is_out_of_memory
 
 
 def build(node: DictConfig, what: str, **extra: Any) -> Any:
@@ -34,6 +33,8 @@ def build(node: DictConfig, what: str, **extra: Any) -> Any:
     try:
         return instantiate(node, **extra)
     except (InstantiationException, TypeError) as error:  # the latter of Hydra's own keys alone, such as _recursive_
+        from lightning_seg.machine.memory import is_out_of_memory  # here: it loads torch, which --help needs not
+
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from error
