@@ -2,36 +2,38 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 # Keys that change where and how fast a run is computed and what is kept of it, not what it computes.
-INCIDENTAL = (
-    "study",
-    "output_dir",
-    "data_dir",  # what it decides stands in dataset.root and data.cache_dir
-    "pretrained",  # what it decides stands in model.pretrained
-    "rerun",
-    "retry",
-    "fail_fast",
-    "runs_per_gpu",
-    "threads",
-    "keep_weights",
-    "cases",
-    "checkpoint",
-    "logger",
-    "experiment",
-    "metric",  # the scores of the paper are always there; more of them change nothing else
-    "data.cache_dir",
-    "data.resident",
-    "data.eval_batch_size",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.enable_progress_bar",
-    "trainer.profiler",
+INCIDENTAL = frozenset(
+    {
+        "study",
+        "output_dir",
+        "data_dir",  # what it decides stands in dataset.root and data.cache_dir
+        "pretrained",  # what it decides stands in model.pretrained
+        "rerun",
+        "retry",
+        "fail_fast",
+        "runs_per_gpu",
+        "threads",
+        "keep_weights",
+        "cases",
+        "checkpoint",
+        "logger",
+        "experiment",
+        "metric",  # the scores of the paper are always there; more of them change nothing else
+        "data.cache_dir",
+        "data.resident",
+        "data.eval_batch_size",
+        "trainer.accelerator",
+        "trainer.devices",
+        "trainer.enable_progress_bar",
+        "trainer.profiler",
+    }
 )
 
 
@@ -89,10 +91,11 @@ def essential(flat: dict[str, Any]) -> dict[str, Any]:
     Without what is incidental, without newer keys that say what was always done, and with older ones that are gone: so
     equal runs are equal, whichever version has made them.
     """
+    before = {added.name: added.before for added in ADDED}
     kept = {
         key: value
         for key, value in flat.items()
-        if not belongs(key, INCIDENTAL) and not any(key == added.name and value == added.before for added in ADDED)
+        if not belongs(key, INCIDENTAL) and not (key in before and value == before[key])
     }
     if str(kept.get("model._target_", "")).startswith("lightning_seg.models."):
         kept = _REMOVED | kept
@@ -104,12 +107,12 @@ def fingerprint(cfg: DictConfig) -> str:
     return hashlib.sha256(json.dumps(essential(flatten(cfg)), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def belongs(key: str, names: Iterable[str]) -> bool:
+def belongs(key: str, names: Collection[str]) -> bool:
     """Whether a dotted key is one of these, or below one of them."""
-    return any(key == name or key.startswith(f"{name}.") for name in names)
+    return key in names or any(key[:place] in names for place, sign in enumerate(key) if sign == ".")
 
 
-def differences(flat: dict[str, Any], recorded: dict[str, Any], apart: Iterable[str] = ()) -> list[str]:
+def differences(flat: dict[str, Any], recorded: dict[str, Any], apart: Collection[str] = ()) -> list[str]:
     """One phrase for each essential key whose value in the flat configuration is not that of a recorded, nested one.
 
     Args:

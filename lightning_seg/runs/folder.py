@@ -289,10 +289,13 @@ class RunFolder:
 
     def tidy(self) -> None:
         """Remove what is left where a process was killed between the record and the run's end."""
+        claimed = self.path / CLAIM
+        if not (claimed.exists() or any(self._leftovers())):  # as nearly always, and grids look at thousands
+            return
         if self.record() is not None and not self.is_claimed():
             self.refuse_links()
             self.clear_leftovers()
-            (self.path / CLAIM).unlink(missing_ok=True)
+            claimed.unlink(missing_ok=True)
 
     def clear_leftovers(self) -> None:
         """Remove what a run needs only until it has ended, and files that it was killed while writing."""
