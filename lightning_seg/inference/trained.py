@@ -116,6 +116,11 @@ def load_run(run: str | Path) -> TrainedRun:
     weights, *others = find_weights([Path(run).expanduser()])
     if others:
         raise UserError(f"{run} holds {1 + len(others)} runs: name one of its repeats.")
+    return _load(weights)
+
+
+def _load(weights: Path) -> TrainedRun:
+    """:func:`load_run` from a file that :func:`find_weights` has found."""
     folder = RunFolder(weights.parent)
     record = folder.record()
     if record is None:
@@ -317,7 +322,7 @@ class Predictor:
 
     def __init__(self, runs: Sequence[Path], device: torch.device, flips: bool = False) -> None:
         keep_freed_memory()
-        self.runs = [load_run(path) for path in runs]
+        self.runs = [_load(path) for path in runs]
         self.device = device
         self.flips = flips
         self.preparation = self.runs[0].preparation

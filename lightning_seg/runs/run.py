@@ -5,6 +5,7 @@ import platform
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,21 +70,22 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
     stop.listen()
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    folder = RunFolder.of(flatten(cfg))
-    choice_of(flatten(cfg), folder)
+    flat = flatten(cfg)
+    folder = RunFolder.of(flat)
+    choice = choice_of(flat, folder)
     trial = "" if cfg.test else f"{cfg.study} "
     title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} {trial}repeat {cfg.repeat}"
-    if (finished := _finished(cfg, folder, title)) is not None:
+    if (finished := _finished(flat, folder, title)) is not None:
         return finished, False
     with folder.claim():
         # Another process may have ended the run between that look and the claim.
-        if (finished := _finished(cfg, folder, title)) is not None:
+        if (finished := _finished(flat, folder, title)) is not None:
             return finished, False
         folder.refuse_failed()
-        refuse_half_done(folder, flatten(cfg))
+        refuse_half_done(folder, flat)
         try:
             with in_one_sentence(cfg):
-                return _train(cfg, folder, title), True
+                return _train(cfg, folder, title, choice), True
         except (StoppedError, ClaimedError):
             raise
         except Exception as error:
@@ -97,13 +99,13 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
             raise
 
 
-def _finished(cfg: DictConfig, folder: RunFolder, title: str) -> float | None:
+def _finished(flat: dict[str, Any], folder: RunFolder, title: str) -> float | None:
     """The best validation Dice of the finished run in ``folder``, or ``None`` if there is one to train."""
     record = folder.record()
-    if record is None or record.best_val_dice is None or cfg.rerun:
+    if record is None or record.best_val_dice is None or flat["rerun"]:
         return None
     folder.tidy()
-    if changed := differences(flatten(cfg), record.config):
+    if changed := differences(flat, record.config):
         raise UserError(
             f"{folder.path} holds a finished run of another configuration ({'; '.join(changed)}); "
             "name another study with study=..., or replace the run with rerun=true."
@@ -112,7 +114,7 @@ def _finished(cfg: DictConfig, folder: RunFolder, title: str) -> float | None:
     return record.best_val_dice
 
 
-def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
+def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None) -> float:
     """Split, train until validation Dice no longer rises, test the best weights unless told not to, record."""
     started, clock = datetime.now(UTC), time.perf_counter()
     folder.clear_failure()
@@ -146,7 +148,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str) -> float:
                     wandb.log_test(test, predictions(watch.cases.arrays))
             _write_weights(cfg, folder, watch.best)
         seconds = {"data": prepared - clock, "fit": watch.history.seconds, "test": time.perf_counter() - fitted}
-        record = _record(cfg, data, module, test, watch, siblings, started, seconds)
+        record = _record(cfg, data, module, test, watch, siblings, started, seconds, choice)
         folder.write(record)
         folder.clear_leftovers()
         _announce(record, title)
@@ -227,9 +229,9 @@ def _record(
     siblings: int | None,
     started: datetime,
     seconds: dict[str, float],
+    choice: Choice | None,
 ) -> Record:
     diverged = not all(np.isfinite(row["train_loss"]) for row in watch.history.rows)
-    choice = choice_of(flatten(cfg), RunFolder.of(flatten(cfg)))
     return Record(
         schema=SCHEMA,
         status="diverged" if diverged else "finished",
