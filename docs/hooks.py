@@ -8,8 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from lightning_seg.catalogue import LOSSES
-from lightning_seg.config.build import build_nameless
-from lightning_seg.config.compose import compose_config
+from lightning_seg.config.named import build_loss
 from lightning_seg.config.variants import survey
 from lightning_seg.report.figures.losses import gallery
 from lightning_seg.report.figures.style import save
@@ -19,7 +18,7 @@ from lightning_seg.report.figures.style import save
 def figures() -> dict[str, str]:
     """Each figure of the losses, as HTML, by its name: first the study's ten, then the literature's."""
     names = [*LOSSES, *(name for name in survey() if name not in LOSSES)]
-    losses = {name: build_nameless(compose_config([f"loss={name}"]).loss, "loss") for name in names}
+    losses = {name: build_loss(name) for name in names}
     with TemporaryDirectory() as folder:
         return {
             figure.name: f'<figure class="gallery {figure.name}">{save(figure, Path(folder))}'

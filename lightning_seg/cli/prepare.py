@@ -35,9 +35,10 @@ def prepare(
     image_size: Annotated[int, typer.Option(min=16, help="Side in pixels to which they are resized for that.")] = 224,
 ) -> None:
     """Download published datasets, or take them from where you have them, and verify them."""
+    from lightning_seg.catalogue import DATASETS
     from lightning_seg.data.cache import open_cache
-    from lightning_seg.data.prepare import DATASETS, source_of
     from lightning_seg.data.prepare import prepare as prepare_source
+    from lightning_seg.data.prepare import source_of
 
     data_dir = data_dir.expanduser()
     names = list(DATASETS) if "all" in datasets else datasets

@@ -3,6 +3,7 @@
 import difflib
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -57,6 +58,18 @@ def compose_config(overrides: list[str]) -> DictConfig:
 def plain(node: DictConfig) -> dict[str, Any]:
     """A node as plain containers, with its interpolations resolved."""
     return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+
+
+def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping of dotted keys as nested mappings."""
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *parents, name = key.split(".")
+        node = tree
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[name] = value
+    return tree
 
 
 def explain(error: Exception) -> str:

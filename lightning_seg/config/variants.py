@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from lightning_seg.config.compose import CONFIG_DIR, compose_config, plain
+from lightning_seg.config.compose import CONFIG_DIR, compose_config, nest, plain
 from lightning_seg.errors import UserError
 
 SURVEY = "survey"  # the choice that stands for all built-in losses in a grid
@@ -58,14 +58,7 @@ def content(choice: str) -> dict[str, Any]:
         chosen[path] = _value(text, known.get(path), key, choice)
     ordered = [path for path in known if path in chosen] + [path for path in chosen if path not in known]
     name = "+".join([variant.base, *(f"{_short(path, list(known))}={_text(chosen[path])}" for path in ordered)])
-    made: dict[str, Any] = {"defaults": [variant.base, "_self_"], "name": name}
-    for path in ordered:
-        *parents, last = path.split(".")
-        node = made
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = chosen[path]
-    return made
+    return {"defaults": [variant.base, "_self_"], "name": name, **nest({path: chosen[path] for path in ordered})}
 
 
 def as_hydra_reads(argument: str) -> str:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lightning_seg.catalogue import BASIC_LOSSES
 from lightning_seg.config.build import build_nameless, without_weights
 from lightning_seg.config.compose import compose_config
+from lightning_seg.config.named import build_loss
 from lightning_seg.data.batch import Batch
 from lightning_seg.errors import UserError
 from lightning_seg.seed import derive_seed
@@ -59,7 +60,7 @@ def measure_start(name: str, overrides: Iterable[str] = ()) -> Start:
         UserError: there is no such model, an override is wrong, or the dataset is not there.
     """
     overrides = list(overrides)
-    losses = {loss: build_nameless(compose_config([f"loss={loss}"]).loss, "loss") for loss in BASIC_LOSSES}
+    losses = {loss: build_loss(loss) for loss in BASIC_LOSSES}
     logits, masks, encoder = [], [], ""
     for repeat in range(REPEATS):
         cfg = compose_config([f"model={name}", *overrides, f"repeat={repeat}"])

@@ -8,7 +8,7 @@ from torch import nn
 from lightning_seg.catalogue import BASIC_LOSSES, LOSSES, is_compound, loss_name
 from lightning_seg.config.allowed import as_text, refuse_foreign
 from lightning_seg.config.build import build_nameless
-from lightning_seg.config.compose import compose_config
+from lightning_seg.config.named import build_loss
 from lightning_seg.report.figures.losses import evaluate, gallery, scenes
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.records import Study
@@ -18,7 +18,7 @@ from lightning_seg.runs.folder import RunFolder
 def loss_figures(study: Study, losses: Sequence[str]) -> list[Figure]:
     """The gallery of a study's losses, as its runs had set them; of the published ones where none can be built."""
     built = {name: loss for name in _in_order(losses) if (loss := rebuild(study, name)) is not None}
-    figures = gallery(built or {name: _packaged(name) for name in LOSSES})
+    figures = gallery(built or {name: build_loss(name) for name in LOSSES})
     absent = [loss_name(name) for name in losses if name not in built]
     if absent:
         note = f" The records do not say how to build {', '.join(absent)} on this machine"
@@ -38,17 +38,13 @@ def rebuild(study: Study, name: str) -> nn.Module | None:
         if recorded is not None:
             loss: nn.Module | None = build_nameless(recorded, "loss")
         else:
-            loss = _packaged(name) if name in LOSSES else None
+            loss = build_loss(name) if name in LOSSES else None
         if loss is not None:
             for scene in scenes():
                 evaluate(loss, scene.logits, scene.truth)
     except Exception:  # whatever a loss of one's own raises, the report is made without its picture
         return None
     return loss
-
-
-def _packaged(name: str) -> nn.Module:
-    return build_nameless(compose_config([f"loss={name}"]).loss, "loss")
 
 
 def _recorded(study: Study, name: str) -> DictConfig | None:

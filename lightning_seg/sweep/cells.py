@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from lightning_seg.config.compose import CONFIG_DIR, explain
+from lightning_seg.config.compose import CONFIG_DIR, explain, nest
 from lightning_seg.config.overrides import letting_in
 from lightning_seg.config.rules import check_training
 from lightning_seg.config.variants import as_hydra_reads
@@ -220,14 +220,7 @@ def _look_up(value: Any, flat: dict[str, Any]) -> Any:
 
 def nested(flat: dict[str, Any]) -> DictConfig:
     """A configuration from its flat form."""
-    tree: dict[str, Any] = {}
-    for key, value in flat.items():
-        *parents, name = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[name] = value
-    return OmegaConf.create(tree)
+    return OmegaConf.create(nest(flat))
 
 
 def refuse_shared_folders(cells: list[Cell]) -> None:

@@ -5,7 +5,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,7 +85,7 @@ class GridSweeper(Sweeper):
         if Outcome.FAILED in (*trials.values(), *outcomes.values()):
             sys.exit(1)
 
-    def _refuse_other_configurations(self, cells: list[Cell], apart: Iterable[str] = ()) -> None:
+    def _refuse_other_configurations(self, cells: list[Cell], apart: Collection[str] = ()) -> None:
         for cell in cells:
             record = cell.folder.record()
             if record and not cell.config["rerun"] and (changed := differences(cell.config, record.config, apart)):

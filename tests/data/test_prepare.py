@@ -21,10 +21,11 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from lightning_seg.catalogue import DATASETS
 from lightning_seg.cli import prepare as commands
 from lightning_seg.data.caches import kept_caches
 from lightning_seg.data.dataset import FileDataset
-from lightning_seg.data.prepare import DATASETS, SOURCES, Source, prepare, source_of
+from lightning_seg.data.prepare import SOURCES, Source, prepare, source_of
 from lightning_seg.data.prepare import download as download_module
 from lightning_seg.data.prepare.download import download
 from lightning_seg.data.prepare.sources import Remote

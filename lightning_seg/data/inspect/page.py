@@ -13,9 +13,10 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from lightning_seg.catalogue import DATASETS
 from lightning_seg.data.inspect.measure import SIDE, Inspection
 from lightning_seg.data.inspect.table import summary_rows
-from lightning_seg.data.prepare import DATASETS, source_of
+from lightning_seg.data.prepare import source_of
 from lightning_seg.files import write_text
 
 EXAMPLES = 12  # pictures in the gallery

@@ -165,8 +165,6 @@ SOURCES = (
     ),
 )
 
-DATASETS = tuple(dataset for source in SOURCES for dataset in source.readers)
-
 
 def source_of(dataset: str) -> Source:
     """The source that holds a dataset of the configuration."""
