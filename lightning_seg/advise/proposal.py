@@ -13,9 +13,9 @@ from hydra.errors import OverrideParseException
 from omegaconf import DictConfig
 
 from lightning_seg.catalogue import LOSSES, loss_name, model_name
+from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import explain
 from lightning_seg.config.plugins import choices
-from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.planning.estimate import make_plan
@@ -236,7 +236,7 @@ def sweep_values(arguments: Sequence[str], name: str) -> list[str] | None:
         UserError: an argument cannot be read.
     """
     try:
-        overrides = OverridesParser.create().parse_overrides([as_hydra_reads(each) for each in arguments])
+        overrides = OverridesParser.create().parse_overrides(prepared(arguments))
     except OverrideParseException as error:
         raise UserError(explain(error)) from error
     for override in reversed(overrides):

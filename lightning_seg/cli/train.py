@@ -14,10 +14,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import CONFIG_DIR, explain
-from lightning_seg.config.overrides import letting_in, readable
 from lightning_seg.config.plugins import import_from_working_directory
-from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
 from lightning_seg.files import unwritable
 from lightning_seg.runs.stop import INTERRUPTED, INTERRUPTION, StoppedError
@@ -46,9 +45,7 @@ def app(cfg: DictConfig) -> float | None:
 def main() -> None:
     """Entry point of ``train.py`` and ``lightning-seg train``."""
     import_from_working_directory()
-    # Hydra takes no flag between two overrides.
-    given = sorted(readable(sys.argv[1:]), key=_is_override)
-    arguments = [letting_in(as_hydra_reads(each)) for each in given]
+    arguments = prepared(sorted(sys.argv[1:], key=_is_override))  # Hydra takes no flag between two overrides
     # Optuna's plugin minimizes, and Hydra refuses a preset that has its name.
     sys.argv[1:] = ["hydra/sweeper=search" if each == "hydra/sweeper=optuna" else each for each in arguments]
     try:

@@ -19,10 +19,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import CONFIG_DIR, explain, nest
-from lightning_seg.config.overrides import letting_in
 from lightning_seg.config.rules import check_training
-from lightning_seg.config.variants import as_hydra_reads
 from lightning_seg.errors import UserError
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.runs.folder import RunFolder, repeats_in
@@ -63,7 +62,7 @@ def grid_overrides(loader: ConfigLoader, params: DictConfig, arguments: list[str
         UserError: an argument is wrong.
     """
     parser = OverridesParser.create(config_loader=loader)
-    defaults = parser.parse_overrides([as_hydra_reads(f"{key!s}={value}") for key, value in params.items()])
+    defaults = parser.parse_overrides(prepared(f"{key!s}={value}" for key, value in params.items()))
     return [*defaults, *parser.parse_overrides(arguments)]
 
 
@@ -103,8 +102,7 @@ def loaded_grid(overrides: list[str]) -> Iterator[tuple[ConfigLoader, DictConfig
     try:
         with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
             loader = GlobalHydra.instance().config_loader()
-            arguments = [letting_in(as_hydra_reads(override)) for override in overrides]
-            config = loader.load_configuration("config", arguments, run_mode=RunMode.MULTIRUN)
+            config = loader.load_configuration("config", prepared(overrides), run_mode=RunMode.MULTIRUN)
             task = OmegaConf.to_container(config.hydra.overrides.task, resolve=False)  # references are the cells'
             yield loader, config, grid_overrides(loader, config.hydra.sweeper.params, cast(list[str], task))
     except (HydraException, OmegaConfBaseException) as error:

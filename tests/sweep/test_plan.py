@@ -126,6 +126,15 @@ def test_overrides_are_those_of_train() -> None:
     assert {cell.config["study"] for cell in cells} == {"mine"}
 
 
+def test_odd_values_are_typed_as_for_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    arguments = ["dataset=folder", "dataset.root=~/my (data)", "dataset.lesion=>=128", "repeat=0"]
+    cells = grid_cells([*arguments, "loss=tversky(alpha=0.3),dice"])
+    assert {cell.config["dataset.root"] for cell in cells} == {"/home/somebody/my (data)"}
+    assert {cell.config["dataset.lesion"] for cell in cells} == {">=128"}
+    assert [cell.config["loss.name"] for cell in cells] == ["tversky+alpha=0.3", "dice"]
+
+
 def test_a_wrong_override_is_one_sentence() -> None:
     with pytest.raises(UserError, match="There is no loss 'foo'"):
         grid_cells(["loss=foo"])
