@@ -29,8 +29,9 @@ from lightning_seg.data.window import Window, parse_window
 from lightning_seg.errors import UserError
 from lightning_seg.inference.tested import tested_images
 from lightning_seg.machine.speed import keep_freed_memory
+from lightning_seg.runs.collapse import collapse
 from lightning_seg.runs.folder import RESULT, WEIGHTS, RunFolder, repeats_in
-from lightning_seg.runs.record import COLLAPSED_SHARE, Record, versions
+from lightning_seg.runs.record import Record, versions
 from lightning_seg.wording import byte_count
 
 _AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
@@ -258,12 +259,8 @@ def _poorness(run: TrainedRun) -> str:
         rows = tested_images(RunFolder(run.directory))
     except UserError:
         return ""
-    counts = np.array([[int(row[name]) for name in COUNTS] for row in rows])
-    tp, fp, fn, tn = counts.T
-    for kind, alike in (("background", tp + fp == 0), ("lesion", fn + tn == 0)):
-        if np.mean(alike) >= COLLAPSED_SHARE:
-            return f"it has predicted {kind} everywhere in its own test images"
-    return ""
+    kind = collapse(*np.array([[int(row[name]) for name in COUNTS] for row in rows]).T)
+    return f"it has predicted {kind} everywhere in its own test images" if kind else ""
 
 
 def _decoding(config: DictConfig) -> tuple[bool, Window | None]:

@@ -21,8 +21,9 @@ from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import MOST_TABLE_BYTES, read_bytes, write_atomic
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
+from lightning_seg.runs.collapse import collapse
 from lightning_seg.runs.folder import RESULT, RunFolder, State
-from lightning_seg.runs.record import COLLAPSED_SHARE, Record
+from lightning_seg.runs.record import Record
 from lightning_seg.studies.folder import StudyFolder
 
 _LONGEST_ERROR = 300  # characters
@@ -254,10 +255,7 @@ def _read_images(record: _Record, folder: RunFolder) -> None:
     row["test_images"] = table.num_rows
     row["failure_rate"] = float(np.mean(table["dice"].to_numpy() < 0.1))
     row["empty_predictions"] = float(np.mean(tp + fp == 0))
-    if np.mean(tp + fp == 0) >= COLLAPSED_SHARE and np.any(tp + fn > 0):
-        row["collapse"] = "background"
-    elif np.mean(fn + tn == 0) >= COLLAPSED_SHARE and np.any(fp + tn > 0):
-        row["collapse"] = "lesion"
+    row["collapse"] = collapse(tp, fp, fn, tn)
     record.images = _with_keys(table, {key: row[key] for key in KEYS})
 
 

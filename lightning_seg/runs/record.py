@@ -14,8 +14,6 @@ from lightning_seg.errors import UnreadableError
 
 SCHEMA = 2  # 1: records without this number
 STATUSES = ("finished", "diverged")
-# A run has collapsed when this share of its test images is predicted wholly background, or wholly lesion.
-COLLAPSED_SHARE = 0.99
 _DEEPEST = 32  # levels of the configuration
 _LARGEST = 2.0**63  # of a number, beyond which no count, seed or score lies
 
