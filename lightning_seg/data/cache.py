@@ -19,6 +19,7 @@ from rich.progress import track
 from lightning_seg.data.caches import note_origin, tell_outdated, write_origin
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, Problem, problems_of, raise_problems
+from lightning_seg.data.kept import kept_array, kept_path
 from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
 from lightning_seg.files import read_bytes, read_json, sync, write_atomic, write_json
@@ -59,9 +60,7 @@ class _Pair(NamedTuple):
 
 def cache_folder(dataset: LesionDataset, size: int, directory: str | Path) -> Path:
     """Where :func:`open_cache` keeps a dataset: its name changes with the size and with any source file."""
-    facts = json.dumps([FORMAT, type(dataset).__qualname__, size, dataset.signature()])
-    fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    return Path(directory).expanduser() / f"{dataset.name}-{fingerprint}"
+    return kept_path(dataset, directory, [FORMAT, type(dataset).__qualname__, size, dataset.signature()])
 
 
 def open_cache(dataset: LesionDataset, size: int, directory: str | Path) -> Cache:
@@ -169,24 +168,12 @@ def open_distances(
     """
     folder = cache_folder(dataset, size, directory)
     path = folder / "distances.npy"
-    if (known := _load_distances(path, masks.shape)) is not None:
+    if (known := kept_array(path, masks.shape, np.float16, "r")) is not None:
         return known
     with _alone(dataset, folder, 2 * size * size):
-        if _load_distances(path, masks.shape) is None:
+        if kept_array(path, masks.shape, np.float16, "r") is None:
             write_atomic(path, lambda temporary: _write_distances(dataset, masks, temporary))
     return np.load(path, mmap_mode="r", allow_pickle=False)
-
-
-def _load_distances(path: Path, shape: tuple[int, ...]) -> NDArray[np.float16] | None:
-    """The distances that are kept; ``None`` without, and where the file is damaged."""
-    try:
-        known = np.load(path, mmap_mode="r", allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError) as error:
-        log.warning("%s is damaged (%s), and is made again.", path, error)
-        return None
-    return known if known.shape == shape and known.dtype == np.float16 else None
 
 
 @contextmanager

@@ -15,8 +15,6 @@ On 360 images of the six datasets, of each of 24 kinds of copies at least 99 % a
 tenth on each of their four sides, 60 %); of 64,325 pairs of unrelated images, 1 is taken for copies.
 """
 
-import hashlib
-import json
 import logging
 import os
 import re
@@ -32,6 +30,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from lightning_seg.data.dataset import LesionDataset
+from lightning_seg.data.kept import kept_path
 from lightning_seg.errors import UnreadableError
 from lightning_seg.files import read_json, write_json
 
@@ -121,9 +120,8 @@ def find_copies(dataset: LesionDataset, cache_dir: str | Path | None = None) -> 
     """
     if cache_dir is None:
         return copies_among(prints_of(dataset), dataset.ids())
-    facts = json.dumps([VERSION, type(dataset).__qualname__, dataset.ids(), dataset.signature()])
-    fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    path = Path(cache_dir).expanduser() / f"{dataset.name}-{fingerprint}.copies.json"
+    facts = [VERSION, type(dataset).__qualname__, dataset.ids(), dataset.signature()]
+    path = kept_path(dataset, cache_dir, facts, ".copies.json")
     try:
         return [Copy(*pair) for pair in read_json(path)]
     except FileNotFoundError:

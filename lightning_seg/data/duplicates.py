@@ -1,8 +1,5 @@
 """Finding images that show the same thing, by a perceptual hash."""
 
-import hashlib
-import json
-import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -16,9 +13,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from lightning_seg.data.dataset import LesionDataset
+from lightning_seg.data.kept import kept_array, kept_path
 from lightning_seg.files import write_atomic
-
-log = logging.getLogger(__name__)
 
 HASH_SIDE = 16  # the hash has 16 x 16 bits
 _BLOCK = 2048  # images compared at a time
@@ -48,27 +44,14 @@ def dataset_hashes(dataset: LesionDataset, cache_dir: str | Path | None = None) 
     """
     if cache_dir is None:
         return _hash_all(dataset)
-    facts = json.dumps([type(dataset).__qualname__, dataset.ids(), dataset.signature()])
-    fingerprint = hashlib.sha256(facts.encode()).hexdigest()[:16]
-    path = Path(cache_dir).expanduser() / f"{dataset.name}-{fingerprint}.dhash.npy"
-    if (known := _load(path, len(dataset.ids()))) is not None:
+    facts = [type(dataset).__qualname__, dataset.ids(), dataset.signature()]
+    path = kept_path(dataset, cache_dir, facts, ".dhash.npy")
+    if (known := kept_array(path, (len(dataset.ids()), HASH_SIDE**2), np.bool_)) is not None:
         return known
     hashes = _hash_all(dataset)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, partial(_save, hashes=hashes))
     return hashes
-
-
-def _load(path: Path, count: int) -> NDArray[np.bool_] | None:
-    """The hashes that are kept for ``count`` images; ``None`` without, and where the file is damaged."""
-    try:
-        hashes = np.load(path, allow_pickle=False)
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, EOFError) as error:
-        log.warning("%s is damaged (%s), and is made again.", path, error)
-        return None
-    return hashes if hashes.shape == (count, HASH_SIDE**2) and hashes.dtype == np.bool_ else None
 
 
 def _hash_all(dataset: LesionDataset) -> NDArray[np.bool_]:
