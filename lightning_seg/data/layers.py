@@ -12,6 +12,8 @@ from PIL import Image
 from lightning_seg.data.images import great_images_alone, is_grey, open_unconverted
 
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif")
+_BLOCK = 1 << 24  # pixels that are counted or packed at a time
+_MOST_VALUES = 1 << 16  # different ones, of which a file is described; the most common of them
 _looking = Lock()
 Kind = Literal["grey", "index", "colour"]
 # How a file's alpha channel goes with the rest: there is none, it is the same everywhere, it alone varies, it varies as
@@ -90,7 +92,10 @@ def open_layers(path: Path) -> Layers:
         palette = np.zeros(256, dtype=np.int32)
         palette[: len(entries)] = _packed(entries)
         return Layers("index", index, alpha, tuple(palette.tolist()))
-    return Layers("colour", _packed(np.asarray(colours, dtype=np.int32)), alpha)
+    rows = max(1, _BLOCK // colours.width)
+    parts = [(0, top, colours.width, min(top + rows, colours.height)) for top in range(0, colours.height, rows)]
+    packed = [_packed(np.asarray(colours.crop(part), dtype=np.int32)) for part in parts]
+    return Layers("colour", np.concatenate(packed), alpha)
 
 
 def look(path: Path) -> Seen:
@@ -99,7 +104,7 @@ def look(path: Path) -> Seen:
     Raises:
         BadFileError: as :func:`open_layers`.
     """
-    with great_images_alone(path, _looking):
+    with great_images_alone(path, turn=_looking):
         return _look(path)
 
 
@@ -118,11 +123,9 @@ def _relation(layers: Layers, counts: Counter[float], alpha_counts: Counter[floa
         return "constant"
     if len(counts) == 1:
         return "alone"
-    opaque = layers.alpha >= 128
-    outside = np.unique(layers.colours()[~opaque])
-    if len(outside) == 1 and bool(((layers.colours() != outside[0]) == opaque).all()):
-        return "agrees"
-    return "conflicts"
+    opaque, colours = layers.alpha >= 128, layers.colours()
+    outside = colours.flat[int(opaque.argmin())]  # of the first pixel that is not opaque
+    return "agrees" if not opaque.all() and ((colours != outside) == opaque).all() else "conflicts"
 
 
 def _alpha(image: Image.Image) -> NDArray[np.uint8] | None:
@@ -139,5 +142,11 @@ def _counted(values: NDArray) -> Counter[float]:
     if values.dtype == np.uint8:
         found = np.array(Image.fromarray(values).histogram())  # bincount would take eight bytes a pixel
         return Counter({int(value): int(found[value]) for value in np.flatnonzero(found)})
-    unique, found = np.unique(values, return_counts=True)
-    return Counter(dict(zip(unique.tolist(), found.tolist(), strict=True)))
+    counts: Counter[float] = Counter()
+    flat = values.reshape(-1)
+    for start in range(0, len(flat), _BLOCK):
+        unique, found = np.unique(flat[start : start + _BLOCK], return_counts=True)
+        counts.update(dict(zip(unique.tolist(), found.tolist(), strict=True)))
+        if len(counts) > _MOST_VALUES:  # of a photo or a ramp, not of a mask
+            counts = Counter(dict(counts.most_common(_MOST_VALUES)))
+    return counts
