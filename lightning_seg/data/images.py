@@ -139,7 +139,7 @@ def open_unconverted(path: Path) -> Picture:
     def kept(pixels: NDArray) -> Image.Image:
         if pixels.ndim != 2:
             raise ValueError(f"it has colours of {pixels.dtype}")
-        return Image.fromarray(pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.int32))
+        return Image.fromarray(pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.int32, copy=False))
 
     return _decode(path, deepen=kept)
 
@@ -165,7 +165,7 @@ def _is_great(path: Path) -> bool:
                     return math.prod(image.size) > _GREAT
             except UnidentifiedImageError:
                 file.seek(0)
-                with tifffile.TiffFile(file) as tiff:
+                with tifffile.TiffFile(file, name=path.name) as tiff:
                     return _values_of(tiff) > _GREAT
     except Exception:  # reading it says what is wrong
         return False
@@ -243,11 +243,11 @@ def _open(file: BinaryIO, path: Path, deepen: Deepen | None, deep_colours: bool)
     except UnidentifiedImageError:
         if not is_tiff:
             raise ValueError("it is of no known kind") from None
-        return _open_tiff(file, deepen)
+        return _open_tiff(file, path, deepen)
     if deep_colours and image.mode == "RGB" and any(";16" in str(tile) for tile in image.tile):
         if not is_tiff:
             raise ValueError("it has colours of 16 bits, which are read from TIFF files alone")
-        return _open_tiff(file, deepen)
+        return _open_tiff(file, path, deepen)
     return image
 
 
@@ -275,11 +275,11 @@ def _add_heif() -> None:
     register_heif_opener()
 
 
-def _open_tiff(file: BinaryIO, deepen: Deepen | None) -> Image.Image:
+def _open_tiff(file: BinaryIO, path: Path, deepen: Deepen | None) -> Image.Image:
     """A TIFF that Pillow refuses, such as CVC-ClinicDB's: three samples a pixel, declared as grey."""
     try:
         file.seek(0)
-        with tifffile.TiffFile(file) as tiff:
+        with tifffile.TiffFile(file, name=path.name) as tiff:
             series = tiff.series[0]
             # Known before anything is unpacked: a few kilobytes may say that they are gigabytes.
             if _values_of(tiff) * series.dtype.itemsize > 3 * _MOST_PIXELS:

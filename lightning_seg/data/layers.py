@@ -84,6 +84,8 @@ def open_layers(path: Path) -> Layers:
         grey = image if image.mode == "L" else image.getchannel("L") if image.mode == "LA" else image.convert("L")
         return Layers("grey", np.asarray(grey), alpha)
     colours = image if image.mode == "RGB" else image.convert("RGB")
+    if image.mode not in ("P", "PA"):
+        image = colours  # a great one is not held twice
     if is_grey(colours):
         return Layers("grey", np.asarray(colours.convert("L")), alpha)
     if image.mode in ("P", "PA"):
@@ -92,10 +94,12 @@ def open_layers(path: Path) -> Layers:
         palette = np.zeros(256, dtype=np.int32)
         palette[: len(entries)] = _packed(entries)
         return Layers("index", index, alpha, tuple(palette.tolist()))
+    packed = np.empty((colours.height, colours.width), dtype=np.int32)
     rows = max(1, _BLOCK // colours.width)
-    parts = [(0, top, colours.width, min(top + rows, colours.height)) for top in range(0, colours.height, rows)]
-    packed = [_packed(np.asarray(colours.crop(part), dtype=np.int32)) for part in parts]
-    return Layers("colour", np.concatenate(packed), alpha)
+    for top in range(0, colours.height, rows):
+        part = colours.crop((0, top, colours.width, min(top + rows, colours.height)))
+        packed[top : top + rows] = _packed(np.asarray(part, dtype=np.int32))
+    return Layers("colour", packed, alpha)
 
 
 def look(path: Path) -> Seen:
@@ -146,7 +150,8 @@ def _counted(values: NDArray) -> Counter[float]:
     flat = values.reshape(-1)
     for start in range(0, len(flat), _BLOCK):
         unique, found = np.unique(flat[start : start + _BLOCK], return_counts=True)
+        if len(unique) > _MOST_VALUES:  # of a photo or a ramp, not of a mask
+            most = np.sort(np.argpartition(found, -_MOST_VALUES)[-_MOST_VALUES:])
+            unique, found = unique[most], found[most]
         counts.update(dict(zip(unique.tolist(), found.tolist(), strict=True)))
-        if len(counts) > _MOST_VALUES:  # of a photo or a ramp, not of a mask
-            counts = Counter(dict(counts.most_common(_MOST_VALUES)))
-    return counts
+    return Counter(dict(counts.most_common(_MOST_VALUES))) if len(counts) > _MOST_VALUES else counts

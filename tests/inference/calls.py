@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 
 def invoke(command: Callable[..., None], *arguments: object) -> tuple[int, str]:
-    """Exit code and output of a command of ``lightning-seg``; errors pass through, so that none looks like a refusal."""
+    """Exit code and output of a command of ``lightning-seg``; errors pass through as they are."""
     app = typer.Typer()
     app.command()(command)
     result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
