@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from statistics import median
 from typing import Any, cast
 
@@ -222,14 +222,28 @@ def _look_up(value: Any, flat: dict[str, Any]) -> Any:
         return value
     if whole := re.fullmatch(_REFERENCE, value):
         return flat.get(whole[1], value)
-    if not re.fullmatch(rf"([^$\\]|{_REFERENCE})*", value):  # resolvers, escapes: OmegaConf's
-        return value
 
     def text(reference: re.Match[str]) -> str:
         found = flat.get(reference[1])
         return found if isinstance(found, str) and "$" not in found and "\\" not in found else reference[0]
 
+    if call := re.fullmatch(rf"\$\{{(\w+):{_REFERENCE}\}}", value):
+        argument = flat.get(call[2])
+        return _called(call[1], argument) if isinstance(argument, str) and _is_name(argument) else value
+    if not re.fullmatch(rf"([^$\\]|{_REFERENCE})*", value):  # other resolvers, escapes: OmegaConf's
+        return value
     return re.sub(_REFERENCE, text, value)
+
+
+@cache
+def _called(resolver: str, argument: str) -> Any:
+    """What a resolver makes of a name."""
+    return OmegaConf.to_container(OmegaConf.create([f"${{{resolver}:{argument}}}"]), resolve=True)[0]
+
+
+def _is_name(text: str) -> bool:
+    """Whether text is nothing else in OmegaConf's grammar, such as a number."""
+    return re.fullmatch(r"[A-Za-z_]\w*", text) is not None and text.lower() not in ("true", "false", "null", "nan", "inf")
 
 
 def nested(flat: dict[str, Any]) -> DictConfig:

@@ -1,6 +1,5 @@
 """A cell as a job of this process: what Hydra's own launcher does, without composing the configuration anew."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -77,4 +76,4 @@ class InProcess:
             own.runtime.choices = choices
             for each in OverridesParser.create().parse_overrides(list(arguments)):
                 own.job.env_set[each.key_or_group.rpartition(".")[2]] = each.value()
-            own.runtime.output_dir = os.path.abspath(str(job.hydra.sweep.dir))
+            own.runtime.output_dir = str(Path(str(job.hydra.sweep.dir)).absolute())
