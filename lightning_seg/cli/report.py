@@ -38,6 +38,10 @@ def report(
     figure: Annotated[
         list[str] | None, typer.Option("--figure", help="One more figure, a choice of your conf/figure; repeatable.")
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option("--groups", help="CSV file (id,site,device,...) by whose columns test images are divided."),
+    ] = None,
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
     rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
 ) -> None:
@@ -48,8 +52,8 @@ def report(
     if study is None:
         if not published:
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
-        if watch or to_wandb or losses:
-            raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
+        if watch or to_wandb or losses or groups:
+            raise UserError("--watch, --wandb, --losses and --groups are for a study's report: name the study too.")
         index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
         say(index, console)
         return
@@ -62,6 +66,7 @@ def report(
         rope=rope / 100,
         losses=losses.split(",") if losses else (),
         published=published,
+        groups=groups.expanduser() if groups else None,
         own_figures=[_figure(name) for name in figure or []],
     )
     index = build(refresh=_REFRESH_SECONDS if watch else None)

@@ -9,11 +9,13 @@ from lightning_seg.report.answer import ROPE, failed_run_sentences, scope_of, se
 from lightning_seg.report.cases import Case, load_cases
 from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, failed_runs, splits
 from lightning_seg.report.draws import DRAWS, Draws, draw, draw_rows
+from lightning_seg.report.groups import groupings
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
 from lightning_seg.report.records import Study, load_curves
 from lightning_seg.report.statistics import variance_shares
+from lightning_seg.report.subgroups import ForWhom, divisions
 from lightning_seg.report.verdict import Verdict, judge_comparison, judge_rows
 
 
@@ -60,7 +62,7 @@ class Analysis:
         overall: metric x loss means.
         by_dataset, by_model: the paper's tables with their scores.
         next_step: what to run next, and the lines for it or None.
-        images: test images of the compared runs.
+        for_whom: the losses on parts of the images.
         by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
         beside_published: level ("dataset" or "model") -> losses beside those of the published table of that level;
             without a level at which fewer than two losses, or no row, are shared.
@@ -79,6 +81,7 @@ class Analysis:
     by_model: Ranking | None
     next_step: tuple[str, str | None]
     failed_runs_text: list[str]
+    for_whom: ForWhom
     by_size: pd.DataFrame
     by_contrast: pd.DataFrame
     failures: pd.DataFrame
@@ -92,13 +95,16 @@ class Analysis:
     rope: float
 
 
-def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0) -> Analysis:
+def analyse(
+    study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0, groups: pd.DataFrame | None = None
+) -> Analysis:
     """Work out everything that the report shows of a study.
 
     Args:
         draws: draws of the study, for the stability of ranks.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.
+        groups: a user's table that divides the test images, of :func:`lightning_seg.report.groups.read_groups`.
     """
     comparison = compare(study)
     losses, pairs = comparison.losses, comparison.pairs["dice"]
@@ -135,6 +141,7 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         by_model=by_model,
         next_step=step,
         failed_runs_text=failed_run_sentences(failed, study.runs["loss"].value_counts()),
+        for_whom=_for_whom(images, comparison, groups),
         by_size=reasons.dice_along(images, "size"),
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
         failures=reasons.failures(images),
@@ -173,6 +180,13 @@ def _certainty(comparison: Comparison, draws: int, rope: float, seed: int) -> Ce
         equivalence=_equivalence(verdict, rope),
         answer=sentences(verdict, scope_of(pairs), rope),
     )
+
+
+def _for_whom(images: pd.DataFrame, comparison: Comparison, groups: pd.DataFrame | None) -> ForWhom:
+    found, notes = groupings(images, groups)
+    if len(comparison.losses) < 2:
+        return ForWhom([], notes)
+    return ForWhom(divisions(images, found, test_to_train=comparison.test_to_train), notes)
 
 
 def _equivalence(verdict: Verdict, rope: float) -> pd.DataFrame | None:

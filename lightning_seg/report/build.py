@@ -12,10 +12,12 @@ from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.figures.style import save as save_figure
+from lightning_seg.report.groups import read_groups
 from lightning_seg.report.losses import loss_figures
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published, rank_published
 from lightning_seg.report.records import image_counts, load_study, only_losses, write_tables
+from lightning_seg.report.subgroup_tables import subgroup_tables
 from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
 from lightning_seg.report.tables import save as save_table
 
@@ -30,6 +32,7 @@ def build_report(
     losses: Sequence[str] = (),
     published: bool = False,
     own_figures: Sequence[Callable[[Analysis], Figure]] = (),
+    groups: Path | None = None,
 ) -> Path:
     """Read a study's records and write its report.
 
@@ -43,13 +46,15 @@ def build_report(
         losses: those to compare, as if the study had no others; none for all.
         published: whether to show the paper's tables in full beside the study's.
         own_figures: what draws further figures, after the report's own.
+        groups: a CSV file of test images, by whose columns they are divided.
 
     Returns:
         path of ``index.html``.
 
     Raises:
-        UserError: there is no such folder, or no run with one of the losses.
+        UserError: there is no such folder, no run with one of the losses, or ``groups`` cannot be used.
     """
+    divided = read_groups(groups) if groups else None
     study = load_study(study_dir)
     if losses:
         study = only_losses(study, losses)
@@ -59,8 +64,8 @@ def build_report(
         refuse_links(output_dir / name, top)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
-    analysis = analyse(study, draws, rope, seed)
-    tables = study_tables(analysis)
+    analysis = analyse(study, draws, rope, seed, divided)
+    tables = study_tables(analysis) | {table.name: table for table in subgroup_tables(analysis.for_whom)}
     if published:
         printed = load_published()
         for table in published_tables(printed, *rank_published(printed)):
