@@ -7,6 +7,7 @@ difference to the mean of all, how many hold the truth of their scope; together:
 """
 
 import sys
+from math import sqrt
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -55,11 +56,20 @@ BETTER = {
     "6x12x5, .01, split .006": Design(better=0.01, by_split=0.006),
     "1x12x5, .02, split .006": Design(1, better=0.02, by_split=0.006),
 }
+
+
+def with_images(count: int) -> Design:
+    """A study whose runs are tested on so many images: half of a run's variance is theirs where there are 40."""
+    noise = sqrt(0.5 + 0.5 * 40 / count)
+    return Design(2, 3, better=0.015, noisiness=(noise, noise))
+
+
 # Power must rise with each of these.
 RISING = {
     "models": [Design(1, models, losses=4, better=0.02) for models in (1, 2, 3, 4, 6, 8, 10, 11, 12)],
     "datasets": [Design(datasets, 2, losses=4, better=0.015) for datasets in (1, 2, 3, 4, 5, 6)],
     "repeats": [Design(2, 3, repeats, better=0.015) for repeats in (2, 3, 4, 5, 8, 12)],
+    "test images": [with_images(count) for count in (10, 20, 40, 80, 160, 640)],
     "blocks of one model": [Design(datasets, 1, losses=10, better=0.02) for datasets in (1, 2, 4, 6, 8, 12)],
 }
 
