@@ -42,8 +42,11 @@ def report(
         Path | None,
         typer.Option("--groups", help="CSV file (id,site,device,...) by whose columns test images are divided."),
     ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", help="Compare losses by it: dice, iou, nsd, hd95, lesion_f1, or your own.")
+    ] = "dice",
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
-    rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
+    rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Points below which losses are equal.")] = 0.5,
 ) -> None:
     """Write a study's report and print the path of its page."""
     from lightning_seg.report.build import build_published_report, build_report
@@ -67,6 +70,7 @@ def report(
         losses=losses.split(",") if losses else (),
         published=published,
         groups=groups.expanduser() if groups else None,
+        metric=metric,
         own_figures=[_figure(name) for name in figure or []],
     )
     index = build(refresh=_REFRESH_SECONDS if watch else None)

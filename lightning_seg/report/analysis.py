@@ -13,10 +13,11 @@ from lightning_seg.report.groups import groupings
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
-from lightning_seg.report.records import Study, load_curves
+from lightning_seg.report.records import Study, load_curves, metrics_of
 from lightning_seg.report.statistics import variance_shares
 from lightning_seg.report.subgroups import ForWhom, divisions
 from lightning_seg.report.verdict import Verdict, judge_comparison, judge_rows
+from lightning_seg.report.yardstick import DICE, Yardstick
 
 
 @dataclass
@@ -96,18 +97,24 @@ class Analysis:
 
 
 def analyse(
-    study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0, groups: pd.DataFrame | None = None
+    study: Study,
+    draws: int = DRAWS,
+    rope: float = ROPE,
+    seed: int = 0,
+    groups: pd.DataFrame | None = None,
+    yardstick: Yardstick = DICE,
 ) -> Analysis:
     """Work out everything that the report shows of a study.
 
     Args:
         draws: draws of the study, for the stability of ranks.
-        rope: difference that matters, in Dice (0-1).
+        rope: difference that matters (0-1).
         seed: of the resampling.
         groups: a user's table that divides the test images, of :func:`lightning_seg.report.groups.read_groups`.
+        yardstick: by what losses are compared.
     """
-    comparison = compare(study)
-    losses, pairs = comparison.losses, comparison.pairs["dice"]
+    comparison = compare(study, yardstick)
+    losses, pairs = comparison.losses, comparison.scores
     comparable = len(losses) > 0 and len(pairs) > 0
     runs = compared_rows(study.runs, pairs)
     images = reasons.compared_images(study.images, pairs)
@@ -126,8 +133,9 @@ def analyse(
     step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
     if certainty:
         step = next_step(study, comparison, certainty.verdict, rope)
-    by_dataset = rank(table_by(blocks, "dataset")) if comparable else None
-    by_model = rank(table_by(blocks, "model")) if comparable else None
+    title = yardstick.title
+    by_dataset = rank(table_by(blocks, "dataset"), title=title) if comparable else None
+    by_model = rank(table_by(blocks, "model"), title=title) if comparable else None
     return Analysis(
         study=study,
         comparison=comparison,
@@ -136,7 +144,7 @@ def analyse(
         failed_runs=failed,
         certainty=certainty,
         variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,
-        overall=overall(comparison.pairs) if comparable else pd.DataFrame(),
+        overall=overall({name: comparison.pairs[name] for name in metrics_of(study.runs)}) if comparable else pd.DataFrame(),
         by_dataset=by_dataset,
         by_model=by_model,
         next_step=step,
@@ -150,7 +158,7 @@ def analyse(
         costs=reasons.costs(runs),
         cases=cases,
         calibration=reasons.calibration(cases),
-        beside_published=_beside(by_dataset, by_model),
+        beside_published=_beside(by_dataset, by_model) if yardstick == DICE else {},
         notes=notes,
         rope=rope,
     )
@@ -172,7 +180,7 @@ def analyse_rows(rows: pd.DataFrame, scope: str, draws: int = DRAWS, rope: float
 
 
 def _certainty(comparison: Comparison, draws: int, rope: float, seed: int) -> Certainty:
-    pairs, ratio = comparison.pairs["dice"], comparison.test_to_train
+    pairs, ratio = comparison.scores, comparison.test_to_train
     verdict = judge_comparison(comparison)
     return Certainty(
         verdict=verdict,

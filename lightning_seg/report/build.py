@@ -16,10 +16,11 @@ from lightning_seg.report.groups import read_groups
 from lightning_seg.report.losses import loss_figures
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published, rank_published
-from lightning_seg.report.records import image_counts, load_study, only_losses, write_tables
+from lightning_seg.report.records import image_counts, load_study, metrics_of, only_losses, write_tables
 from lightning_seg.report.subgroup_tables import subgroup_tables
 from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
 from lightning_seg.report.tables import save as save_table
+from lightning_seg.report.yardstick import DICE, yardstick
 
 
 def build_report(
@@ -33,12 +34,14 @@ def build_report(
     published: bool = False,
     own_figures: Sequence[Callable[[Analysis], Figure]] = (),
     groups: Path | None = None,
+    metric: str = "dice",
 ) -> Path:
     """Read a study's records and write its report.
 
     Args:
         study_dir: the study's folder.
-        output_dir: the report's folder; by default ``report`` in the study's, or ``report-<loss>-<loss>...``.
+        output_dir: the report's folder; by default ``report`` in the study's, or ``report-<loss>-<loss>...``, and of
+            another metric ``report..._by_<metric>``.
         draws: draws of the study, for the stability of ranks.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.
@@ -47,24 +50,26 @@ def build_report(
         published: whether to show the paper's tables in full beside the study's.
         own_figures: what draws further figures, after the report's own.
         groups: a CSV file of test images, by whose columns they are divided.
+        metric: by what losses are compared: a metric, or a measure of masks.
 
     Returns:
         path of ``index.html``.
 
     Raises:
-        UserError: there is no such folder, no run with one of the losses, or ``groups`` cannot be used.
+        UserError: there is no such folder, no run with one of the losses, no such metric, or ``groups`` cannot be used.
     """
     divided = read_groups(groups) if groups else None
-    study = load_study(study_dir)
+    study = load_study(study_dir, images_of=metric)
+    by = yardstick(metric, metrics_of(study.runs))
     if losses:
         study = only_losses(study, losses)
-    output_dir = output_dir or study_dir / "-".join(["report", *losses])
+    output_dir = output_dir or study_dir / ("-".join(["report", *losses]) + (f"_by_{metric}" if by != DICE else ""))
     top = study_dir if output_dir.is_relative_to(study_dir) else output_dir
     for name in ("figures", "tables", "wandb"):
         refuse_links(output_dir / name, top)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
-    analysis = analyse(study, draws, rope, seed, divided)
+    analysis = analyse(study, draws, rope, seed, divided, by)
     tables = study_tables(analysis) | {table.name: table for table in subgroup_tables(analysis.for_whom)}
     if published:
         printed = load_published()
