@@ -6,7 +6,17 @@ two empty is the worst (0, and HD95 the image's diagonal).
 """
 
 from lightning_seg.metrics.masks import Masks
-from lightning_seg.metrics.measures import MEASURES, Measure
+from lightning_seg.metrics.measures import MEASURES, MaskMetric, Measure, measured
 from lightning_seg.metrics.overlap import Metric, Scores, confusion_counts, image_scores
 
-__all__ = ["MEASURES", "Masks", "Measure", "Metric", "Scores", "confusion_counts", "image_scores"]
+__all__ = [
+    "MEASURES",
+    "MaskMetric",
+    "Masks",
+    "Measure",
+    "Metric",
+    "Scores",
+    "confusion_counts",
+    "image_scores",
+    "measured",
+]

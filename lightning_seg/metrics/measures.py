@@ -1,12 +1,26 @@
 """The measures of masks that every run has beside the paper's four metrics, by name."""
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lightning_seg.metrics import lesions
 from lightning_seg.metrics.hd95 import hd95
 from lightning_seg.metrics.masks import Masks
 from lightning_seg.metrics.nsd import nsd, strict_nsd
+
+
+class MaskMetric(Protocol):
+    """A user's own metric of masks; larger is better."""
+
+    def of_masks(self, masks: Masks) -> float:
+        """The score of one image."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,3 +53,27 @@ MEASURES: dict[str, Measure] = {
     "lesions": Measure("Lesions", lesions.lesions, "count"),
     "lesions_missed": Measure("Lesions missed", lesions.missed, "count", higher_is_better=False),
 }
+
+
+def measured(
+    predicted: NDArray[np.bool_], truth: NDArray[np.bool_], more: Mapping[str, MaskMetric] | None = None
+) -> dict[str, NDArray[np.float64]]:
+    """All of them, and ``more``, for a set of images, in threads.
+
+    Args:
+        predicted, truth: masks (N, H, W).
+        more: a user's own metrics of masks.
+
+    Returns:
+        (N,) for each name.
+    """
+    scores = {name: measure.of for name, measure in MEASURES.items()}
+    scores |= {name: metric.of_masks for name, metric in (more or {}).items()}
+
+    def score(pair: tuple[NDArray[np.bool_], NDArray[np.bool_]]) -> list[float]:
+        masks = Masks(*pair)
+        return [float(of(masks)) for of in scores.values()]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # scipy works on masks without the GIL
+        rows = list(pool.map(score, zip(predicted, truth, strict=True)))
+    return dict(zip(scores, np.array(rows, dtype=np.float64).reshape(-1, len(scores)).T, strict=True))

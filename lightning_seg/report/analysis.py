@@ -144,7 +144,9 @@ def analyse(
         failed_runs=failed,
         certainty=certainty,
         variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,
-        overall=overall({name: comparison.pairs[name] for name in metrics_of(study.runs)}) if comparable else pd.DataFrame(),
+        overall=overall({name: comparison.pairs[name] for name in metrics_of(study.runs)})
+        if comparable
+        else pd.DataFrame(),
         by_dataset=by_dataset,
         by_model=by_model,
         next_step=step,
@@ -194,7 +196,9 @@ def _for_whom(images: pd.DataFrame, comparison: Comparison, groups: pd.DataFrame
     found, notes = groupings(images, groups)
     if len(comparison.losses) < 2:
         return ForWhom([], notes)
-    return ForWhom(divisions(images, found, test_to_train=comparison.test_to_train), notes)
+    by = comparison.yardstick
+    scores = images.assign(**{by.name: by.of(images[[by.name]])[by.name]})
+    return ForWhom(divisions(scores, found, by.name, comparison.test_to_train), notes)
 
 
 def _equivalence(verdict: Verdict, rope: float) -> pd.DataFrame | None:

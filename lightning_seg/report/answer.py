@@ -94,7 +94,11 @@ def _worse_clause(verdict: Verdict) -> str:
     points = [100 * difference for difference, _ in verdict.worse.values()]
     if len(points) <= _NAMED:
         parts = [f"{loss_name(loss)} is worse by {100 * found[0]:.2f}" for loss, found in verdict.worse.items()]
-        return f"{join(parts)} points than {best}" if len(parts) == 1 else f"{join(parts)} {verdict.yardstick.points} than {best}"
+        return (
+            f"{join(parts)} points than {best}"
+            if len(parts) == 1
+            else f"{join(parts)} {verdict.yardstick.points} than {best}"
+        )
     return (
         f"{len(points)} losses are worse than {best}, by {min(points):.2f} to {max(points):.2f} {verdict.yardstick.points}: "
         f"{_names(list(verdict.worse), 'and')}"

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning_seg.files import refuse_links, write_text
+from lightning_seg.metrics.measures import MEASURES
 from lightning_seg.report.analysis import Analysis, analyse, analyse_rows
 from lightning_seg.report.answer import ROPE
 from lightning_seg.report.draws import DRAWS
@@ -12,11 +13,12 @@ from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.figures.style import save as save_figure
+from lightning_seg.report.fill import fill_measures
 from lightning_seg.report.groups import read_groups
 from lightning_seg.report.losses import loss_figures
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published, rank_published
-from lightning_seg.report.records import image_counts, load_study, metrics_of, only_losses, write_tables
+from lightning_seg.report.records import image_counts, load_study, measures_of, metrics_of, only_losses, write_tables
 from lightning_seg.report.subgroup_tables import subgroup_tables
 from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
 from lightning_seg.report.tables import save as save_table
@@ -59,8 +61,10 @@ def build_report(
         UserError: there is no such folder, no run with one of the losses, no such metric, or ``groups`` cannot be used.
     """
     divided = read_groups(groups) if groups else None
+    unmeasured = fill_measures(study_dir) if metric in MEASURES else []
     study = load_study(study_dir, images_of=metric)
-    by = yardstick(metric, metrics_of(study.runs))
+    study.problems += unmeasured
+    by = yardstick(metric, [*metrics_of(study.runs), *measures_of(study.runs)])
     if losses:
         study = only_losses(study, losses)
     output_dir = output_dir or study_dir / ("-".join(["report", *losses]) + (f"_by_{metric}" if by != DICE else ""))

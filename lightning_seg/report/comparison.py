@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from lightning_seg.errors import UserError
 from lightning_seg.report.contrasts import TEST_TO_TRAIN
 from lightning_seg.report.records import Study, measures_of, metrics_of
 from lightning_seg.report.yardstick import DICE, Yardstick
@@ -61,7 +62,11 @@ def compare(study: Study, yardstick: Yardstick = DICE) -> Comparison:
     is set aside (and told) until the others share one. A run is usable where it has the yardstick's score.
     """
     runs = study.runs
-    column = next(name for name in (f"test_{yardstick.name}", f"measure_{yardstick.name}") if name in runs)
+    column = next((name for name in (f"test_{yardstick.name}", f"measure_{yardstick.name}") if name in runs), "")
+    if not column:
+        raise UserError(
+            f"No run of {study.name} has {yardstick.name!r}: it needs the masks that runs keep in predictions.npz."
+        )
     usable = _usable(runs, column)
     losses = sorted(usable["loss"].unique())
     left_out = [f"{', '.join(study.unasked)}: left out on request."] if study.unasked else []

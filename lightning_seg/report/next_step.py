@@ -140,7 +140,10 @@ def _further(study: Study, own: Comparison, found: Power, unit: str, rope: float
         )
     if found.detectable <= 0:
         title = own.yardstick.title
-        return f"Most pairs of losses have the very same {title} everywhere: what more runs would bring is not known.", []
+        return (
+            f"Most pairs of losses have the very same {title} everywhere: what more runs would bring is not known.",
+            [],
+        )
     if found.detectable <= rope:
         return (
             f"A difference of {100 * rope:g} {own.yardstick.points} would most likely have been seen: what is left between "

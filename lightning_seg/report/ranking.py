@@ -76,9 +76,7 @@ def points(values: np.ndarray) -> np.ndarray:
     return (cumulative[better + equal] - cumulative[better]) / equal
 
 
-def rank(
-    means: pd.DataFrame, tie_order: Mapping[str, Sequence[str]] | None = None, title: str = "Dice"
-) -> Ranking:
+def rank(means: pd.DataFrame, tie_order: Mapping[str, Sequence[str]] | None = None, title: str = "Dice") -> Ranking:
     """Score a table by 3/2/1 points for the first three of every row.
 
     Args:
