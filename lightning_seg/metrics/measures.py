@@ -41,17 +41,17 @@ class Measure:
 
 
 MEASURES: dict[str, Measure] = {
-    "nsd": Measure("NSD, 1 %", nsd, "boundary"),
-    "nsd_strict": Measure("NSD, 0.5 %", strict_nsd, "boundary"),
+    "nsd": Measure("NSD", nsd, "boundary"),
+    "nsd_strict": Measure("NSD at 0.5 %", strict_nsd, "boundary"),
     "hd95": Measure("HD95", hd95, "boundary", higher_is_better=False),
-    "lesion_recall": Measure("Lesions found", lesions.recall, "lesions"),
-    "lesion_precision": Measure("Lesion precision", lesions.precision, "lesions"),
-    "lesion_f1": Measure("Lesion F1", lesions.f1, "lesions"),
-    "lesion_recall_iou": Measure("Lesions found, IoU 0.1", lesions.matched_recall, "lesions"),
-    "lesion_precision_iou": Measure("Lesion precision, IoU 0.1", lesions.matched_precision, "lesions"),
-    "lesion_f1_iou": Measure("Lesion F1, IoU 0.1", lesions.matched_f1, "lesions"),
-    "lesions": Measure("Lesions", lesions.lesions, "count"),
-    "lesions_missed": Measure("Lesions missed", lesions.missed, "count", higher_is_better=False),
+    "lesion_recall": Measure("lesion recall", lesions.recall, "lesions"),
+    "lesion_precision": Measure("lesion precision", lesions.precision, "lesions"),
+    "lesion_f1": Measure("lesion F1", lesions.f1, "lesions"),
+    "lesion_recall_iou": Measure("lesion recall, IoU 0.1", lesions.matched_recall, "lesions"),
+    "lesion_precision_iou": Measure("lesion precision, IoU 0.1", lesions.matched_precision, "lesions"),
+    "lesion_f1_iou": Measure("lesion F1, IoU 0.1", lesions.matched_f1, "lesions"),
+    "lesions": Measure("lesions", lesions.lesions, "count"),
+    "lesions_missed": Measure("lesions missed", lesions.missed, "count", higher_is_better=False),
 }
 
 

@@ -9,6 +9,7 @@ from lightning_seg.report.answer import ROPE, failed_run_sentences, scope_of, se
 from lightning_seg.report.cases import Case, load_cases
 from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, failed_runs, splits
 from lightning_seg.report.draws import DRAWS, Draws, draw, draw_rows
+from lightning_seg.report.families import Measures, measures
 from lightning_seg.report.groups import groupings
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
@@ -64,6 +65,7 @@ class Analysis:
         by_dataset, by_model: the paper's tables with their scores.
         next_step: what to run next, and the lines for it or None.
         for_whom: the losses on parts of the images.
+        measures: the losses by boundaries and lesions found; None where runs have no measures of masks.
         by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
         beside_published: level ("dataset" or "model") -> losses beside those of the published table of that level;
             without a level at which fewer than two losses, or no row, are shared.
@@ -83,6 +85,7 @@ class Analysis:
     next_step: tuple[str, str | None]
     failed_runs_text: list[str]
     for_whom: ForWhom
+    measures: Measures | None
     by_size: pd.DataFrame
     by_contrast: pd.DataFrame
     failures: pd.DataFrame
@@ -133,7 +136,7 @@ def analyse(
     step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
     if certainty:
         step = next_step(study, comparison, certainty.verdict, rope)
-    title = yardstick.title
+    title, shown = yardstick.title, metrics_of(study.runs)
     by_dataset = rank(table_by(blocks, "dataset"), title=title) if comparable else None
     by_model = rank(table_by(blocks, "model"), title=title) if comparable else None
     return Analysis(
@@ -144,14 +147,13 @@ def analyse(
         failed_runs=failed,
         certainty=certainty,
         variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,
-        overall=overall({name: comparison.pairs[name] for name in metrics_of(study.runs)})
-        if comparable
-        else pd.DataFrame(),
+        overall=overall({name: comparison.pairs[name] for name in shown}) if comparable else pd.DataFrame(),
         by_dataset=by_dataset,
         by_model=by_model,
         next_step=step,
         failed_runs_text=failed_run_sentences(failed, study.runs["loss"].value_counts()),
         for_whom=_for_whom(images, comparison, groups),
+        measures=measures(comparison) if comparable else None,
         by_size=reasons.dice_along(images, "size"),
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
         failures=reasons.failures(images),

@@ -41,8 +41,8 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE, place: str = "")
         return [verdict.nothing_learned]
     if verdict.unit == "none":
         return [
-            f"{loss_name(losses[0])} has the highest mean {verdict.yardstick.title} over {scope}, but without repeats nobody can tell the "
-            "losses from the luck of a single run: nothing can be concluded about which is better.",
+            f"{loss_name(losses[0])} has the highest mean {verdict.yardstick.title} over {scope}, but without repeats "
+            "nobody can tell the losses from the luck of a single run: nothing can be concluded about which is better.",
         ]
     text = [headline(verdict, rope, place or place_of(scope))]
     text += [_dispute_sentence(verdict, dispute) for dispute in verdict.disputes]
@@ -90,17 +90,13 @@ def _worse_clause(verdict: Verdict) -> str:
     """ "Focal is worse than IoU by 2.5 points"."""
     if not verdict.worse:
         return ""
-    best = loss_name(verdict.losses[0])
-    points = [100 * difference for difference, _ in verdict.worse.values()]
-    if len(points) <= _NAMED:
+    best, points = loss_name(verdict.losses[0]), verdict.yardstick.points
+    behind = [100 * difference for difference, _ in verdict.worse.values()]
+    if len(behind) <= _NAMED:
         parts = [f"{loss_name(loss)} is worse by {100 * found[0]:.2f}" for loss, found in verdict.worse.items()]
-        return (
-            f"{join(parts)} points than {best}"
-            if len(parts) == 1
-            else f"{join(parts)} {verdict.yardstick.points} than {best}"
-        )
+        return f"{join(parts)} points than {best}" if len(parts) == 1 else f"{join(parts)} {points} than {best}"
     return (
-        f"{len(points)} losses are worse than {best}, by {min(points):.2f} to {max(points):.2f} {verdict.yardstick.points}: "
+        f"{len(behind)} losses are worse than {best}, by {min(behind):.2f} to {max(behind):.2f} {points}: "
         f"{_names(list(verdict.worse), 'and')}"
     )
 
@@ -210,8 +206,8 @@ def _resolution_sentence(verdict: Verdict, rope: float) -> str:
         return f"The losses have the very same {same} everywhere: what difference could have been seen is not known."
     n = count_pairs(found.losses)
     text = (
-        f"How sure: a typical pair of losses has to differ by {100 * found.detectable:.2f} {verdict.yardstick.points} to be told "
-        f"apart with 80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
+        f"How sure: a typical pair of losses has to differ by {100 * found.detectable:.2f} {verdict.yardstick.points} "
+        f"to be told apart with 80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
     )
     if found.detectable <= rope:
         return f"{text}; differences that matter ({100 * rope:g} points) would most likely have been seen."
@@ -229,8 +225,8 @@ def _method_sentence(verdict: Verdict, scope: str) -> str:
     }
     text = (
         f"Statistics: {scope}; differences of mean {verdict.yardstick.title} against the spread of {kinds[here.unit]} "
-        f"({here.df:.0f} degrees of freedom, {here.pair_df:.0f} with all losses'); Tukey's test of all pairs (smallest adjusted p "
-        f"{_equals(smallest)})."
+        f"({here.df:.0f} degrees of freedom, {here.pair_df:.0f} with all losses'); Tukey's test of all pairs (smallest "
+        f"adjusted p {_equals(smallest)})."
     )
     if verdict.same_images:
         return (

@@ -16,6 +16,7 @@ from lightning_seg.report.figures.style import save as save_figure
 from lightning_seg.report.fill import fill_measures
 from lightning_seg.report.groups import read_groups
 from lightning_seg.report.losses import loss_figures
+from lightning_seg.report.measure_tables import measure_tables
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published, rank_published
 from lightning_seg.report.records import image_counts, load_study, measures_of, metrics_of, only_losses, write_tables
@@ -74,7 +75,8 @@ def build_report(
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
     analysis = analyse(study, draws, rope, seed, divided, by)
-    tables = study_tables(analysis) | {table.name: table for table in subgroup_tables(analysis.for_whom)}
+    further = [*subgroup_tables(analysis.for_whom), *measure_tables(analysis.measures)]
+    tables = study_tables(analysis) | {table.name: table for table in further}
     if published:
         printed = load_published()
         for table in published_tables(printed, *rank_published(printed)):

@@ -29,6 +29,7 @@ class Comparison:
             the same images, since they are no re-splits.
         same_images: whether that is so for every dataset: then only the seed varies from repeat to repeat.
         yardstick: by what losses are compared.
+        measures: names of the measures of masks in ``pairs``.
     """
 
     losses: list[str]
@@ -38,6 +39,7 @@ class Comparison:
     test_to_train: float = TEST_TO_TRAIN
     same_images: bool = False
     yardstick: Yardstick = DICE
+    measures: list[str] = field(default_factory=list)
 
     @property
     def scores(self) -> pd.DataFrame:
@@ -89,13 +91,11 @@ def compare(study: Study, yardstick: Yardstick = DICE) -> Comparison:
         left_out.append(f"{fewest} shares no repeat with the other losses and is not compared.")
     left_out += _missing_sentences(runs, dice, complete)
     pairs = {m: _pivot(same, f"test_{m}", losses).reindex(complete.index) for m in metrics_of(runs)}
-    for measure in measures_of(runs):
-        table = _pivot(same, f"measure_{measure}", losses).reindex(complete.index)
-        if table.notna().all(axis=None):
-            pairs[measure] = table
+    measured = {m: _pivot(same, f"measure_{m}", losses).reindex(complete.index) for m in measures_of(runs)}
+    measured = {name: table for name, table in measured.items() if len(table) and table.notna().all(axis=None)}
     collapsed = _pivot(same.assign(collapsed=same["collapse"] != ""), "collapsed", losses).reindex(complete.index) > 0
     ratio, same_images = _test_to_train(study, complete.index)
-    return Comparison(losses, pairs, left_out, collapsed, ratio, same_images, yardstick)
+    return Comparison(losses, pairs | measured, left_out, collapsed, ratio, same_images, yardstick, list(measured))
 
 
 def compared_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:

@@ -34,7 +34,8 @@ def fill_measures(directory: Path) -> list[str]:
         except (FileNotFoundError, UnreadableError, UserError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             failed[reason] = failed.get(reason, 0) + 1
-    return [f"{count} runs have no measures of masks: {reason}." for reason, count in failed.items()]
+    runs = {reason: "1 run has" if count == 1 else f"{count} runs have" for reason, count in failed.items()}
+    return [f"{which} no measures of masks: {reason}." for reason, which in runs.items()]
 
 
 def _fill(folder: RunFolder, known: dict[str, Truth | str]) -> None:
@@ -42,11 +43,11 @@ def _fill(folder: RunFolder, known: dict[str, Truth | str]) -> None:
     if record is None:
         return
     data = record.config.get("data")
-    place = {"dataset": record.config.get("dataset"), "data": data if isinstance(data, dict) else {}}
-    key = json.dumps(place, sort_keys=True, default=str)
+    dataset, data = record.config.get("dataset"), data if isinstance(data, dict) else {}
+    key = json.dumps([dataset, data], sort_keys=True, default=str)
     if key not in known:
         try:
-            known[key] = true_masks(place["dataset"], place["data"], str(folder.result))
+            known[key] = true_masks(dataset, data, str(folder.result))
         except UserError as error:
             known[key] = str(error)
     truth = known[key]

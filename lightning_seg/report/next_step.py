@@ -146,8 +146,8 @@ def _further(study: Study, own: Comparison, found: Power, unit: str, rope: float
         )
     if found.detectable <= rope:
         return (
-            f"A difference of {100 * rope:g} {own.yardstick.points} would most likely have been seen: what is left between "
-            f"{_names(losses)} is smaller, and more runs would hardly change a decision.",
+            f"A difference of {100 * rope:g} {own.yardstick.points} would most likely have been seen: what is left "
+            f"between {_names(losses)} is smaller, and more runs would hardly change a decision.",
             [],
         )
     most = min(_MOST_REPEATS, len(_numbers(study, _MOST_REPEATS)))

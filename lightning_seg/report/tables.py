@@ -193,8 +193,8 @@ def _pairs(verdict: Verdict, suffix: str) -> Table:
             if f"p_{scope}" in pairs:
                 data[column] = pairs[f"p_{scope}"]
         caption = (
-            f"Differences in {verdict.yardstick.points} with intervals that hold for all pairs at once (95 %), and Tukey's p-values: "
-            "for these datasets and models, and where there are enough, for others like them."
+            f"Differences in {verdict.yardstick.points} with intervals that hold for all pairs at once (95 %), and "
+            "Tukey's p-values: for these datasets and models, and where there are enough, for others like them."
         )
     data["P(improvement)"] = pairs["improvement"]
     digits = dict.fromkeys(["Mean difference", "low", "high", "P(improvement)"], 3)
@@ -275,10 +275,10 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
     for dispute in verdict.disputes:
         data.loc[dispute.loss, "Verdict"] = "mean and ranks disagree"
     caption = (
-        f"Mean {verdict.yardstick.title} with its 95 % interval, and the difference to the mean of all losses with that of a single "
-        "comparison, as in the figure; the difference to the best with an interval that holds for all pairs at once, "
-        f"since the best is chosen from the data ({verdict.yardstick.points}); and how often the loss is first, and among the first "
-        "three, in draws of the study."
+        f"Mean {verdict.yardstick.title} with its 95 % interval, and the difference to the mean of all losses with "
+        "that of a single comparison, as in the figure; the difference to the best with an interval that holds for all "
+        f"pairs at once, since the best is chosen from the data ({verdict.yardstick.points}); and how often the loss "
+        "is first, and among the first three, in draws of the study."
     )
     digits = dict.fromkeys(["To the mean", "its low", "its high", "To the best", "low", "high", "Mean rank"], 2)
     digits |= {"First (%)": 1, "First three (%)": 1}

@@ -27,7 +27,7 @@ class Yardstick:
     @property
     def points(self) -> str:
         """What a difference of 0.01 is called."""
-        return f"{self.title} points" if not self.reverse else f"points of {self.title}"
+        return f"points of {self.title}" if " " in self.title else f"{self.title} points"
 
     def of(self, values: pd.DataFrame) -> pd.DataFrame:
         """Scores of which larger ones are better."""

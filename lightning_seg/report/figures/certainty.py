@@ -19,9 +19,9 @@ def intervals(drawn: Draws, verdict: Verdict) -> Figure:
     figure = new(
         "intervals",
         "Means and 95 % intervals",
-        f"Mean {verdict.yardstick.title} with the 95 % interval of each loss's distance to the mean of all compared losses "
-        "(vertical line): what losses share, the difficulty of a dataset, model or split, is no part of it. Green: "
-        "cannot be told apart from the best; red: worse.",
+        f"Mean {verdict.yardstick.title} with the 95 % interval of each loss's distance to the mean of all compared "
+        "losses (vertical line): what losses share, the difficulty of a dataset, model or split, is no part of it. "
+        "Green: cannot be told apart from the best; red: worse.",
         7.2,
         0.8 + 0.3 * len(table),
     )
