@@ -16,7 +16,7 @@ from lightning_seg.planning.timing import Timing, time_training
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, nested
 
-BETWEEN_RUNS_SECONDS = 0.3  # composing the next configuration, opening the cache, writing the record
+BETWEEN_RUNS_SECONDS = 0.1  # composing the next configuration, opening the cache, writing the record
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
 # The keys that decide how long a step takes.
 _NETWORK_KEYS = (

@@ -151,6 +151,11 @@ class Contrasts:
         return self._moderated[1]
 
     @property
+    def own_share(self) -> float:
+        """How much of each of ``variances`` is the pair's own, 0 to 1; the rest is that of all pairs."""
+        return self._moderated[2]
+
+    @property
     def tested(self) -> bool:
         """Whether anything can be said: there is noise to hold differences against."""
         return len(self.losses) > 1 and self.pair_df >= 1 and self.size > _ROUNDING
@@ -162,7 +167,7 @@ class Contrasts:
         p = np.ones((losses, losses))
         if self.tested:
             upper = np.triu_indices(losses, 1)
-            p[upper] = pairs_sf(self._t[upper], losses, self.pair_df, self._moderated[2])
+            p[upper] = pairs_sf(self._t[upper], losses, self.pair_df, self.own_share)
             p = np.minimum(p, p.T)
         return p
 
@@ -177,7 +182,7 @@ class Contrasts:
         """Half-width of the 95 % intervals of all differences at once (Tukey), (losses, losses)."""
         if not self.tested:
             return np.full((len(self.losses), len(self.losses)), inf)
-        critical = critical_t(ALPHA, len(self.losses), self.pair_df, self._moderated[2])
+        critical = critical_t(ALPHA, len(self.losses), self.pair_df, self.own_share)
         return critical * np.sqrt(self.variances)
 
     def told(self, better: str, worse: str) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from lightning_seg.catalogue import METRIC_NAMES, dataset_name, loss_name, model_name
+from lightning_seg.data.rules import siblings_remedy
 from lightning_seg.files import write_text
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.contrasts import Scope
@@ -347,8 +348,9 @@ def _splits(splits: pd.DataFrame) -> Table:
         "Test images that have a near duplicate, a frame of their sequence or another image of their group among the "
         "training images: mean, least and most over the repeats. Scores on them say little on new patients."
     )
-    if (splits["most"][splits["split"] == "random"] > 0).any():
-        caption += " data.split=grouped, in a study of its own, keeps siblings on one side."
+    remedies = [siblings_remedy(str(strategy)) for strategy in splits["split"][splits["most"] > 0]]
+    if remedies:
+        caption += f" In a study of its own, {', and '.join(dict.fromkeys(remedies))}."
     digits = dict.fromkeys(["Repeats", "Least", "Most"], 0) | {"Test images": 1, "With a sibling in training": 1}
     return Table("splits", "Siblings across splits", caption, data, digits)
 
