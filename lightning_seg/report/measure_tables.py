@@ -34,7 +34,9 @@ def measure_tables(measures: Measures | None) -> list[Table]:
 
 
 def _title(name: str) -> str:
-    title = MEASURES[name].title if name in MEASURES else name
+    if name not in MEASURES:
+        return name
+    title = MEASURES[name].title
     return title[:1].upper() + title[1:]
 
 
