@@ -35,6 +35,12 @@ def report(
     losses: Annotated[
         str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
     ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", help="One more study, of other settings, to see whether the answer holds there too; repeatable."
+        ),
+    ] = None,
     figure: Annotated[
         list[str] | None, typer.Option("--figure", help="One more figure, a choice of your conf/figure; repeatable.")
     ] = None,
@@ -48,8 +54,8 @@ def report(
     if study is None:
         if not published:
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
-        if watch or to_wandb or losses:
-            raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
+        if watch or to_wandb or losses or with_:
+            raise UserError("--watch, --wandb, --losses and --with are for a study's report: name the study too.")
         index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
         say(index, console)
         return
@@ -62,6 +68,7 @@ def report(
         rope=rope / 100,
         losses=losses.split(",") if losses else (),
         published=published,
+        beside=[find_study(output_dir, name).path for name in with_ or []],
         own_figures=[_figure(name) for name in figure or []],
     )
     index = build(refresh=_REFRESH_SECONDS if watch else None)

@@ -15,6 +15,8 @@ from lightning_seg.report.figures.style import save as save_figure
 from lightning_seg.report.losses import loss_figures
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published, rank_published
+from lightning_seg.report.reading_tables import reading_tables
+from lightning_seg.report.readings import check_beside
 from lightning_seg.report.records import image_counts, load_study, only_losses, write_tables
 from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
 from lightning_seg.report.tables import save as save_table
@@ -30,6 +32,7 @@ def build_report(
     losses: Sequence[str] = (),
     published: bool = False,
     own_figures: Sequence[Callable[[Analysis], Figure]] = (),
+    beside: Sequence[Path] = (),
 ) -> Path:
     """Read a study's records and write its report.
 
@@ -43,6 +46,7 @@ def build_report(
         losses: those to compare, as if the study had no others; none for all.
         published: whether to show the paper's tables in full beside the study's.
         own_figures: what draws further figures, after the report's own.
+        beside: folders of studies that are set beside it: whether its answer holds with their settings too.
 
     Returns:
         path of ``index.html``.
@@ -50,6 +54,7 @@ def build_report(
     Raises:
         UserError: there is no such folder, or no run with one of the losses.
     """
+    check_beside(study_dir, beside)
     study = load_study(study_dir)
     if losses:
         study = only_losses(study, losses)
@@ -59,8 +64,8 @@ def build_report(
         refuse_links(output_dir / name, top)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
-    analysis = analyse(study, draws, rope, seed)
-    tables = study_tables(analysis)
+    analysis = analyse(study, draws, rope, seed, beside)
+    tables = study_tables(analysis) | reading_tables(analysis)
     if published:
         printed = load_published()
         for table in published_tables(printed, *rank_published(printed)):
@@ -131,7 +136,7 @@ def study_figures(analysis: Analysis) -> list[Figure]:
     if len(analysis.failures):
         figures.append(reasons.failure_rates(analysis.failures))
     if len(analysis.calibration):
-        figures.append(reasons.reliability(analysis.calibration, len(analysis.cases)))
+        figures.append(reasons.reliability(analysis.calibration, analysis.calibration_over))
     if len(analysis.curves):
         figures.append(reasons.curves(analysis.curves))
     if len(analysis.costs):
