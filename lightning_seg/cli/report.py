@@ -35,6 +35,12 @@ def report(
     losses: Annotated[
         str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
     ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", help="One more study, of other settings, to see whether the answer holds there too; repeatable."
+        ),
+    ] = None,
     figure: Annotated[
         list[str] | None, typer.Option("--figure", help="One more figure, a choice of your conf/figure; repeatable.")
     ] = None,
@@ -55,8 +61,10 @@ def report(
     if study is None:
         if not published:
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
-        if watch or to_wandb or losses or groups:
-            raise UserError("--watch, --wandb, --losses and --groups are for a study's report: name the study too.")
+        if watch or to_wandb or losses or with_ or groups:
+            raise UserError(
+                "--watch, --wandb, --losses, --with and --groups are for a study's report: name the study too."
+            )
         index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
         say(index, console)
         return
@@ -71,6 +79,7 @@ def report(
         published=published,
         groups=groups.expanduser() if groups else None,
         metric=metric,
+        beside=[find_study(output_dir, name).path for name in with_ or []],
         own_figures=[_figure(name) for name in figure or []],
     )
     index = build(refresh=_REFRESH_SECONDS if watch else None)

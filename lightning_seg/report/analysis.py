@@ -1,22 +1,28 @@
 """All results of a report, worked out once; pages, figures and tables only show them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
-from lightning_seg.report import reasons
+from lightning_seg.report import reading_words, reasons
 from lightning_seg.report.answer import ROPE, failed_run_sentences, scope_of, sentences
 from lightning_seg.report.cases import Case, load_cases
 from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, failed_runs, splits
 from lightning_seg.report.draws import DRAWS, Draws, draw, draw_rows
 from lightning_seg.report.families import Measures, measures
 from lightning_seg.report.groups import groupings
+from lightning_seg.report.kept import Kept, load_kept
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
+from lightning_seg.report.readings import Readings, read_all
 from lightning_seg.report.records import Study, load_curves, metrics_of
 from lightning_seg.report.statistics import variance_shares
 from lightning_seg.report.subgroups import ForWhom, divisions
+from lightning_seg.report.trials import Trials, read_trials
+from lightning_seg.report.trials import sentences as trial_words
 from lightning_seg.report.verdict import Verdict, judge_comparison, judge_rows
 from lightning_seg.report.yardstick import DICE, Yardstick
 
@@ -67,6 +73,12 @@ class Analysis:
         for_whom: the losses on parts of the images.
         measures: the losses by boundaries and lesions found; None where runs have no measures of masks.
         by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
+        calibration: how true probabilities are, by loss and bin, over what ``calibration_over`` says.
+        kept: what runs have kept of their predictions.
+        readings: the same records at other thresholds, and studies that are set beside this one.
+        trials: what was tuned for each loss.
+        readings_text: sentences on readings and trials, the first of which says whether the answer holds in all of
+            them; none where there is one reading.
         beside_published: level ("dataset" or "model") -> losses beside those of the published table of that level;
             without a level at which fewer than two losses, or no row, are shared.
         notes: sentences on what could not be read, does not agree, or is left out.
@@ -94,6 +106,11 @@ class Analysis:
     costs: pd.DataFrame
     cases: list[Case]
     calibration: pd.DataFrame
+    calibration_over: str
+    kept: Kept
+    readings: Readings
+    trials: Trials
+    readings_text: list[str]
     beside_published: dict[str, pd.DataFrame]
     notes: list[str]
     rope: float
@@ -104,6 +121,7 @@ def analyse(
     draws: int = DRAWS,
     rope: float = ROPE,
     seed: int = 0,
+    beside: Sequence[Path] = (),
     groups: pd.DataFrame | None = None,
     yardstick: Yardstick = DICE,
 ) -> Analysis:
@@ -113,6 +131,7 @@ def analyse(
         draws: draws of the study, for the stability of ranks.
         rope: difference that matters (0-1).
         seed: of the resampling.
+        beside: folders of studies that are set beside it, as further readings (of Dice).
         groups: a user's table that divides the test images, of :func:`lightning_seg.report.groups.read_groups`.
         yardstick: by what losses are compared.
     """
@@ -130,6 +149,10 @@ def analyse(
         )
     cases, unread = load_cases(study, losses)
     notes += unread
+    kept = load_kept(study, runs)
+    readings = read_all(study, comparison, kept, beside) if yardstick == DICE else Readings()
+    trials = read_trials(study, losses)
+    notes += [*kept.problems, *readings.notes, *trials.problems]
     certainty = _certainty(comparison, draws, rope, seed) if comparable else None
     failed = failed_runs(study.runs)
     blocks = comparison.blocks() if comparable else pd.DataFrame()
@@ -161,7 +184,12 @@ def analyse(
         curves=reasons.mean_curves(load_curves(study, runs)),
         costs=reasons.costs(runs),
         cases=cases,
-        calibration=reasons.calibration(cases),
+        calibration=kept.reliability if len(kept.reliability) else reasons.calibration(cases),
+        calibration_over=_calibration_over(kept, len(cases)),
+        kept=kept,
+        readings=readings,
+        trials=trials,
+        readings_text=_readings_text(readings, trials),
         beside_published=_beside(by_dataset, by_model) if yardstick == DICE else {},
         notes=notes,
         rope=rope,
@@ -201,6 +229,17 @@ def _for_whom(images: pd.DataFrame, comparison: Comparison, groups: pd.DataFrame
     by = comparison.yardstick
     scores = images.assign(**{by.name: by.of(images[[by.name]])[by.name]})
     return ForWhom(divisions(scores, found, by.name, comparison.test_to_train), notes)
+
+
+def _calibration_over(kept: Kept, cases: int) -> str:
+    if len(kept.reliability):
+        return f"all pixels of the test images of {len(kept.runs)} runs"
+    return f"the pixels of {cases} example images"
+
+
+def _readings_text(readings: Readings, trials: Trials) -> list[str]:
+    tuned = readings.readings[0].verdict if readings.readings and readings.readings[0].tuned else None
+    return [*reading_words.sentences(readings.readings), *trial_words(trials, tuned)]
 
 
 def _equivalence(verdict: Verdict, rope: float) -> pd.DataFrame | None:

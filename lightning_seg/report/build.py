@@ -19,6 +19,8 @@ from lightning_seg.report.losses import loss_figures
 from lightning_seg.report.measure_tables import measure_tables
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published, rank_published
+from lightning_seg.report.reading_tables import reading_tables
+from lightning_seg.report.readings import check_beside
 from lightning_seg.report.records import image_counts, load_study, measures_of, metrics_of, only_losses, write_tables
 from lightning_seg.report.subgroup_tables import subgroup_tables
 from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
@@ -38,6 +40,7 @@ def build_report(
     own_figures: Sequence[Callable[[Analysis], Figure]] = (),
     groups: Path | None = None,
     metric: str = "dice",
+    beside: Sequence[Path] = (),
 ) -> Path:
     """Read a study's records and write its report.
 
@@ -54,6 +57,7 @@ def build_report(
         own_figures: what draws further figures, after the report's own.
         groups: a CSV file of test images, by whose columns they are divided.
         metric: by what losses are compared: a metric, or a measure of masks.
+        beside: folders of studies that are set beside it: whether its answer holds with their settings too.
 
     Returns:
         path of ``index.html``.
@@ -62,6 +66,7 @@ def build_report(
         UserError: there is no such folder, no run with one of the losses, no such metric, or ``groups`` cannot be used.
     """
     divided = read_groups(groups) if groups else None
+    check_beside(study_dir, beside)
     unmeasured = fill_measures(study_dir) if metric in MEASURES else []
     study = load_study(study_dir, images_of=metric)
     study.problems += unmeasured
@@ -74,9 +79,9 @@ def build_report(
         refuse_links(output_dir / name, top)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
-    analysis = analyse(study, draws, rope, seed, divided, by)
+    analysis = analyse(study, draws, rope, seed, beside, divided, by)
     further = [*subgroup_tables(analysis.for_whom), *measure_tables(analysis.measures)]
-    tables = study_tables(analysis) | {table.name: table for table in further}
+    tables = study_tables(analysis) | reading_tables(analysis) | {table.name: table for table in further}
     if published:
         printed = load_published()
         for table in published_tables(printed, *rank_published(printed)):
@@ -147,7 +152,7 @@ def study_figures(analysis: Analysis) -> list[Figure]:
     if len(analysis.failures):
         figures.append(reasons.failure_rates(analysis.failures))
     if len(analysis.calibration):
-        figures.append(reasons.reliability(analysis.calibration, len(analysis.cases)))
+        figures.append(reasons.reliability(analysis.calibration, analysis.calibration_over))
     if len(analysis.curves):
         figures.append(reasons.curves(analysis.curves))
     if len(analysis.costs):
