@@ -14,14 +14,14 @@ import lightning_seg
 from lightning_seg.catalogue import METRIC_NAMES, METRICS, dataset_name, loss_name, model_name
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.answer import scope_of
-from lightning_seg.report.figures.style import Figure
+from lightning_seg.report.drawing import Shown
 from lightning_seg.report.pictures import gallery
 from lightning_seg.report.published import CITATION
 from lightning_seg.report.ranking import Ranking
 from lightning_seg.report.records import image_counts
 from lightning_seg.report.tables import Table
 
-Drawn = Mapping[str, tuple[Figure, str]]
+Drawn = Mapping[str, Shown]
 
 
 def study_page(
@@ -34,7 +34,7 @@ def study_page(
     """The page of a study.
 
     Args:
-        figures: name -> figure and its SVG for the page.
+        figures: by name.
         refresh: seconds after which the page loads itself again; None for never.
         own_figures: names of the figures that are not the report's own.
     """

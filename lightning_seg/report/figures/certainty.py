@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from lightning_seg.catalogue import loss_label, loss_name
-from lightning_seg.report.analysis import Certainty
 from lightning_seg.report.contrasts import ALPHA
 from lightning_seg.report.draws import Draws
 from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new, room_for
@@ -81,9 +80,8 @@ def critical_differences(overall: Omnibus, name: str = "critical_difference") ->
     return figure
 
 
-def pair_map(certainty: Certainty) -> Figure:
+def pair_map(verdict: Verdict) -> Figure:
     """Row minus column, in Dice points; a dot marks pairs that are told apart after adjusting for all pairs."""
-    verdict = certainty.verdict
     losses = verdict.losses
     place = {loss: n for n, loss in enumerate(losses)}
     names = [loss_label(loss) for loss in losses]
