@@ -21,7 +21,8 @@ def figures() -> dict[str, str]:
     losses = {name: build_loss(name) for name in names}
     with TemporaryDirectory() as folder:
         return {
-            figure.name: f'<figure class="gallery {figure.name}">{for_page(save(figure, Path(folder), ()), figure.title)}'
+            figure.name: f'<figure class="gallery {figure.name}">'
+            f"{for_page(save(figure, Path(folder), ()), figure.title)}"
             f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
             for figure in gallery(losses)
         }

@@ -7,9 +7,9 @@ from pathlib import Path
 from lightning_seg.files import refuse_links, write_text
 from lightning_seg.report.analysis import Analysis, analyse, analyse_rows
 from lightning_seg.report.answer import ROPE
-from lightning_seg.report.draws import DRAWS
 from lightning_seg.report.current import report_dir
 from lightning_seg.report.drawing import Drawing, draw_all
+from lightning_seg.report.draws import DRAWS
 from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
@@ -64,7 +64,7 @@ def build_report(
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
     analysis = analyse(study, draws, rope, seed)
-    tables = study_tables(analysis)
+    tables = study_tables(analysis, published)
     if published:
         printed = load_published()
         for table in published_tables(printed, *rank_published(printed)):

@@ -94,12 +94,15 @@ class _Recorded:
         first = calls[0][3]["others"] if calls else ()
         self.common = tuple(argument for argument in first if all(argument in call[3]["others"] for call in calls))
         self.study = study
+        self.spelt_out: dict[str, tuple[str, ...]] = {}
 
     def settings(self, run: Run, by_name: bool = False) -> _Settings | None:
         """How a run is called for; None where the records do not tell."""
         others = self.others.get(run[:2], self.common)
         if run.model not in self.names["model"] and any("experiment" in argument for argument in others):
-            others = self._spelt_out(run)  # an experiment may set what only the study's own networks know
+            if run.dataset not in self.spelt_out:
+                self.spelt_out[run.dataset] = self._spell_out(run.dataset)
+            others = self.spelt_out[run.dataset]  # an experiment may set what only the study's own networks know
         arguments: list[str] = []
         for key, name in zip(_CHOSEN, run[:3], strict=True):
             chosen = self.chosen.get((key, name), ())
@@ -114,10 +117,10 @@ class _Recorded:
         parts = (argument.partition("=") for argument in arguments)
         return {key: value if sign else None for key, sign, value in parts}
 
-    def _spelt_out(self, like: Run) -> tuple[str, ...]:
+    def _spell_out(self, dataset: str) -> tuple[str, ...]:
         """What the study's runs of a dataset have set beside model and loss, each setting by itself."""
         runs = self.study.runs
-        for path in runs.loc[runs["overrides"].notna() & (runs["dataset"] == like.dataset), "path"]:
+        for path in runs.loc[runs["overrides"].notna() & (runs["dataset"] == dataset), "path"]:
             record = RunFolder(self.study.directory / path).record()
             if record is None:
                 continue

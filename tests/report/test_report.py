@@ -1,5 +1,6 @@
 """The built report: complete, self-contained, and with a true sentence for whatever records there are."""
 
+import html
 import json
 import re
 import shutil
@@ -55,6 +56,30 @@ def test_every_figure_and_table_has_its_files(built):
     assert len(pd.read_parquet(built.parent / "images.parquet")) == 2 * 2 * 4 * 2 * 12
 
 
+def test_the_numbers_of_a_plot_are_those_of_its_table(built):
+    tips = {
+        name: [html.unescape(text) for text in re.findall(r"<title>(.*?)</title>", path.read_text())]
+        for name in ("intervals", "pairs", "fig2a_overall")
+        if (path := built.parent / "figures" / f"{name}.svg").is_file()
+    }
+    read = {name: pd.read_csv(built.parent / "tables" / f"{name}.csv") for name in ("losses", "pairs", "overall")}
+    rows = read["losses"].itertuples(index=False)
+    shown = {f"{row.Loss}: {row.Mean:.5f} [{row.Low:.5f}, {row.High:.5f}]" for row in rows}
+    assert shown == set(tips["intervals"]) and len(shown) == 4
+    for a, b, points in read["pairs"].iloc[:, :3].itertuples(index=False):
+        for text in (f"{a} - {b}: {points:+.3f} points", f"{b} - {a}: {-points:+.3f} points"):
+            assert any(tip.startswith(text) for tip in tips["pairs"]), text
+    for metric in ("Dice", "IoU", "Precision", "Recall"):
+        for loss, value in read["overall"][["Loss", metric]].itertuples(index=False):
+            assert f"{loss}: {metric} {value:.5f}" in tips["fig2a_overall"]
+
+
+def test_published_tables_are_shown_where_they_compare(tmp_path):
+    other = make_study(tmp_path / "s", ["synthetic"], ["fcn", "unet"], LOSSES[:2], repeats=2, cases=0)
+    assert "Beside the published" not in text_of(build_report(other, draws=100))
+    assert "Beside the published models" in text_of(build_report(other, draws=100, published=True))
+
+
 def test_no_text_of_a_figure_is_cut(built):
     for path in (built.parent / "figures").glob("*.svg"):
         assert "…" not in path.read_text(), path.name
@@ -76,9 +101,9 @@ def test_the_page_needs_nothing_else(built):
     assert len(links) > 40 and all((built.parent / link).is_file() for link in links)
 
 
-def test_the_page_tells_coverage_then_answer_then_figures(built):
+def test_the_page_begins_with_the_answer(built):
     page = built.read_text()
-    order = [page.index(f'id="{name}"') for name in ("coverage", "answer", "figures", "certainty", "reasons", "method")]
+    order = [page.index(f'id="{name}"') for name in ("answer", "coverage", "figures", "certainty", "reasons", "method")]
     assert order == sorted(order)
     text = text_of(built)
     assert "32 of 32 known runs have a result" in text

@@ -28,7 +28,7 @@ def intervals(drawn: Draws, verdict: Verdict) -> Figure:
     axis.axvline(centre, color=FAINT, lw=1, zorder=1)
     for y, (loss, row) in enumerate(table.iterrows()):
         colour = BAD if loss in verdict.worse else GOOD
-        low, high = centre + row["contrast_low"], centre + row["contrast_high"]
+        low, high = row["shown_low"], row["shown_high"]
         (line,) = axis.plot([low, high], [y, y], color=colour, lw=2.4, solid_capstyle="round")
         (dot,) = axis.plot([row["mean"]], [y], "o", color=colour, ms=6)
         for artist in (line, dot):
