@@ -16,7 +16,7 @@ from lightning_seg.planning.timing import Timing, time_training
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, nested
 
-BETWEEN_RUNS_SECONDS = 0.3  # composing the next configuration, opening the cache, writing the record
+BETWEEN_RUNS_SECONDS = 0.1  # composing the next configuration, opening the cache, writing the record
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
 # The keys that decide how long a step takes.
 _NETWORK_KEYS = (
@@ -73,7 +73,7 @@ class PlannedRun:
     def disk_bytes(self) -> int:
         """What it leaves behind beside the dataset's cache: records, tables, examples and, where kept, the weights."""
         config = self.cell.config
-        texts = 40_000 + 120 * ceil(self.epochs.expected) + 100 * self.sizes.test
+        texts = 40_000 + 120 * ceil(self.epochs.expected) + 180 * self.sizes.test
         area = config["data.image_size"] ** 2
         examples = config["cases"] * area * 7  # float32 logits and RGB, hardly compressible
         masks = 0 if self.is_trial else (self.sizes.val + self.sizes.test) * (area // 80 + 150)  # in bits, and counts
