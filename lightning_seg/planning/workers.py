@@ -38,8 +38,10 @@ def workers_of(arguments: Sequence[str]) -> Workers:
         launcher = config.hydra.launcher
         target = str(launcher.get("_target_", ""))
         if "Joblib" in target:
-            count = max(1, len(visible_gpus()))
-            return Workers(count, local, f"On {count} {'device' if count == 1 else 'devices'} of this machine.")
+            count = 1 if config.trainer.accelerator == "cpu" else max(1, len(visible_gpus()))
+            if count == 1:
+                return Workers(1, local, "What runs gain side by side on one device is not counted.")
+            return Workers(count, local, f"On {count} devices of this machine.")
         if "Slurm" in target:
             count = int(launcher.array_parallelism)
             return Workers(
