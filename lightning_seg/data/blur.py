@@ -34,7 +34,11 @@ def main_colours(counts: Counter[float], wanted: Iterable[int] = ()) -> tuple[in
         apart = _apart(colours, int(colour))
         near = pixels[apart <= _NEAR].sum()
         # A fringe runs evenly from one colour to another.
-        if is_free(int(colour)) and near >= _LEAST * drawn and near >= pixels[(apart > _NEAR) & (apart < _AROUND)].sum():
+        if (
+            is_free(int(colour))
+            and near >= _LEAST * drawn
+            and near >= pixels[(apart > _NEAR) & (apart < _AROUND)].sum()
+        ):
             mains.append(int(colour))
     for colour in wanted:
         if is_free(colour) and (_apart(colours, colour) <= _NEAR).any():
