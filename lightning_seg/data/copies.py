@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 VERSION = 2  # of the kept pairs; raise it when other pairs would be found
 LEAST = (0.85, 0.9, 0.82)  # correlations of the three steps
 LEAST_OF_KIN = (0.7, 0.85, 0.75)  # the same of images whose names are kin, such as case_01 and case_01_2
+_GAIN = 0.05  # what the search of step 2 adds for a copy, at most: it begins at one of the windows
 _LOOKED_AT = 192  # pixels of the longer side of what is compared
 _KEPT = 128  # side in pixels of what steps 2 and 3 look at
 _MOST_CROPPED = 0.18  # of a side
@@ -257,7 +258,9 @@ def _likeness(grey: NDArray[np.uint8], near: _Near, least: tuple[float, float, f
     other = Image.fromarray(grey[near.other, near.other_form])
     inset = _turned_inset(_WINDOWS[near.window], near.orientation)
     ways = ((image, other, inset), (other, image, np.zeros(4)))
-    fitted = [(*_fit(whole, part, start, _FITTED, (1 / 32, 1 / 64)), whole, part) for whole, part, start in ways]
+    if max(_fit(*way, _FITTED)[0] for way in ways) <= least[1] - _GAIN:
+        return None
+    fitted = [(*_fit(whole, part, start, _FITTED, (1 / 32,)), whole, part) for whole, part, start in ways]
     likeness, inset, whole, part = max(fitted, key=itemgetter(0))
     if likeness <= least[1]:
         return None
@@ -266,7 +269,7 @@ def _likeness(grey: NDArray[np.uint8], near: _Near, least: tuple[float, float, f
 
 
 def _fit(
-    whole: Image.Image, part: Image.Image, inset: Inset, band: _Band, widths: Sequence[float]
+    whole: Image.Image, part: Image.Image, inset: Inset, band: _Band, widths: Sequence[float] = ()
 ) -> tuple[float, Inset]:
     """Where an image correlates best with another: the correlation, and what is cropped of the other.
 

@@ -71,6 +71,17 @@ LAYOUTS = {
          ("Set_with_GT/malignant/y (1).png", "Set_with_GT/malignant/y (1)_mask_1.png")],
         ["x (1)", "y (1)"],
     ),
+    "ETIS": ([("ETIS/1.tif", "Ground Truth/p1.tif"), ("ETIS/12.tif", "Ground Truth/p12.tif")], ["1", "12"]),
+    "another first word": (
+        [("images/image_01.png", "masks/mask_01.png"), ("images/image_02.png", "masks/mask_02.png")],
+        ["image_01", "image_02"],
+    ),
+    "another first word, side by side": ([("img1.png", "mask1.png"), ("img2.png", "mask2.png")], ["img1", "img2"]),
+    "SUN-SEG": (
+        [("Train/Frame/case1/a_1.jpg", "Train/GT/case1/a_1.png"),
+         ("Train/Frame/case2/a_1.jpg", "Train/GT/case2/a_1.png")],
+        ["Train_case1_a_1", "Train_case2_a_1"],
+    ),
     "DRIVE": (
         [("training/images/21_training.tif", "training/1st_manual/21_manual1.gif"),
          ("test/images/01_test.tif", "test/1st_manual/01_manual1.gif")],
@@ -88,6 +99,13 @@ def test_layouts(layout: str, tmp_path: Path) -> None:
     dataset = Folder(tmp_path, "mine")
     assert dataset.ids() == expected
     assert all(dataset.read(index, 12)[1].sum() == 36 for index in range(len(expected)))
+
+
+def test_first_words_that_differ_among_masks_are_no_rule(tmp_path: Path) -> None:
+    """``a1`` and ``b1`` may both be masks of ``1``, or of other images."""
+    pairs(tmp_path, ("images/1.png", "masks/a1.png"), ("images/2.png", "masks/b2.png"))
+    with pytest.raises(UserError, match="4 bad file"):
+        Folder(tmp_path, "mine")
 
 
 def test_the_folders_split_and_the_folders_groups(tmp_path: Path) -> None:

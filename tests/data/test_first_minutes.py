@@ -205,7 +205,7 @@ class TestRemarks:
                 layouts.save(image, tmp_path / f"set/{name}/{stem}.png")
                 layouts.save(mask, tmp_path / f"set/{name}/{stem}_mask.png")
         dataset = Folder(tmp_path / "set", "mine")
-        assert dataset.ids() == sorted(sum(subsets.values(), []))
+        assert dataset.ids() == sorted(stem for ids in subsets.values() for stem in ids)
         (tmp_path / "own.json").write_text(json.dumps(subsets))
         path = str(tmp_path / split) if split.endswith("json") else split
 
