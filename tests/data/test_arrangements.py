@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lightning_seg.data import Folder
+from lightning_seg.data.cache import open_cache
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.readers import folder as folder_reader
 from lightning_seg.data.split import Fractions, make_split
@@ -234,6 +235,17 @@ class TestNoFileIsLeftOutSilently:
         _, *lines = str(error.value).splitlines()
         assert len(lines) == 2
         assert "12 files, such as" in lines[1] and lines[1].count(".png") == 3 and "of no known kind" in lines[1]
+
+    def test_mistakes_that_differ_in_details_alone_are_one_line(self, tmp_path: Path) -> None:
+        for number in range(6):
+            pairs(tmp_path, (f"images/{number}.png", f"masks/{number}.png"))
+            picture(tmp_path / f"masks/{number}.png", WHITE, size=9 + number % 2)
+            (tmp_path / f"images/{number}x.png").symlink_to(f"/nowhere/{number}.png")
+        with pytest.raises(UserError) as error:
+            open_cache(Folder(tmp_path, "mine"), 16, tmp_path / "cache")
+        _, *lines = str(error.value).splitlines()
+        said = [(line.split(" files, such as ")[0].strip(), line.split(": ")[-1]) for line in lines]
+        assert ("6", "is a broken link") in said and ("6", "the mask is not of its image's size") in said
 
 
 def test_composed_and_decomposed_names_are_the_same(tmp_path: Path) -> None:

@@ -216,7 +216,8 @@ def _named(images: list[File], problems: list[Problem]) -> dict[Path, str]:
 def broken_links(files: Sequence[Path]) -> list[Problem]:
     """A problem for each picture that is a link to nothing."""
     links = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and path.is_symlink()]
-    return [Problem(path, f"is a broken link, to {path.readlink()}") for path in links if not path.exists()]
+    broken = [path for path in links if not path.exists()]
+    return [Problem(path, "is a broken link", f"is a broken link, to {path.readlink()}") for path in broken]
 
 
 def visible_files(root: Path) -> list[Path]:
