@@ -15,6 +15,8 @@ def outcome(directory: Path) -> dict[str, Any]:
         epochs = [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
     with np.load(directory / "cases.npz", allow_pickle=False) as cases:
         logits = cases["logits"].tobytes()
+    with np.load(directory / "predictions.npz", allow_pickle=False) as kept:
+        predictions = {name: kept[name].tobytes() for name in kept.files}
     return {
         "epochs": epochs,
         "test": record["test"],
@@ -22,5 +24,6 @@ def outcome(directory: Path) -> dict[str, Any]:
         "images": (directory / "test_images.csv").read_text(),
         "split": (directory / "split.json").read_text(),
         "logits": logits,
+        "predictions": predictions,
         "weights": (directory / "weights.safetensors").read_bytes(),
     }

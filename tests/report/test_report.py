@@ -232,6 +232,7 @@ def test_some_losses_alone_use_all_repeats_that_they_share(run_command, pages_on
     assert "iou: left out on request." in text and "2 of 3 repeats" not in text
 
     unknown = run_command("demo", "--losses", "dice,nil", "--output-dir", root)
+    assert isinstance(unknown.exception, UserError)
     assert "has no run with nil; it has bce, dice, iou." in str(unknown.exception)
 
 
@@ -256,6 +257,7 @@ def test_the_published_report_is_no_study(run_command, monkeypatch, tmp_path):
     assert run_command("--published", "--output-dir", tmp_path).exit_code == 0
     written[0].mkdir()
     absent = run_command(written[0].name, "--output-dir", tmp_path)
+    assert isinstance(absent.exception, UserError)
     assert "There is no study" in str(absent.exception) and "train a run first" in str(absent.exception)
 
 

@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lightning_seg.predicted import PUBLISHED
+from lightning_seg.runs import predictions
 from lightning_seg.runs import run as runs
 from lightning_seg.runs.folder import RunFolder
 from tests.conftest import SMALL, Train
@@ -26,6 +28,7 @@ FILES = {
     "split.json",
     "test_images.csv",
     "cases.npz",
+    "predictions.npz",
     "result.json",
     "weights.safetensors",
 }
@@ -81,6 +84,12 @@ def test_what_a_run_leaves(train: Train) -> None:
     assert all(0 <= float(row[9]) <= 1 or row[9] == "nan" for row in rows[1:])
     assert sum(float(row[5]) for row in rows[1:]) / 5 == pytest.approx(record["test"]["dice"], abs=1e-12)
     assert load_file(directory / "weights.safetensors").keys() >= {"0.weight", "1.running_mean"}
+    kept = predictions.read(RunFolder(directory))
+    assert kept.test.counts[:, PUBLISHED].tolist() == [[int(count) for count in row[1:5]] for row in rows[1:]]
+    assert kept.test.ids == [row[0] for row in rows[1:]] and kept.test.masks.shape == (5, 32, 32)
+    assert kept.test.masks.sum((1, 2)).tolist() == [int(row[1]) + int(row[2]) for row in rows[1:]]
+    # The validation images are scored with the weights that scored best on them.
+    assert kept.val.dice[:, PUBLISHED].mean() == pytest.approx(record["best_val_dice"], abs=1e-6)
     log = (directory / "train.log").read_text()
     assert log.count(": epoch ") == 4
 

@@ -198,14 +198,14 @@ def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
             values = np.bincount(mask.ravel().astype(np.uint8) * 255, minlength=256)
             contrast = lesion_contrast(image, mask)
             return Measured((SIDE, SIDE), float(mask.mean()), contrast, values, border_share(mask))
-        picture, masks = dataset.load(index, SIDE)
-        greys = [np.asarray(mask) for mask in masks]
-        lesion = np.logical_or.reduce([grey >= MASK_THRESHOLD for grey in greys])
-        values = np.sum([np.bincount(grey.ravel(), minlength=256) for grey in greys], axis=0)
-        small = Image.fromarray(lesion).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-        image = np.asarray(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-        contrast = lesion_contrast(image, np.asarray(small))
-        return Measured(picture.size, float(lesion.mean()), contrast, values, border_share(lesion))
+        with dataset.alone(index):
+            picture, masks = dataset.load(index, SIDE)
+            lesion = np.logical_or.reduce([np.asarray(mask) >= MASK_THRESHOLD for mask in masks])
+            values = np.sum([mask.histogram() for mask in masks], axis=0)
+            small = Image.fromarray(lesion).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+            image = np.asarray(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+            contrast = lesion_contrast(image, np.asarray(small))
+            return Measured(picture.size, float(lesion.mean()), contrast, values, border_share(lesion))
     except UserError as error:
         return error
 
