@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -113,6 +114,24 @@ def test_values_for_groups(arguments: list[str], sentences: list[str], monkeypat
 def test_a_loss_without_weights() -> None:
     with pytest.raises(UserError, match=r"give each of its terms .* a number"):
         WeightedSum({}, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ("photos", 'photos is a folder; type dataset=folder "dataset.root=photos"'),
+        ("phots", "There is no dataset 'phots', nor a folder of that name here; choose one of breast_benign, "),
+        ("lay/x", "There is no folder lay/x: {} has no 'lay'"),
+        ("photos/x/y", "There is no folder photos/x/y: {}/photos has no 'x'"),
+    ],
+)
+def test_a_folder_that_is_missing_is_said_to_be(
+    choice: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=re.escape(sentence.format(tmp_path))):
+        compose_config([f"dataset={choice}"])
 
 
 class TestGroups:
