@@ -22,6 +22,7 @@ def outcome(directory: Path) -> dict[str, Any]:
         "test": record["test"],
         "best": (record["best_epoch"], record["best_val_dice"], record["epochs"]),
         "images": (directory / "test_images.csv").read_text(),
+        "measures": (directory / "test_measures.csv").read_text(),
         "split": (directory / "split.json").read_text(),
         "logits": logits,
         "predictions": predictions,

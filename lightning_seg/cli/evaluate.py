@@ -31,9 +31,7 @@ def evaluate(
     ] = None,
     with_: WithOption = None,
     native: Annotated[bool, typer.Option("--native", help="Score at each image's own size, not at the run's.")] = False,
-    distances: Annotated[
-        bool, typer.Option(help="NSD (within 1 % of the diagonal) and HD95 (pixels) as well, by MONAI.")
-    ] = True,
+    distances: Annotated[bool, typer.Option(help="NSD (within 1 % of the diagonal) and HD95 (pixels) as well.")] = True,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("evaluation"),
     flips: FlipsOption = False,
     threshold: ThresholdOption = "0.5",
@@ -47,13 +45,10 @@ def evaluate(
     """
     from lightning_seg.files import check_output
     from lightning_seg.inference import evaluate as evaluation
-    from lightning_seg.inference.distances import load_monai
     from lightning_seg.inference.threshold import HALF, choose_threshold
     from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     check_output(output, evaluation.FILES)
-    if distances:
-        load_monai()
     console = Console(stderr=True)
     weights = find_weights([run, *(with_ or [])])
     chosen = choose_threshold(threshold, weights)

@@ -73,7 +73,7 @@ class PlannedRun:
     def disk_bytes(self) -> int:
         """What it leaves behind beside the dataset's cache: records, tables, examples and, where kept, the weights."""
         config = self.cell.config
-        texts = 40_000 + 120 * ceil(self.epochs.expected) + 100 * self.sizes.test
+        texts = 40_000 + 120 * ceil(self.epochs.expected) + 180 * self.sizes.test
         area = config["data.image_size"] ** 2
         examples = config["cases"] * area * 7  # float32 logits and RGB, hardly compressible
         masks = 0 if self.is_trial else (self.sizes.val + self.sizes.test) * (area // 80 + 150)  # in bits, and counts

@@ -3,6 +3,7 @@
 import logging
 import platform
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -26,8 +27,8 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
 from lightning_seg.losses.distance import needs_distances
 from lightning_seg.machine.memory import in_one_sentence
-from lightning_seg.metrics import Scores
-from lightning_seg.runs import predictions, stop
+from lightning_seg.metrics import MaskMetric, Scores
+from lightning_seg.runs import measures, predictions, stop
 from lightning_seg.runs.claim import ClaimedError
 from lightning_seg.runs.fingerprint import differences, fingerprint, flatten
 from lightning_seg.runs.folder import RunFolder
@@ -143,8 +144,8 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None
             if cfg.test:
                 trainer.test(module, datamodule=data, verbose=False)
                 folder.refuse_lost()
-                scores = Scores.of(module.test_counts, metrics)
-                _write_test(folder, data, scores, watch)
+                scores = Scores.of(module.test_counts, metrics.of_counts)
+                _write_test(folder, data, scores, watch, metrics.of_masks)
                 test = scores.means
                 if wandb is not None:
                     wandb.log_test(test, shown_masks(watch.cases.arrays))
@@ -208,8 +209,10 @@ class _Watch:
             raise StoppedError(f"{self.title}: stopped after epoch {epochs}; the same command goes on from there")
 
 
-def _write_test(folder: RunFolder, data: LesionDataModule, scores: Scores, watch: _Watch) -> None:
-    """Write the table of test images, the cases and what is kept of the predictions."""
+def _write_test(
+    folder: RunFolder, data: LesionDataModule, scores: Scores, watch: _Watch, of_masks: Mapping[str, MaskMetric]
+) -> None:
+    """Write the tables of test images, the cases and what is kept of the predictions."""
     contrasts = np.abs(data.cache.contrasts[data.split.test])
     names = (*METRICS, "contrast", *(name for name in scores.values if name not in METRICS))
     columns = {**{name: values.tolist() for name, values in scores.values.items()}, "contrast": contrasts.tolist()}
@@ -217,6 +220,7 @@ def _write_test(folder: RunFolder, data: LesionDataModule, scores: Scores, watch
     write_text(folder.test_images, csv_text([("id", *COUNTS, *names), *rows]))
     write_atomic(folder.cases, lambda path: save_arrays(path, watch.cases.arrays))
     predictions.write(folder, predictions.Predictions(watch.predictions.val, watch.predictions.test))
+    measures.write(folder, watch.predictions.test, data.cache.masks[data.split.test][:, 0], of_masks)
 
 
 def _write_weights(cfg: DictConfig, folder: RunFolder, best: BestWeights) -> None:
