@@ -138,7 +138,7 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     from lightning_seg.advise.features import measure_features, rank_by_likeness
     from lightning_seg.advise.proposal import CAREFUL, propose
     from lightning_seg.advise.words import likeness_sentences, promising_losses
-    from lightning_seg.data.rules import siblings_remedy
+    from lightning_seg.data.rules import SIBLINGS, siblings_remedy
     from lightning_seg.wording import duration
 
     found, cfg, given, rule = asked.found, asked.cfg, asked.given, asked.rule
@@ -154,7 +154,9 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
         reasons += _careful_reasons(given)
     if not asked.paper and "data.split" not in keys and _leaks(found):
         given = [*given, "data.split=grouped"]
-        together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
+        together = (
+            "Near duplicates" if cfg.data.groups in (None, SIBLINGS) else f"Images of one group of {cfg.data.groups}"
+        )
         reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
     elif (counts := found.siblings.get(cfg.data.split)) and not isinstance(counts, str) and sum(counts):
         remedy = siblings_remedy(cfg.data.split)
