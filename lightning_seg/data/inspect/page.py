@@ -18,6 +18,7 @@ from lightning_seg.data.inspect.measure import SIDE, Inspection
 from lightning_seg.data.inspect.table import summary_rows
 from lightning_seg.data.prepare import source_of
 from lightning_seg.files import write_text
+from lightning_seg.wording import printable
 
 EXAMPLES = 12  # pictures in the gallery
 PAIRS = 24  # pairs of duplicates shown
@@ -50,7 +51,7 @@ def write_page(found: Inspection, path: Path) -> None:
         more_pairs=[(first, second, label) for first, second, label in pairs[PAIRS:]],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
+    write_text(path, printable(text, lines=True))
 
 
 def _examples(found: Inspection) -> list[str]:
