@@ -168,6 +168,12 @@ class TestCache:
         open_cache(dataset, self.SIZE, tmp_path)
 
 
+FOREIGN: tuple[dict[str, object], ...] = (
+    *({"loops": {}}, {"loops": [1]}, {"state_dict": {}}, {"state_dict": {"model.0.weight": torch.zeros(1)}}),
+    *({"optimizer_states": [{"state": {}, "param_groups": []}]}, {"pytorch-lightning_version": "\x1b[31m9.9"}),
+)
+
+
 class TestCheckpoint:
     """A training goes on from a checkpoint that is as it was written, or begins anew."""
 
@@ -227,6 +233,23 @@ class TestCheckpoint:
         assert (run / "test_images.csv").read_bytes() == before
         assert "training begins anew" in (run / "train.log").read_text()
         assert not list(run.glob("resume-*"))
+
+    def test_one_of_another_training_is_set_aside(self, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+        arguments = ("loss=bce", "checkpoint.every_minutes=0", "trainer.max_epochs=3")
+        monkeypatch.setattr(ResumeCheckpoint, "path", train.directory / "kept.ckpt", raising=False)
+        monkeypatch.setattr(RunFolder, "checkpoint", lambda *_: train.directory / "kept.ckpt")
+        train.here(*arguments)
+        run = train.directory / "multirun/default/synthetic/tiny/bce/repeat_0"
+        sound = torch.load(train.directory / "kept.ckpt", weights_only=True)
+        weights = (run / "weights.safetensors").read_bytes()
+        for change in FOREIGN:
+            (run / "result.json").unlink()
+            torch.save(sound | change, train.directory / "kept.ckpt")
+            code, _, err = train.here(*arguments)
+            assert code == 0, err
+            assert "training begins anew" in err
+            assert "\x1b" not in err
+            assert (run / "weights.safetensors").read_bytes() == weights
 
 
 class TestWeights:
