@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def write_page(found: Inspection, path: Path) -> None:
         name=name,
         source=source_of(name) if name in DATASETS else None,
         rows=summary_rows(found),
-        figures=_figures(found),
+        figures=_plain_figures(found),
         examples=[picture(identifier) for identifier in _examples(found)],
         empty=found.empty,
         bad=found.bad_lines,
@@ -80,6 +81,13 @@ def _data_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=80)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _plain_figures(found: Inspection) -> list[dict[str, str]]:
+    """The figures, whatever a ``matplotlibrc`` in the working directory says, such as to run LaTeX."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        return _figures(found)
 
 
 def _figures(found: Inspection) -> list[dict[str, str]]:
