@@ -96,10 +96,14 @@ def fail(error: Exception) -> NoReturn:
     sys.exit(2)
 
 
+# Files that may not be written, names that are too long, and folders in a file's place or the other way round.
+_NO_PLACE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
+
+
 def _of_disk(error: Exception) -> str | None:
     """A sentence on a disk that takes no more, or a name that it does not take; ``None`` for other errors."""
     reason = unwritable(error)
-    if reason is None and isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
+    if reason is None and isinstance(error, OSError) and error.errno in _NO_PLACE:
         reason = os.strerror(error.errno).lower()
     if reason is None:
         return None
