@@ -33,6 +33,7 @@ from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.kept import kept_path
 from lightning_seg.errors import UnreadableError
 from lightning_seg.files import read_json, write_json
+from lightning_seg.rules import is_number, is_whole
 
 log = logging.getLogger(__name__)
 
@@ -150,15 +151,31 @@ def find_copies(dataset: LesionDataset, cache_dir: str | Path | None = None) -> 
     facts = [VERSION, type(dataset).__qualname__, dataset.ids(), dataset.signature()]
     path = kept_path(dataset, cache_dir, facts, ".copies.json")
     try:
-        return [Copy(*pair) for pair in read_json(path)]
+        return _checked(read_json(path), len(dataset.ids()))
     except FileNotFoundError:
         pass
-    except (UnreadableError, TypeError) as error:
+    except UnreadableError as error:
         log.warning("%s is damaged (%s), and is made again.", path, error)
     copies = copies_among(prints_of(dataset), dataset.ids())
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, copies)
     return copies
+
+
+def _checked(value: object, count: int) -> list[Copy]:
+    """What is kept of the copies among ``count`` images.
+
+    Raises:
+        UnreadableError: it is not what this module writes.
+    """
+    if not isinstance(value, list) or not all(isinstance(each, list) and len(each) == 4 for each in value):
+        raise UnreadableError("it is no list of pairs")
+    pairs = [Copy(*each) for each in value]
+    for first, second, likeness, orientation in pairs:
+        known = all(map(is_whole, (first, second, orientation))) and is_number(likeness)
+        if not known or not first < second < count or orientation > 7:
+            raise UnreadableError("it holds no pairs of these images")
+    return pairs
 
 
 def prints_of(dataset: LesionDataset) -> Prints:

@@ -42,6 +42,7 @@ class CellStatus:
 
 
 Key = tuple[str, str, str]  # dataset, model, loss
+_LONGEST_LINE = 500  # characters
 _MOST_ROWS = 2000  # of the table, beyond which only cells that have begun are shown
 
 
@@ -106,8 +107,8 @@ def print_status(study: StudyFolder, console: Console | None = None) -> None:
         running = max(1, counts[State.RUNNING], sum(cell.counts[State.RUNNING] for cell in trials.values()))
         parts.append(f"about {duration(left / running)} left with {running} at a time")
     console.print(", ".join(parts), highlight=False)
-    for line in chosen:
-        console.print(printable(line), markup=False, highlight=False)
+    for line in chosen[:_MOST_ROWS]:
+        console.print(printable(line[:_LONGEST_LINE]), markup=False, highlight=False)
 
 
 def _trials(study: StudyFolder) -> dict[Key, CellStatus]:
