@@ -12,6 +12,7 @@ from PIL import Image
 from lightning_seg.data.images import great_images_alone, is_grey, open_unconverted
 
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif")
+FEW = 8  # values; more are shades: JPEG noise or smoothed outlines
 _BLOCK = 1 << 24  # pixels that are counted or packed at a time
 _MOST_VALUES = 1 << 16  # different ones, of which a file is described; the most common of them
 _looking = Lock()
@@ -29,12 +30,19 @@ class Layers(NamedTuple):
         values: of that kind, ``(H, W)``; grey levels are uint8, or int32 or float32 of deep files.
         alpha: 0 to 255, uint8 ``(H, W)``; ``None`` without an alpha channel.
         palette: 0xRRGGBB of each index.
+        is_lossy: whether the file's format may blur values.
     """
 
     kind: Kind
     values: NDArray
     alpha: NDArray[np.uint8] | None
     palette: tuple[int, ...] = ()
+    is_lossy: bool = False
+
+    @property
+    def is_blurred(self) -> bool:
+        """Whether the format has blurred values: there are more than anybody draws."""
+        return self.is_lossy and len(_counted(self.values)) > FEW
 
     def colours(self) -> NDArray[np.int32]:
         """The pixels' colours as 0xRRGGBB, int32 ``(H, W)``."""
@@ -66,8 +74,13 @@ class Seen(NamedTuple):
 
     @property
     def is_lossy(self) -> bool:
-        """Whether the file's format blurs values."""
-        return self.path.suffix.lower() in _LOSSY
+        """Whether the file's format may blur values."""
+        return _is_lossy(self.path)
+
+    @property
+    def is_blurred(self) -> bool:
+        """As of :class:`Layers`."""
+        return self.is_lossy and len(self.counts) > FEW
 
 
 def open_layers(path: Path) -> Layers:
@@ -76,7 +89,10 @@ def open_layers(path: Path) -> Layers:
     Raises:
         BadFileError: as :func:`lightning_seg.data.images.open_unconverted`.
     """
-    image = open_unconverted(path).image
+    return _layers(open_unconverted(path).image)._replace(is_lossy=_is_lossy(path))
+
+
+def _layers(image: Image.Image) -> Layers:
     alpha = _alpha(image)
     if image.mode in ("I", "F"):
         return Layers("grey", np.asarray(image), alpha)
@@ -100,6 +116,10 @@ def open_layers(path: Path) -> Layers:
         part = colours.crop((0, top, colours.width, min(top + rows, colours.height)))
         packed[top : top + rows] = _packed(np.asarray(part, dtype=np.int32))
     return Layers("colour", packed, alpha)
+
+
+def _is_lossy(path: Path) -> bool:
+    return path.suffix.lower() in _LOSSY
 
 
 def look(path: Path) -> Seen:

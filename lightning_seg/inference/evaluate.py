@@ -23,7 +23,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, mark_output, write_json, write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
 from lightning_seg.inference.intervals import bootstrap_interval
-from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
+from lightning_seg.inference.predict import map_ahead, to_source
 from lightning_seg.inference.tested import tested_ids, tested_images
 from lightning_seg.inference.trained import Predictor, TrainedRun
 from lightning_seg.metrics import image_scores
@@ -193,7 +193,7 @@ def evaluate(
             return pair
         height, width = pair.truth.shape
         with dataset.alone(index) if native else nullcontext():
-            predicted = (to_source(probability, (width, height)) if native else probability) > THRESHOLD
+            predicted = (to_source(probability, (width, height)) if native else probability) > predictor.threshold.value
             row = {"id": ids[index], "width": width, "height": height, **_overlap(predicted, pair.truth)}
             return row | outline_distances(predicted, pair.truth) if distances else row
 
@@ -254,6 +254,7 @@ def write_evaluation(
         "empty": {"truth": empty_truth, "prediction": empty_prediction},
         "scored_at": "each image's own size" if native else f"{side} x {side}",
         "flips": predictor.flips,
+        "threshold": predictor.threshold.as_json(),
         "empties": EMPTIES,
         "scores": scores,
         "versions": versions(),
