@@ -21,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.overrides import line_to_type, readable
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.machine.devices import cores, gpus_of_a_run, side_by_side
 from lightning_seg.machine.layout import channels_last_helps
 
@@ -86,7 +87,7 @@ def explain(error: Exception) -> str:
         return f"There is no {group} {choice!r}; choose one of {', '.join(sorted(error.options))}."
     if plugin := re.search(r"hydra_plugins\.hydra_(joblib|submitit|ray)_launcher", text):
         extra = {"joblib": "gpus", "submitit": "slurm", "ray": "ray"}[plugin.group(1)]
-        return f"The launcher is not installed; pip install 'lightning-seg[{extra}]' adds it."
+        return f"The launcher is not installed; {install_line(extra)} adds it."
     if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
         return f"{missing.group(1)} has no value; give one with {missing.group(1)}=... ."
     if isinstance(error, OverrideParseException):

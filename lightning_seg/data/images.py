@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.files import open_plain
 
 MASK_THRESHOLD = 128  # of 255: JPEG noise around 0 and 255 and stray values disappear; "> 0" would keep them
@@ -271,7 +272,7 @@ def _add_heif() -> None:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        raise ValueError("HEIC needs pillow-heif: pip install 'lightning-seg[heic]'") from None
+        raise ValueError(f"HEIC needs pillow-heif: {install_line('heic')}") from None
     register_heif_opener()
 
 

@@ -15,6 +15,7 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.files import check_output, mark_output, telling_file, write_atomic, write_json, write_text
 from lightning_seg.inference.model_card import model_card
 from lightning_seg.inference.threshold import HALF, Threshold
@@ -161,8 +162,7 @@ def _check_onnx() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"ONNX needs the package {error.name}: pip install 'lightning-seg[export]', or leave it out with "
-            "--format torch."
+            f"ONNX needs the package {error.name}: {install_line('export')}, or leave it out with --format torch."
         ) from error
 
 
