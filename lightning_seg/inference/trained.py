@@ -259,8 +259,14 @@ def _poorness(run: TrainedRun) -> str:
         rows = tested_images(RunFolder(run.directory))
     except UserError:
         return ""
-    kind = collapse(*np.array([[int(row[name]) for name in COUNTS] for row in rows]).T)
-    return f"it has predicted {kind} everywhere in its own test images" if kind else ""
+    counts = np.array([[int(row[name]) for name in COUNTS] for row in rows])
+    if kind := collapse(*counts.T):
+        return f"it has predicted {kind} everywhere in its own test images"
+    lesion, pixels = counts[:, [0, 2]].sum(axis=1), counts.sum(axis=1)
+    blind = float(np.mean(2 * lesion / (lesion + pixels)))
+    if dice <= blind:
+        return f"it has learned nothing: its Dice of {dice:.2f} on its own test images is no more than all lesion has"
+    return ""
 
 
 def _decoding(config: DictConfig) -> tuple[bool, Window | None]:
