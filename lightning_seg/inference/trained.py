@@ -13,6 +13,7 @@ import torch
 from hydra.utils import get_class
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -350,8 +351,16 @@ class Predictor:
         Without flips, thresholding one run's at 0.5 gives the masks of its own test, if the batches are the same.
 
         Args:
-            images: RGB, uint8 ``(N, size, size, 3)``.
+            images: RGB, uint8 ``(N, H, W, 3)``; what is not as the network gets it is resized as in training.
+
+        Raises:
+            UserError: they are of another kind.
         """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise UserError(f"Images are RGB, uint8 (N, H, W, 3), and not {images.dtype} {images.shape}.")
+        side = self.preparation.size
+        if images.shape[1:3] != (side, side):
+            images = np.stack([to_square(Image.fromarray(image), side) for image in images])
         batch = self._prepare(images)
         return np.stack([self._probability(run, batch).squeeze(1).cpu().numpy() for run in self.runs])
 
@@ -368,6 +377,11 @@ class Predictor:
     def _run(self, run: TrainedRun, batch: Tensor) -> Tensor:
         with _precision(str(run.config.trainer.precision), self.device):
             return run.model(batch).float()
+
+
+def to_square(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """An RGB image as the network gets it, uint8 ``(side, side, 3)``."""
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _precision(name: str, device: torch.device) -> AbstractContextManager[object]:
