@@ -1,9 +1,11 @@
 """How long a grid of 3,600 cells takes to start, to find all finished, and to be shown; and what a run costs besides.
 
     python benchmarks/grid_start.py
+    python benchmarks/grid_start.py --scale 25200,50400,100800
 
 The cells are six stand-in datasets x twelve stand-in models x ten losses x five repeats. Aims: 30 s until the first run
-trains, 10 s when all are finished, 0.3 s a run over its training.
+trains, 2 s when all are finished, 0.1 s a run over its training. ``--scale`` plans, skips and shows more cells, by more
+repeats, and says whether the time grows as their number does.
 """
 
 import argparse
@@ -29,20 +31,25 @@ OVERRIDES = (
 )
 
 
-def grid(folder: Path) -> list[str]:
-    """The command line's overrides for 3,600 cells."""
+def grid(folder: Path, cells: int = 3600) -> list[str]:
+    """The command line's overrides for so many cells, in whole repeats of 720."""
     return [
         *OVERRIDES,
         f"dataset.name={','.join(f'dataset{i}' for i in range(6))}",
         f"model.name={','.join(f'model{i}' for i in range(12))}",
         f"loss={','.join(LOSSES)}",
+        f"repeat={','.join(map(str, range(cells // 720)))}",
         f"output_dir={folder}",
         f"data.cache_dir={folder / 'cache'}",
     ]
 
 
-def command(folder: Path) -> list[str]:
-    return [sys.executable, str(HERE.parent / "train.py"), "-m", *grid(folder)]
+def command(folder: Path, cells: int = 3600) -> list[str]:
+    return [sys.executable, str(HERE.parent / "train.py"), "-m", *grid(folder, cells)]
+
+
+def status(folder: Path) -> list[str]:
+    return [sys.executable, "-m", "lightning_seg.cli.app", "status", "default", "--output-dir", str(folder)]
 
 
 def until_first_run(folder: Path) -> Stopwatch:
@@ -60,9 +67,9 @@ def until_first_run(folder: Path) -> Stopwatch:
     return watch
 
 
-def finish_all(folder: Path) -> int:
+def finish_all(folder: Path, number: int = 3600) -> int:
     """Give every cell a record, as if it had been trained."""
-    cells = grid_cells(grid(folder))
+    cells = grid_cells(grid(folder, number))
     for cell in cells:
         cell.folder.path.mkdir(parents=True, exist_ok=True)
         names = ("study", "dataset.name", "model.name", "loss.name", "repeat")
@@ -92,19 +99,38 @@ def cost_per_run(folder: Path, runs: int) -> Stopwatch:
     return watch
 
 
+def scale(numbers: list[int]) -> None:
+    """Print what planning, skipping and showing grids of these sizes takes of processor time, and for each cell."""
+    table = Table("cells", "planned, s", "skipped, s", "shown, s", "a cell, ms", box=box.SIMPLE_HEAD)
+    for number in numbers:
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            planned = Stopwatch()
+            planned.start()
+            grid_cells(grid(folder, number))
+            planned.stop()
+            finish_all(folder, number)
+            watches = [planned, run(*command(folder, number)), run(*status(folder))]
+            cpu = [watch.cpu for watch in watches]
+            table.add_row(f"{number:,}", *(f"{value:.1f}" for value in cpu), f"{sum(cpu) / number * 1e3:.3f}")
+    Console().print(table)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20, help="of the grid that shows a run's own cost")
+    parser.add_argument("--scale", help="numbers of cells, such as 25200,50400,100800")
     arguments = parser.parse_args()
+    if arguments.scale:
+        scale([int(number) for number in arguments.scale.split(",")])
+        return
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
         folder = Path(one)
         times = {"start of 3,600 cells, until the first run trains": until_first_run(folder)}
         cells = finish_all(folder)
         assert cells == 3600
         times["the same grid when all are finished"] = run(*command(folder))
-        times["lightning-seg status"] = run(
-            *(sys.executable, "-m", "lightning_seg.cli.app", "status", "default", "--output-dir", str(folder))
-        )
+        times["lightning-seg status"] = run(*status(folder))
         times[f"a run besides its training (grid of {arguments.runs})"] = cost_per_run(Path(two), arguments.runs)
     table = Table("", "wall, s", "cpu, s", box=box.SIMPLE_HEAD)
     for name, watch in times.items():

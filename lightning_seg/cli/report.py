@@ -38,11 +38,24 @@ def report(
     losses: Annotated[
         str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
     ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", help="One more study, of other settings, to see whether the answer holds there too; repeatable."
+        ),
+    ] = None,
     figure: Annotated[
         list[str] | None, typer.Option("--figure", help="One more figure, a choice of your conf/figure; repeatable.")
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option("--groups", help="CSV file (id,site,device,...) by whose columns test images are divided."),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", help="Compare losses by it: dice, iou, nsd, hd95, lesion_f1, or your own.")
+    ] = "dice",
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
-    rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
+    rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Points below which losses are equal.")] = 0.5,
     formats: Annotated[
         str | None,
         typer.Option("--formats", help="Write every figure of the paper as files too: svg, pdf, png (pdf,png)."),
@@ -54,8 +67,10 @@ def report(
     if study is None:
         if not published:
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
-        if watch or to_wandb or losses:
-            raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
+        if watch or to_wandb or losses or with_ or groups:
+            raise UserError(
+                "--watch, --wandb, --losses, --with and --groups are for a study's report: name the study too."
+            )
         from lightning_seg.report.build import build_published_report
 
         say(build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100, asked), console)
@@ -67,10 +82,14 @@ def report(
         "rope": rope / 100,
         "losses": losses.split(",") if losses else [],
         "published": published,
+        "groups": groups.expanduser() if groups else None,
+        "metric": metric,
+        "beside": [find_study(output_dir, name).path for name in with_ or []],
         "formats": sorted({*asked, "png"} if to_wandb else asked),
     }
-    place = report_dir(found.path, options["losses"])
-    made = None if figure or watch else stamp(found.path, place, options)
+    place = report_dir(found.path, options["losses"], metric)
+    alone = not (figure or watch or groups or with_)  # what else these look at may change
+    made = stamp(found.path, place, options) if alone else None
     if is_current(place, made):
         index = place / "index.html"
     else:

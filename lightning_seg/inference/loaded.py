@@ -10,7 +10,8 @@ from torch import nn
 
 from lightning_seg.errors import UserError
 from lightning_seg.inference.images import SMALLEST_SIDE, read_photo
-from lightning_seg.inference.predict import THRESHOLD, to_source
+from lightning_seg.inference.predict import to_source
+from lightning_seg.inference.threshold import choose_threshold
 from lightning_seg.inference.trained import Predictor, choose_device, find_weights, to_square
 from lightning_seg.runs.record import Record
 
@@ -50,7 +51,7 @@ class LoadedRun:
         Raises:
             UserError: it is none such, or too small.
         """
-        return (self.probability(image) > THRESHOLD) * np.uint8(255)
+        return (self.probability(image) > self.predictor.threshold.value) * np.uint8(255)
 
     def probability(self, image: AnyImage) -> NDArray[np.float32]:
         """The lesion's probability at each pixel, ``(H, W)``, in [0, 1]; arguments and errors as of :meth:`predict`."""
@@ -63,7 +64,7 @@ class LoadedRun:
         return to_source(self.predictor.probabilities(pixels[None]).mean(axis=0)[0], size)
 
 
-def load_run(run: str | Path, *, flips: bool = False, device: str = "auto") -> LoadedRun:
+def load_run(run: str | Path, *, flips: bool = False, device: str = "auto", threshold: str | float = 0.5) -> LoadedRun:
     """Load a finished run that has kept its weights.
 
     Args:
@@ -71,11 +72,13 @@ def load_run(run: str | Path, *, flips: bool = False, device: str = "auto") -> L
             all its repeats.
         flips: average over four mirrored views of each image.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:1``, ... or ``mps``.
+        threshold: above which probability a pixel is called lesion, as ``--threshold`` takes it.
 
     Raises:
         UserError: there are no weights, they are damaged, or not those of the recorded network.
     """
-    return LoadedRun(Predictor(find_weights([Path(run).expanduser()]), choose_device(device), flips))
+    weights = find_weights([Path(run).expanduser()])
+    return LoadedRun(Predictor(weights, choose_device(device), flips, choose_threshold(str(threshold), weights)))
 
 
 def _picture(image: NDArray[np.uint8] | Image.Image) -> Image.Image:

@@ -24,6 +24,11 @@ def side_by_side(runs_per_gpu: int) -> int:
     return max(1, len(visible_gpus())) * runs_per_gpu
 
 
+def cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def gpus_of_a_run(accelerator: str, runs_per_gpu: int) -> float:
     """The share of a GPU that a run asks a cluster for."""
     if accelerator == "cpu" or (accelerator == "auto" and not visible_gpus()):

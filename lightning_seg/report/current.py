@@ -20,9 +20,9 @@ _STAMP = ".current.json"  # in the report's folder
 _CODE = ("report", "losses", "runs", "studies", "catalogue.py", "wording.py", "data/split.py")
 
 
-def report_dir(study: Path, losses: Sequence[str] = ()) -> Path:
-    """Where the report of a study, or of some of its losses, lies."""
-    return study / "-".join([_USUAL, *losses])
+def report_dir(study: Path, losses: Sequence[str] = (), metric: str = "dice") -> Path:
+    """Where the report of a study, or of some of its losses, or by another metric, lies."""
+    return study / ("-".join([_USUAL, *losses]) + (f"_by_{metric}" if metric != "dice" else ""))
 
 
 def trace(path: Path) -> str:

@@ -77,7 +77,7 @@ def print_status(study: StudyFolder, console: Console | None = None) -> bool:
         console.print(printable(problem), markup=False, highlight=False)
     console.print(", ".join(_totals(study, cells, counts)), highlight=False)
     for line in _choices(study):
-        console.print(line, markup=False, highlight=False)
+        console.print(printable(line), markup=False, highlight=False)
     return not counts.total()
 
 

@@ -4,8 +4,8 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
+from functools import cache, cached_property
 from statistics import median
 from typing import Any, cast
 
@@ -16,14 +16,15 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import CONFIG_DIR, explain, nest
+from lightning_seg.config.lean import Composer
 from lightning_seg.config.rules import check_training
 from lightning_seg.errors import UserError
-from lightning_seg.runs.fingerprint import flatten
+from lightning_seg.runs.fingerprint import belongs, flatten
 from lightning_seg.runs.folder import RunFolder, repeats_in
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cost import static_cost
@@ -31,10 +32,23 @@ from lightning_seg.sweep.cost import static_cost
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One run of the grid: what is added to the command line for it, and its flat configuration."""
+    """One run of the grid.
+
+    Attributes:
+        overrides: what is added to the command line for it.
+        config: its flat configuration.
+        references: the keys that refer to others, by name, as the configuration files have them.
+    """
 
     overrides: tuple[str, ...]
     config: dict[str, Any]
+    references: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def composed(self) -> dict[str, Any]:
+        """The flat configuration with its references, as Hydra composes it."""
+        kept = {key: value for key, value in self.config.items() if not belongs(key, self.references)}
+        return kept | self.references
 
     @cached_property
     def folder(self) -> RunFolder:
@@ -111,11 +125,10 @@ def loaded_grid(overrides: list[str]) -> Iterator[tuple[ConfigLoader, DictConfig
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str]], dict[str, Any]]:
     """What composes one cell: from command-line arguments to a checked flat configuration, interpolations left."""
+    composition = Composer(loader, config)
 
     def compose(overrides: Iterable[str]) -> dict[str, Any]:
-        cfg = loader.load_sweep_config(config, list(overrides))
-        with open_dict(cfg):
-            del cfg["hydra"]
+        cfg = composition.compose(list(overrides))
         check_training(cfg)
         return flatten(OmegaConf.to_container(cfg, resolve=False))
 
@@ -178,7 +191,10 @@ def compose_cells(
         else:
             config = base | {key: value for delta in deltas for key, value in delta.items()}
             config = {key: value for key, value in config.items() if value is not _GONE}
-        yield Cell(overrides, _resolved(config))
+        resolved = _resolved(config)
+        # Mostly every key is kept; where a reference stands for a whole group, the group's values are.
+        references = {key: value for key, value in config.items() if resolved.get(key) is not value}
+        yield Cell(overrides, resolved, references)
 
 
 _GONE = object()
@@ -206,14 +222,34 @@ def _look_up(value: Any, flat: dict[str, Any]) -> Any:
         return value
     if whole := re.fullmatch(_REFERENCE, value):
         return flat.get(whole[1], value)
-    if not re.fullmatch(rf"([^$\\]|{_REFERENCE})*", value):  # resolvers, escapes: OmegaConf's
-        return value
 
     def text(reference: re.Match[str]) -> str:
         found = flat.get(reference[1])
         return found if isinstance(found, str) and "$" not in found and "\\" not in found else reference[0]
 
+    if call := re.fullmatch(rf"\$\{{(\w+):{_REFERENCE}\}}", value):
+        argument = flat.get(call[2])
+        return _called(call[1], argument) if isinstance(argument, str) and _is_name(argument) else value
+    if not re.fullmatch(rf"([^$\\]|{_REFERENCE})*", value):  # other resolvers, escapes: OmegaConf's
+        return value
     return re.sub(_REFERENCE, text, value)
+
+
+@cache
+def _called(resolver: str, argument: str) -> Any:
+    """What a resolver makes of a name."""
+    return OmegaConf.to_container(OmegaConf.create([f"${{{resolver}:{argument}}}"]), resolve=True)[0]
+
+
+def _is_name(text: str) -> bool:
+    """Whether text is nothing else in OmegaConf's grammar, such as a number."""
+    return re.fullmatch(r"[A-Za-z_]\w*", text) is not None and text.lower() not in (
+        "true",
+        "false",
+        "null",
+        "nan",
+        "inf",
+    )
 
 
 def nested(flat: dict[str, Any]) -> DictConfig:

@@ -31,6 +31,7 @@ from lightning_seg.runs.tuning import describe
 from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.sweep.cells import Cell, expand, grid_overrides, longest_first, nested
+from lightning_seg.sweep.job import InProcess
 from lightning_seg.sweep.outcome import Outcome, Outcomes, print_summary
 from lightning_seg.sweep.tuning import Tuning, tuning_of
 
@@ -63,6 +64,7 @@ class GridSweeper(Sweeper):
         self.started = datetime.now(UTC).replace(microsecond=0)  # as runs record it
         self.config: DictConfig = config
         self.loader: ConfigLoader = hydra_context.config_loader
+        self.here = InProcess(hydra_context, task_function, config)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -71,30 +73,44 @@ class GridSweeper(Sweeper):
         overrides = grid_overrides(self.loader, self.params, arguments)
         cells = expand(self.loader, self.config, overrides)
         tuning = tuning_of(self.loader, self.config, overrides, cells)
-        self._refuse_other_configurations(cells, tuning.keys if tuning else ())
-        started = _announce(cells)
+        finished = self._look(cells, tuning.keys if tuning else ())
+        started, total = _announce(cells), len(cells)
         outcomes: Outcomes = {}
         trials: Outcomes = {}
         stop.listen()
         try:
-            self._run(self._tune(tuning, trials) if tuning else cells, outcomes, started)
+            if tuning:
+                cells = self._tune(tuning, trials)
+                finished = self._look(cells)
+            self._run(cells, finished, outcomes, started)
         finally:
-            print_summary(outcomes, len(cells), trials)
+            print_summary(outcomes, total, trials)
         if stop.requested():
             sys.exit(stop.INTERRUPTED)
         if Outcome.FAILED in (*trials.values(), *outcomes.values()):
             sys.exit(1)
 
-    def _refuse_other_configurations(self, cells: list[Cell], apart: Collection[str] = ()) -> None:
+    def _look(self, cells: list[Cell], apart: Collection[str] = ()) -> list[Cell]:
+        """The cells that are finished.
+
+        Raises:
+            UserError: a run of another configuration lies where one of the cells belongs.
+        """
+        finished = []
         for cell in cells:
             record = cell.folder.record()
-            if record and not cell.config["rerun"] and (changed := differences(cell.config, record.config, apart)):
+            if record is None:
+                refuse_half_done(cell.folder, cell.config, apart)
+            elif cell.config["rerun"]:
+                continue
+            elif changed := differences(cell.config, record.config, apart):
                 raise UserError(
                     f"{cell.folder.path} holds a finished run of another configuration ({'; '.join(changed)}), so "
                     "nothing was started; name another study with study=..., or replace such runs with rerun=true."
                 )
-            if record is None:
-                refuse_half_done(cell.folder, cell.config, apart)
+            else:
+                finished.append(cell)
+        return finished
 
     def _tune(self, tuning: Tuning, outcomes: Outcomes) -> list[Cell]:
         """Run the trials that are left, filling ``outcomes``, and choose; the cells with what is chosen for them.
@@ -106,16 +122,12 @@ class GridSweeper(Sweeper):
             _refuse_other_trials(trials, tuning)
             log.info("trials come first, of %s", ", ".join(tuning.keys))
             started = _announce(trials)
-            self._run(trials, outcomes, started)
+            self._run(trials, [trial for trial in trials if self._record(trial)], outcomes, started)
             self._await_others(trials, outcomes, started)
         for cell, choice in tuning.choose().items():
             edge = f"; {', '.join(choice.edge)} at the edge of what was tried" if choice.edge else ""
             log.info("%s: %s has the best validation Dice of trials%s", cell, describe(choice.settings), edge)
-        if self._ends(outcomes):
-            return []
-        cells = tuning.tuned()
-        self._refuse_other_configurations(cells)
-        return cells
+        return [] if self._ends(outcomes) else tuning.tuned()
 
     def _await_others(self, cells: list[Cell], outcomes: Outcomes, started: float) -> None:
         """Wait for what other processes have in hand, and take it over where they drop it."""
@@ -127,11 +139,11 @@ class GridSweeper(Sweeper):
                 time.sleep(POLL_SECONDS)
             self._pass(busy, outcomes, started)
 
-    def _run(self, cells: list[Cell], outcomes: Outcomes, started: float) -> None:
+    def _run(self, cells: list[Cell], finished: list[Cell], outcomes: Outcomes, started: float) -> None:
         """Run what is not finished, filling ``outcomes`` along the way."""
         if not cells:  # of a grid whose trials have failed or were stopped
             return
-        outcomes |= {cell.folder: Outcome.SKIPPED for cell in cells if self._record(cell)}
+        outcomes |= {cell.folder: Outcome.SKIPPED for cell in finished}
         for folder in outcomes:
             folder.tidy()
         waiting = [cell for cell in cells if cell.folder not in outcomes]
@@ -159,15 +171,13 @@ class GridSweeper(Sweeper):
 
     def _pass(self, cells: list[Cell], outcomes: Outcomes, since: float) -> None:
         """Run each cell once, but none that has failed in another process ``since``; outcomes replace earlier ones."""
-        # By name: Hydra loads its plugins' modules anew when it looks for plugins, which makes another class of it.
-        serial = type(self.launcher).__name__ == "BasicLauncher"
-        batches = [[cell] for cell in cells] if serial else [longest_first(cells)]
+        batches = [[cell] for cell in cells] if self._serial else [longest_first(cells)]
         started = time.time()
         for number, batch in enumerate(batches):
             if self._ends(outcomes):
                 return
             check_study(batch)
-            if serial:
+            if self._serial:
                 announce_position(number, len(batches), started)
             try:
                 self._launch(batch, number, since, outcomes)
@@ -201,10 +211,7 @@ class GridSweeper(Sweeper):
             try:
                 while waiting and not stop.requested() and fruitless < FRUITLESS_LAUNCHES:
                     try:
-                        jobs = self.launcher.launch(
-                            [[*cell.overrides, *arguments] for cell in waiting], initial_job_idx=number
-                        )
-                        left_to_others = {c for c, job in zip(waiting, jobs, strict=True) if _returned(job) is None}
+                        left_to_others = self._hand_over(waiting, arguments, number)
                         break
                     except UnwritableError:
                         raise
@@ -224,6 +231,19 @@ class GridSweeper(Sweeper):
                     with suppress(OSError):  # of a lost file system, which the next look at the study tells of
                         if (outcome := self._outcome(cell, cell in own, since)) is not None:
                             outcomes[cell.folder] = outcome
+
+    @property
+    def _serial(self) -> bool:
+        """Whether runs are trained in this process."""
+        # By name: Hydra loads its plugins' modules anew when it looks for plugins, which makes another class of it.
+        return type(self.launcher).__name__ == "BasicLauncher"
+
+    def _hand_over(self, cells: list[Cell], arguments: list[str], number: int) -> set[Cell]:
+        """Have cells run; those that have turned out to be another process's."""
+        if self._serial:
+            return {cell for cell in cells if self.here.run(cell, arguments, number) is None}
+        jobs = self.launcher.launch([[*cell.overrides, *arguments] for cell in cells], initial_job_idx=number)
+        return {cell for cell, job in zip(cells, jobs, strict=True) if _returned(job) is None}
 
     def _is_due(self, cell: Cell, since: float) -> bool:
         if cell.folder.is_claimed() or self._record(cell):

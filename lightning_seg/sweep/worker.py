@@ -20,6 +20,7 @@ from lightning_seg.runs.stop import StoppedError
 from lightning_seg.sweep.orphans import ending_with_parent
 
 log = logging.getLogger(__name__)
+_runs = 0  # that this process has begun
 
 
 def run_isolated(cfg: DictConfig) -> float | None:
@@ -40,8 +41,7 @@ def run_isolated(cfg: DictConfig) -> float | None:
     grid = hydra.sweeper._target_.endswith(".GridSweeper")
     if stop.requested():
         return _stopped(grid)
-    if not gc.get_freeze_count():
-        gc.freeze()  # the libraries, which collecting after each run would go through for 0.2 s
+    _spare_libraries()
     disk = None
     os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
     try:
@@ -75,6 +75,17 @@ def run_isolated(cfg: DictConfig) -> float | None:
     if grid:
         return float("nan")
     raise FailedRunError("no validation Dice")
+
+
+def _spare_libraries() -> None:
+    """Keep the collections after each run from going through the libraries, which takes 0.2 s.
+
+    The second run does so again, since the first has loaded what is only loaded by training.
+    """
+    global _runs
+    _runs += 1
+    if _runs <= 2:
+        gc.freeze()
 
 
 def _stopped(grid: bool) -> float:
