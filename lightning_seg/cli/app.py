@@ -23,6 +23,7 @@ from lightning_seg.cli.prepare import prepare
 from lightning_seg.cli.report import report
 from lightning_seg.cli.status import status
 from lightning_seg.cli.sync import sync
+from lightning_seg.machine.processes import find_modules_as_here
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -86,6 +87,7 @@ for command in (
 
 def main() -> None:
     """Entry point of the console script: an error is one sentence and exit code 2, as in training."""
+    find_modules_as_here()
     try:
         app()
     except Exception as error:

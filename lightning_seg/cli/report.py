@@ -88,8 +88,8 @@ def report(
         "formats": sorted({*asked, "png"} if to_wandb else asked),
     }
     place = report_dir(found.path, options["losses"], metric)
-    alone = not (figure or watch or groups or with_)  # what else these look at may change
-    made = stamp(found.path, place, options) if alone else None
+    # What lies outside of the study is not watched for changes.
+    made = None if figure or watch or with_ or groups else stamp(found.path, place, options)
     if is_current(place, made):
         index = place / "index.html"
     else:

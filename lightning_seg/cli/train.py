@@ -20,6 +20,7 @@ from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.errors import UserError
 from lightning_seg.files import unwritable
+from lightning_seg.machine.processes import find_modules_as_here
 from lightning_seg.runs.stop import INTERRUPTED, INTERRUPTION, StoppedError
 from lightning_seg.wording import printable
 
@@ -49,6 +50,7 @@ def app(cfg: DictConfig) -> float | None:
 
 def main() -> None:
     """Entry point of ``train.py`` and ``lightning-seg train``."""
+    find_modules_as_here()
     import_from_working_directory()
     arguments = prepared(sorted(sys.argv[1:], key=_is_override))  # Hydra takes no flag between two overrides
     # Optuna's plugin minimizes, and Hydra refuses a preset that has its name.
@@ -103,10 +105,14 @@ def fail(error: Exception) -> NoReturn:
     sys.exit(2)
 
 
+# Files that may not be written, names that are too long, and folders in a file's place or the other way round.
+_NO_PLACE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
+
+
 def _of_disk(error: Exception) -> str | None:
     """A sentence on a disk that takes no more, or a name that it does not take; ``None`` for other errors."""
     reason = unwritable(error)
-    if reason is None and isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
+    if reason is None and isinstance(error, OSError) and error.errno in _NO_PLACE:
         reason = os.strerror(error.errno).lower()
     if reason is None:
         return None

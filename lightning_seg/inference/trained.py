@@ -1,6 +1,5 @@
 """Finished runs as predictors: the network, its weights and how its images were prepared."""
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -223,7 +222,7 @@ def _are_channels(values: object) -> TypeGuard[list[float]]:
     return (
         isinstance(values, list)
         and len(values) == 3
-        and all(isinstance(each, int | float) and math.isfinite(each) for each in values)
+        and all(isinstance(each, int | float) and abs(each) < 2**31 for each in values)  # which no NaN is
     )
 
 
@@ -273,8 +272,9 @@ def _poorness(run: TrainedRun) -> str:
 
 def _decoding(config: DictConfig) -> tuple[bool, Window | None]:
     """Whether the run's dataset reduced JPEGs, and how it made images of more than 8 bits 8-bit."""
-    target = OmegaConf.select(config, "dataset._target_")
-    if target not in allowed("dataset"):  # it is not needed for prediction
+    dataset = OmegaConf.select(config, "dataset")
+    target = dataset.get("_target_") if isinstance(dataset, DictConfig) else None
+    if not isinstance(target, str) or target not in allowed("dataset"):  # it is not needed for prediction
         return False, None
     try:
         kind = get_class(target)

@@ -89,8 +89,8 @@ def build_report(
     if published:
         printed = load_published()
         for table in published_tables(printed, *rank_published(printed)):
-            shown = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
-            tables[shown.name] = shown
+            renamed = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
+            tables[renamed.name] = renamed
     own = [Drawing(draw, (analysis,), kept=False) for draw in own_figures]
     drawn = draw_all([*study_figures(analysis), *own], output_dir / "figures", formats)
     names = [*drawn][len(drawn) - len(own) :]

@@ -17,11 +17,21 @@ from lightning_seg.runs.claim import CLAIM
 _USUAL = "report"
 _STAMP = ".current.json"  # in the report's folder
 # Of the package, what a report is made by. Files that only other rooms read may change without a report's changing.
-_CODE = ("report", "losses", "runs", "studies", "catalogue.py", "wording.py", "data/split.py")
+_CODE = (
+    "report",
+    "losses",
+    "metrics",
+    "runs",
+    "studies",
+    "catalogue.py",
+    "predicted.py",
+    "wording.py",
+    "data/split.py",
+)
 
 
 def report_dir(study: Path, losses: Sequence[str] = (), metric: str = "dice") -> Path:
-    """Where the report of a study, or of some of its losses, or by another metric, lies."""
+    """Where the report of a study, or of some of its losses, by a metric lies."""
     return study / ("-".join([_USUAL, *losses]) + (f"_by_{metric}" if metric != "dice" else ""))
 
 

@@ -42,6 +42,9 @@ def study_page(
     losses = analysis.certainty.verdict.losses if analysis.certainty else analysis.comparison.losses
     runs = analysis.study.runs
     lead, rest = split_answer(analysis.certainty.answer if analysis.certainty else [NOTHING_USABLE])
+    rest = [*rest, *analysis.for_whom.told]
+    if analysis.measures and analysis.measures.disagrees:
+        rest.append(analysis.measures.sentence)
     return _render(
         "study.html",
         title=f"Study {analysis.study.name}",

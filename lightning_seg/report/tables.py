@@ -287,13 +287,12 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
     for dispute in verdict.disputes:
         data.loc[dispute.loss, "Verdict"] = "mean and ranks disagree"
     caption = (
-        f"Mean {verdict.yardstick.title}; from low to high, as in the figure, the 95 % interval of its distance to "
-        "the mean of all losses, "
-        "drawn around that mean. The same distance in points, with the interval of a single "
-        "comparison; the difference to the best with an interval that holds for all pairs at once, "
-        f"since the best is chosen from the data ({verdict.yardstick.points}); and how often the loss is first, "
-        "and among the first three, in draws of the study. "
-        "The level's interval is of the mean itself: also of how hard other splits, or other datasets and models, are."
+        f"Mean {verdict.yardstick.title}; from low to high, as in the figure, the 95 % interval of its distance to the "
+        f"mean of all losses, drawn around that mean. The same distance in {verdict.yardstick.points}, with the "
+        "interval of a single comparison; the difference to the best with an interval that holds for all pairs at "
+        "once, since the best is chosen from the data; and how often the loss is first, and among the first three, in "
+        "draws of the study. The level's interval is of the mean itself: also of how hard other splits, or other "
+        "datasets and models, are."
     )
     digits = dict.fromkeys(["To the mean", "its low", "its high", "To the best", "low", "high", "Mean rank"], 2)
     digits |= {"First (%)": 1, "First three (%)": 1}

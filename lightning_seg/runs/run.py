@@ -32,7 +32,7 @@ from lightning_seg.runs.fingerprint import differences, fingerprint, flatten
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.position import position
 from lightning_seg.runs.record import SCHEMA, Record, versions
-from lightning_seg.runs.resume import ResumeCheckpoint
+from lightning_seg.runs.resume import ForeignCheckpointError, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.runs.tuning import Choice, choice_of
 from lightning_seg.runs.unfinished import refuse_half_done
@@ -87,7 +87,10 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
         refuse_half_done(folder, flat)
         try:
             with in_one_sentence(cfg):
-                return _train(cfg, folder, title, choice), True
+                try:
+                    return _train(cfg, folder, title, choice), True
+                except ForeignCheckpointError:  # which is set aside
+                    return _train(cfg, folder, title, choice), True
         except (StoppedError, ClaimedError):
             raise
         except Exception as error:
@@ -203,9 +206,15 @@ class _Watch:
 
         Raises:
             StoppedError: a stop was requested.
+            ForeignCheckpointError: what was saved is of another training, and is set aside.
         """
         saved = self._checkpoint.usable()
-        trainer.fit(module, datamodule=self.data, ckpt_path=saved, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=self.data, ckpt_path=saved, weights_only=True)
+        except Exception as error:
+            if saved is not None:
+                self._checkpoint.refuse_foreign(error)
+            raise
         if self._checkpoint.stopped:
             epochs = len(self.history.rows)
             raise StoppedError(f"{self.title}: stopped after epoch {epochs}; the same command goes on from there")

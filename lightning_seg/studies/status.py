@@ -43,6 +43,7 @@ class CellStatus:
 
 
 Key = tuple[str, str, str]  # dataset, model, loss
+_LONGEST_LINE = 500  # characters
 _MOST_ROWS = 2000  # of the table, beyond which only cells that have begun are shown
 
 
@@ -76,8 +77,8 @@ def print_status(study: StudyFolder, console: Console | None = None) -> bool:
     if problem:
         console.print(printable(problem), markup=False, highlight=False)
     console.print(", ".join(_totals(study, cells, counts)), highlight=False)
-    for line in _choices(study):
-        console.print(printable(line), markup=False, highlight=False)
+    for line in _choices(study)[:_MOST_ROWS]:
+        console.print(printable(line[:_LONGEST_LINE]), markup=False, highlight=False)
     return not counts.total()
 
 

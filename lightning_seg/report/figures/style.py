@@ -41,6 +41,7 @@ def _for_other_scripts() -> list[str]:
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # such a font has no bold letters
 
+matplotlib.rcdefaults()  # whatever a file in the working directory says, such as to run LaTeX
 matplotlib.rcParams.update(
     {
         "font.family": ["sans-serif", *_for_other_scripts()],
