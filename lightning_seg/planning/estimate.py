@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from statistics import mean
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from lightning_seg.errors import UserError
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, nested
 
@@ -89,12 +90,14 @@ class Plan:
         left: runs without, in the grid's order.
         gains: by network, how many times the work of one run two side by side get done; empty if that was not timed.
         cache_bytes: of the decoded datasets that are not there yet.
+        others: cells in whose place lies a finished run of another configuration, which training would not replace.
     """
 
     done: list[Cell]
     left: list[PlannedRun]
     gains: dict[str, float]
     cache_bytes: int
+    others: list[Cell] = field(default_factory=list)
 
 
 def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[[str], object] = print) -> Plan:
@@ -108,7 +111,9 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     Raises:
         UserError: networks cannot be trained, each in a line of its own; or a dataset's size is not known.
     """
-    records = {cell.folder: cell.folder.record() for cell in cells}
+    found = {cell.folder: cell.folder.record() for cell in cells}
+    others = [cell for cell in cells if (record := found[cell.folder]) is not None and _is_other(cell, record)]
+    records = found | dict.fromkeys((cell.folder for cell in others), None)
     done = [cell for cell in cells if records[cell.folder] is not None and not cell.config["rerun"]]
     left = [cell for cell in cells if records[cell.folder] is None or cell.config["rerun"]]
     epochs = {
@@ -135,7 +140,12 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
         PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs[_is_trial(cell)].of(cell))
         for cell in left
     ]
-    return Plan(done, runs, gains, caches)
+    return Plan(done, runs, gains, caches, [cell for cell in others if not cell.config["rerun"]])
+
+
+def _is_other(cell: Cell, record: Record) -> bool:
+    """Whether a finished run has been made with another configuration, which neither counts nor tells anything."""
+    return bool(differences(cell.config, record.config, record.tuned))
 
 
 def _is_trial(cell: Cell) -> bool:

@@ -96,9 +96,9 @@ def build_report(
             renamed = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
             tables[renamed.name] = renamed
     own = [Drawing(draw, (analysis,), kept=False) for draw in own_figures]
-    shown = draw_all([*study_figures(analysis), *own], output_dir / "figures", formats)
-    names = [*shown][len(shown) - len(own) :]
-    return _write(output_dir, tables, study_page(analysis, shown, tables, refresh, names))
+    drawn = draw_all([*study_figures(analysis), *own], output_dir / "figures", formats)
+    names = [*drawn][len(drawn) - len(own) :]
+    return _write(output_dir, tables, study_page(analysis, drawn, tables, refresh, names))
 
 
 def build_published_report(

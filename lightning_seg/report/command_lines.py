@@ -126,7 +126,7 @@ class _Recorded:
                 continue
             chosen = [argument for argument in record.overrides if argument.startswith("dataset=")]
             try:
-                usual = essential(flatten(compose_config(filter(is_plain, chosen))))
+                usual = essential(flatten(compose_config([*filter(is_plain, chosen)])))
             except UserError:
                 continue
             recorded = {k: v for k, v in essential(flatten(record.config)).items() if not belongs(k, _NOT_SHARED)}
