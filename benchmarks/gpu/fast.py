@@ -8,8 +8,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +19,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.gpu.networks import config, make_step, names
+from benchmarks.gpu.networks import config, make_step, names, numerics
 from benchmarks.gpu.tasks import Context, Task
 from lightning_seg.config.compose import compose_config
 from lightning_seg.planning.estimate import EpochsKnown, PlannedRun, subset_sizes
@@ -84,7 +83,7 @@ def _precisions(context: Context) -> list[str]:
 
 def _measure(context: Context, name: str, precision: str, *switches: str) -> dict[str, float]:
     cfg = config(context, name, *PRECISIONS[precision], *switches)
-    with _numerics(precision):
+    with numerics(precision != "fp32"):
         if context.on_gpu:
             torch.cuda.reset_peak_memory_stats()
         step = make_step(context, cfg)
@@ -147,18 +146,6 @@ def _peak_of(device: str, precision: str, side: int) -> float:
 
 def _peak_flops(context: Context, precision: str) -> float:
     return _peak_of(context.device, precision, 256 if context.miniature else 8192)
-
-
-@contextmanager
-def _numerics(precision: str) -> Iterator[None]:
-    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-    torch.backends.cudnn.allow_tf32 = precision != "fp32"
-    torch.set_float32_matmul_precision("highest" if precision == "fp32" else "high")
-    try:
-        yield
-    finally:
-        torch.backends.cudnn.allow_tf32 = before[0]
-        torch.set_float32_matmul_precision(before[1])
 
 
 def epoch(context: Context, name: str) -> dict[str, Any]:

@@ -141,9 +141,7 @@ def follow(dice: pd.DataFrame, losses: Sequence[str], units: Sequence[Unit], bou
     raise ValueError("a study needs at least one unit")
 
 
-def _chances(
-    found: Contrasts, best: int, seen: float, last: float, losses: int, bounds: Bounds
-) -> NDArray[np.float64]:
+def _chances(found: Contrasts, best: int, seen: float, last: float, losses: int, bounds: Bounds) -> NDArray[np.float64]:
     """Of each loss, the chance that the full grid tells the best one from it, float (L,).
 
     Args:

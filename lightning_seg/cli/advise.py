@@ -14,6 +14,7 @@ from rich.text import Text
 
 from lightning_seg.cli.inspect import dataset_overrides, look_at
 from lightning_seg.cli.shared import say
+from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.wording import printable
 
@@ -43,12 +44,21 @@ def advise(
             help="Drop losses that are surely worse on the way; errs in at most 5 % if all are about equally noisy.",
         ),
     ] = False,
+    until_settled: Annotated[
+        bool,
+        typer.Option(
+            "--until-settled", help="End when all runs of the proposal would most likely give no other answer."
+        ),
+    ] = False,
 ) -> None:
     """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
     from lightning_seg.advise.execute import check_models
+    from lightning_seg.advise.studying import Grid
     from lightning_seg.files import refuse_links
 
     console = Console()
+    if halving and until_settled:
+        raise UserError("--halving and --until-settled are two ways to end early; choose one.")
     asked = _look(data, overrides or [], halving, console)
     refuse_links(asked.place / ADVICE, asked.place.parent)
     proposal = _earlier_proposal(asked.place, asked.inputs, asked.given)
@@ -63,6 +73,9 @@ def advise(
         return
     check_models(proposal)
     _keep(proposal, asked.place, asked.inputs)
+    if until_settled:
+        run_until_settled(Grid(line[1:]), hours, console)
+        return
     if asked.rule:
         code = _run_halving(proposal, asked.rule, asked.place, hours, line, console)
     else:

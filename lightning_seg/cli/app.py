@@ -19,6 +19,7 @@ from lightning_seg.cli.predict import predict
 from lightning_seg.cli.prepare import prepare
 from lightning_seg.cli.report import report
 from lightning_seg.cli.status import status
+from lightning_seg.cli.study import study
 from lightning_seg.cli.sync import sync
 
 app = typer.Typer(
@@ -44,6 +45,7 @@ def train(context: typer.Context) -> None:
 for command in (
     status,
     advise,
+    study,
     plan,
     prepare,
     inspect,

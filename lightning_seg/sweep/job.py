@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -44,9 +45,9 @@ class InProcess:
         configure_log(job.hydra.job_logging, job.hydra.verbose)
         hydra, before = HydraConfig.instance(), HydraConfig.instance().cfg
         hydra.set_config(job)
-        result = JobReturn(overrides=[*cell.overrides], cfg=task, hydra_cfg=hydra.cfg)
+        result = JobReturn(overrides=[*cell.overrides], cfg=task, hydra_cfg=cast(DictConfig, hydra.cfg))
         try:
-            with env_override(OmegaConf.to_container(job.hydra.job.env_set)):
+            with env_override({str(key): str(value) for key, value in job.hydra.job.env_set.items()}):
                 self._context.callbacks.on_job_start(config=job, task_function=self._task)
                 result.return_value = value = self._task(task)
                 result.status = JobStatus.COMPLETED
