@@ -1,6 +1,5 @@
 """``lightning-seg advise``: looks at a dataset, proposes a study that fits the time, runs it, and gives the answer."""
 
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from lightning_seg.cli.inspect import dataset_overrides, look_at
-from lightning_seg.cli.shared import say
+from lightning_seg.cli.shared import say, say_report
 from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.wording import printable
@@ -193,7 +192,7 @@ def _run_all(proposal: "Proposal", place: Path, console: Console) -> int:
     _say(console, "Answer", answer)
     if following is not None:
         say(f"\n{following}", console)
-    _report(place, console)
+    say_report(place, console)
     return code
 
 
@@ -218,7 +217,7 @@ def _run_halving(
     nothing_learned, failures = halved_study_sentences(place)
     _end_if_stopped(halved.code, console)
     _say(console, "Answer", [*(nothing_learned or words), *failures])
-    _report(place, console)
+    say_report(place, console)
     console.print(
         "It compares all losses on the repeats that all of them have, and its tests know nothing of the looks: "
         "what they add is in the answer above.",
@@ -236,13 +235,6 @@ def _end_if_stopped(code: int, console: Console) -> None:
     if code == INTERRUPTED:
         console.print("Stopped; the same command goes on from here.")
         raise typer.Exit(code)
-
-
-def _report(place: Path, console: Console) -> None:
-    from lightning_seg.report.build import build_report
-
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # which training has let speak
-    say(f"\nThe report: {build_report(place)}", console)
 
 
 def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> "Proposal | None":

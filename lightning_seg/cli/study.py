@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lightning_seg.cli.shared import say
+from lightning_seg.cli.shared import say, say_report
 
 if TYPE_CHECKING:
     from lightning_seg.advise.studying import Grid
@@ -39,7 +39,6 @@ def run_until_settled(grid: "Grid", hours: float, console: Console) -> None:
     from lightning_seg.advise.studying import settle
     from lightning_seg.advise.words import left_sentences, settled_sentences
     from lightning_seg.cli.train import train_with
-    from lightning_seg.report.build import build_report
     from lightning_seg.report.command_lines import quoted
     from lightning_seg.runs.stop import INTERRUPTED
 
@@ -59,7 +58,7 @@ def run_until_settled(grid: "Grid", hours: float, console: Console) -> None:
         raise typer.Exit(settled.code)
     tell(["", *settled_sentences(settled, grid.study)])
     if settled.runs[0]:
-        say(f"\nThe report: {build_report(grid.study)}", console)
+        say_report(grid.study, console)
     if settled.code:
         console.print("Some runs failed (above); the same command tries them again.")
         raise typer.Exit(settled.code)
