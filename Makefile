@@ -1,7 +1,8 @@
-# Two commands need nothing but Python 3.11: `make demo` and `make test`.
+# Two commands need nothing but Python 3.11: `make demo` and `make test`. LOCKED=1 installs the versions of the lock files.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+LOCKED ?=
 
 .PHONY: demo test lint docs clean
 
@@ -23,11 +24,15 @@ docs: $(VENV)/.test  ## the site, in site/
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/.demo: pyproject.toml | $(VENV)
-	$(BIN)/pip install --quiet --editable .
+	@echo "Installing PyTorch and the rest into $(VENV): some minutes"
+	$(if $(LOCKED),$(BIN)/pip install --requirement requirements.lock)
+	$(BIN)/pip install $(if $(LOCKED),--no-deps) --editable .
 	touch $@
 
 $(VENV)/.test: pyproject.toml | $(VENV)
-	$(BIN)/pip install --quiet --editable '.[dev]'
+	@echo "Installing PyTorch and the rest into $(VENV): some minutes"
+	$(if $(LOCKED),$(BIN)/pip install --quiet --requirement requirements-dev.lock)
+	$(BIN)/pip install --quiet $(if $(LOCKED),--no-deps) --editable '.[dev]'
 	touch $@
 
 $(VENV):

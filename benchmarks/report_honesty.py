@@ -7,11 +7,16 @@ difference to the mean of all, how many hold the truth of their scope; together:
 """
 
 import sys
+from dataclasses import replace
+from math import sqrt
 from pathlib import Path
+
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from lightning_seg.report.contrasts import Scope
+from lightning_seg.report.power import power_of
 from tests.report.designs import Design, block_anova, rates
 
 EQUAL = {
@@ -55,13 +60,38 @@ BETTER = {
     "6x12x5, .01, split .006": Design(better=0.01, by_split=0.006),
     "1x12x5, .02, split .006": Design(1, better=0.02, by_split=0.006),
 }
+
+
+def with_images(count: int) -> Design:
+    """A study whose runs are tested on so many images: half of a run's variance is theirs where there are 40."""
+    noise = sqrt(0.5 + 0.5 * 40 / count)
+    return Design(2, 3, better=0.015, noisiness=(noise, noise))
+
+
 # Power must rise with each of these.
 RISING = {
     "models": [Design(1, models, losses=4, better=0.02) for models in (1, 2, 3, 4, 6, 8, 10, 11, 12)],
     "datasets": [Design(datasets, 2, losses=4, better=0.015) for datasets in (1, 2, 3, 4, 5, 6)],
     "repeats": [Design(2, 3, repeats, better=0.015) for repeats in (2, 3, 4, 5, 8, 12)],
+    "test images": [with_images(count) for count in (10, 20, 40, 80, 160, 640)],
     "blocks of one model": [Design(datasets, 1, losses=10, better=0.02) for datasets in (1, 2, 4, 6, 8, 12)],
 }
+# What "what to run next" promises: a study, and the same with more, at which a difference is told in 80 % of studies.
+PLANNED = {
+    "repeats, 2x4x3 to 2x4x8": (Design(2, 4, 3), Design(2, 4, 8)),
+    "models, 2x4x3 to 2x10x3": (Design(2, 4, 3), Design(2, 10, 3)),
+    "datasets, 2x4x3 to 6x4x3": (Design(2, 4, 3), Design(6, 4, 3)),
+}
+
+
+def promised(first: Design, more: Design, studies: int) -> tuple[float, float]:
+    """The difference promised to be told in 80 % of studies of ``more``, by the noise of ``first``; and in how many."""
+    stated = []
+    for parts, _ in first.studies(min(studies, 100)):
+        seen = power_of(parts, parts.here())
+        stated.append(seen.at(datasets=more.datasets, models=more.models, repeats=more.repeats))
+    difference = float(np.median(stated))
+    return difference, rates(replace(more, better=difference), studies).found
 
 
 def main(studies: int) -> None:
@@ -83,6 +113,11 @@ def main(studies: int) -> None:
         _, pairs, first = block_anova(design, studies)
         shown = [_percent(value) for value in (found.found, pairs, found.first, first)]
         print(f"| {name} | {' | '.join(shown)} |", flush=True)
+    print("\n| what to run next, at split 0 and .006 | promised to be told in 80 % | told |\n|---|---:|---:|")
+    for name, (first, more) in PLANNED.items():
+        for split in (0.0, 0.006):
+            found = promised(replace(first, by_split=split), replace(more, by_split=split), studies)
+            print(f"| {name}, split {split:.3f} | {found[0]:.4f} | {_percent(found[1])} |", flush=True)
     print("\n| rising | pairs told |\n|---|---|")
     for name, designs in RISING.items():
         shown = [f"{d.datasets}x{d.models}x{d.repeats} {_percent(rates(d, studies).found)}" for d in designs]

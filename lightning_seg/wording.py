@@ -35,8 +35,11 @@ def byte_count(count: int) -> str:
 # What moves the cursor, colours, hides or turns text around in a terminal: control characters, and those that change
 # the direction of writing; and halves of characters, which no terminal can be sent.
 _CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-# The last four are wide forms of the first, which some spreadsheets take for them.
-_FORMULA = re.compile(r"'*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20]")
+# Where a cell begins, in countries where semicolons part cells too. The last four signs are wide forms of the first,
+# which some spreadsheets take for them.
+_CELL = r"(?:\A|(?<=[;\t\r\n]))"
+_FORMULA = r"(?=[ \"']*[=+\-@\t\r\uff1d\uff0b\uff0d\uff20])"
+_BARE, _MARKED = re.compile(_CELL + _FORMULA), re.compile(f"{_CELL}'{_FORMULA}")
 
 
 def printable(text: object, lines: bool = False) -> str:
@@ -65,18 +68,16 @@ def as_markdown(text: object) -> str:
 
 
 def as_cell(value: Any) -> Any:
-    """A value for a CSV file: a text that a spreadsheet would take for a formula begins with an apostrophe.
+    """A value for a CSV file: what a spreadsheet would take for a formula begins with an apostrophe.
 
     Numbers stay as they are, as texts too.
     """
-    if isinstance(value, str) and _FORMULA.match(value) and not _is_number(value):
-        return f"'{value}"
-    return value
+    return _BARE.sub("'", value) if isinstance(value, str) and not _is_number(value) else value
 
 
 def from_cell(text: str) -> str:
     """What :func:`as_cell` was given."""
-    return text[1:] if text.startswith("'") and _FORMULA.match(text) else text
+    return _MARKED.sub("", text)
 
 
 def _is_number(text: str) -> bool:

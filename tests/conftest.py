@@ -77,6 +77,11 @@ def _child(
     sys.exit(call_main(arguments))
 
 
+def _is_told(code: int, message: str) -> bool:
+    """Whether a command that was refused said so in a sentence: errors of the program's own end with the same code."""
+    return code != 2 or "LIGHTNING_SEG_DEBUG=1 shows where" not in message
+
+
 class Training:
     """A training command in a process of its own."""
 
@@ -159,6 +164,7 @@ class Train:
         """Run ``train.py`` with these arguments to its end, which must have this exit code."""
         training = self.start(*arguments, **options)
         assert training.wait() == code, training.stderr
+        assert _is_told(code, training.stderr), training.stderr
         return training
 
     def here(self, *arguments: str, small: bool = True) -> tuple[int, str, str]:
@@ -171,6 +177,7 @@ class Train:
         finally:
             os.chdir(before)
             sys.argv = argv
+        assert _is_told(code, err.getvalue()), err.getvalue()
         return code, out.getvalue(), err.getvalue()
 
     def stop(self) -> None:

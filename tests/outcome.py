@@ -15,12 +15,16 @@ def outcome(directory: Path) -> dict[str, Any]:
         epochs = [{key: value for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)]
     with np.load(directory / "cases.npz", allow_pickle=False) as cases:
         logits = cases["logits"].tobytes()
+    with np.load(directory / "predictions.npz", allow_pickle=False) as kept:
+        predictions = {name: kept[name].tobytes() for name in kept.files}
     return {
         "epochs": epochs,
         "test": record["test"],
         "best": (record["best_epoch"], record["best_val_dice"], record["epochs"]),
         "images": (directory / "test_images.csv").read_text(),
+        "measures": (directory / "test_measures.csv").read_text(),
         "split": (directory / "split.json").read_text(),
         "logits": logits,
+        "predictions": predictions,
         "weights": (directory / "weights.safetensors").read_bytes(),
     }

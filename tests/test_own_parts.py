@@ -66,6 +66,15 @@ class Specificity:
         return tn / (tn + fp).clamp(min=1)
 """,
     "conf/metric/specificity.yaml": "specificity:\n  _target_: their_metric.Specificity\n",
+    "their_area.py": """
+from lightning_seg.metrics import Masks
+
+
+class Area:
+    def of_masks(self, masks: Masks) -> float:
+        return 1 - abs(int(masks.predicted.sum()) - int(masks.truth.sum())) / masks.truth.size
+""",
+    "conf/metric/area.yaml": "area:\n  _target_: their_area.Area\n",
     "their_tuner.py": """
 class Halfway:
     def __init__(self, rates):
@@ -115,7 +124,7 @@ GRID = (
     "model=linear",
     "loss=squared",
     "repeat=0,1",
-    "metric=specificity",
+    "metric=[specificity,area]",
     "tune=halfway",
     "tune.epochs=1",
     "augmentation=cropped",
@@ -156,6 +165,9 @@ def test_the_record_names_them_and_holds_the_metric(workplace: Path) -> None:
     tn, fp = images["tn"], images["fp"]
     np.testing.assert_allclose(images["specificity"], tn / (tn + fp))
     assert record["test"]["specificity"] == pytest.approx(images["specificity"].mean())
+    called, lesion = images["tp"] + images["fp"], images["tp"] + images["fn"]
+    measures = pd.read_csv(run / "test_measures.csv")
+    np.testing.assert_allclose(measures["area"], 1 - (called - lesion).abs() / 32**2, rtol=1e-5)
 
 
 def test_the_tuner_has_proposed_and_chosen(workplace: Path) -> None:
@@ -189,6 +201,7 @@ def test_the_report_shows_them_with_their_metric_and_figure(workplace: Path) -> 
     overall = pd.read_csv(report / "tables/overall.csv")
     runs = pd.read_parquet(report / "runs.parquet")
     assert overall.loc[0, "specificity"] == pytest.approx(runs["test_specificity"].mean(), abs=1e-4)
+    assert pd.read_csv(report / "tables/measures.csv").loc[0, "area"] == pytest.approx(runs["measure_area"].mean())
 
 
 def test_gallery_draws_the_loss(workplace: Path) -> None:

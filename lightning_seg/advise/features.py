@@ -118,7 +118,12 @@ def as_row(features: Features) -> dict[str, str]:
 def _colour(dataset: LesionDataset, readable: list[str]) -> float:
     position = {name: index for index, name in enumerate(dataset.ids())}
     chosen = np.unique(np.linspace(0, len(readable) - 1, _LOOKED_AT).round().astype(int))
-    return float(np.mean([_saturation(dataset.picture(position[readable[index]])) for index in chosen]))
+    return float(np.mean([_saturation_of(dataset, position[readable[index]]) for index in chosen]))
+
+
+def _saturation_of(dataset: LesionDataset, index: int) -> float:
+    with dataset.alone(index):
+        return _saturation(dataset.picture(index))
 
 
 def _saturation(image: Image.Image) -> float:

@@ -142,6 +142,7 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     from lightning_seg.advise.features import measure_features, rank_by_likeness
     from lightning_seg.advise.proposal import propose
     from lightning_seg.advise.words import likeness_sentences, promising_losses
+    from lightning_seg.data.rules import siblings_remedy
     from lightning_seg.wording import duration
 
     found, cfg, given, rule = asked.found, asked.cfg, asked.given, asked.rule
@@ -155,11 +156,9 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
         given = [*given, "data.split=grouped"]
         together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
         reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
-    elif cfg.data.split == "random" and _leaks(found):
-        reasons.append(
-            "Test images have siblings in training, which makes scores too good: data.split=grouped keeps siblings "
-            "together."
-        )
+    elif (counts := found.siblings.get(cfg.data.split)) and not isinstance(counts, str) and sum(counts):
+        remedy = siblings_remedy(cfg.data.split)
+        reasons.append(f"Test images have siblings in training, which makes scores too good: {remedy}.")
     errors = Console(stderr=True)
     with errors.status("timing") as status:
         proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)

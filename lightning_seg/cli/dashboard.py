@@ -8,6 +8,7 @@ from rich.console import Console
 
 from lightning_seg.cli.shared import WANDB_LOGIN, OutputDirOption, StudyArgument, say
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.studies.folder import find_study
 from lightning_seg.training.wandb_run import has_login, in_one_line
 
@@ -35,9 +36,7 @@ def dashboard(
     try:
         from lightning_seg.dashboard import panels
     except ImportError as error:
-        raise UserError(
-            f"The dashboard needs wandb-workspaces ({error}): pip install 'lightning-seg[dashboard]'."
-        ) from None
+        raise UserError(f"The dashboard needs wandb-workspaces ({error}): {install_line('dashboard')}.") from None
     found_project, found_entity = project_of(directory)
     project, entity = project or found_project, entity or found_entity
     if not (directory / "report" / "tables").is_dir():

@@ -14,6 +14,7 @@ from lightning_seg.cli.shared import (
     DeviceOption,
     FlipsOption,
     RunArgument,
+    ThresholdOption,
     WithOption,
     note,
     progress_bar,
@@ -30,11 +31,10 @@ def evaluate(
     ] = None,
     with_: WithOption = None,
     native: Annotated[bool, typer.Option("--native", help="Score at each image's own size, not at the run's.")] = False,
-    distances: Annotated[
-        bool, typer.Option(help="NSD (within 1 % of the diagonal) and HD95 (pixels) as well, by MONAI.")
-    ] = True,
+    distances: Annotated[bool, typer.Option(help="NSD (within 1 % of the diagonal) and HD95 (pixels) as well.")] = True,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("evaluation"),
     flips: FlipsOption = False,
+    threshold: ThresholdOption = "0.5",
     batch_size: BatchOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -45,15 +45,16 @@ def evaluate(
     """
     from lightning_seg.files import check_output
     from lightning_seg.inference import evaluate as evaluation
-    from lightning_seg.inference.distances import load_monai
+    from lightning_seg.inference.threshold import HALF, choose_threshold
     from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     check_output(output, evaluation.FILES)
-    if distances:
-        load_monai()
     console = Console(stderr=True)
-    predictor = Predictor(find_weights([run, *(with_ or [])]), choose_device(device), flips)
+    weights = find_weights([run, *(with_ or [])])
+    chosen = choose_threshold(threshold, weights)
+    predictor = Predictor(weights, choose_device(device), flips, chosen)
     note(version_remark(predictor.runs))
+    note(f"lesion is where the probability exceeds {chosen.value:g}: {chosen.source}." if chosen != HALF else None)
     note(poor_remark(predictor.runs))
     dataset = evaluation.choose_dataset(predictor.runs[0], overrides or [])
     positions = evaluation.fair_positions(predictor.runs, dataset)

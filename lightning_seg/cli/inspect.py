@@ -55,12 +55,19 @@ def inspect(
 
 
 def dataset_overrides(data: str) -> list[str]:
-    """The configuration that names a dataset, or a folder of one's own images and masks."""
+    """The configuration that names a dataset, or a folder of one's own images and masks.
+
+    Raises:
+        UserError: it is a file.
+    """
     from lightning_seg.config.overrides import override_value
 
-    if not Path(data).expanduser().is_dir():
-        return [f"dataset={override_value(data)}"]
-    return ["dataset=folder", f"dataset.root={override_value(data)}"]
+    path = Path(data).expanduser()
+    if path.is_dir():
+        return ["dataset=folder", f"dataset.root={override_value(data)}"]
+    if path.exists():
+        raise UserError(f"{data} is a file; name the folder that holds the images and masks.")
+    return [f"dataset={override_value(data)}"]
 
 
 def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
@@ -82,6 +89,7 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
             cfg.seed,
             range(5),
             groups=cfg.data.get("groups"),
+            split=cfg.data.split,
             cache_dir=cfg.data.cache_dir,
             progress=lambda done: progress.update(task, completed=done),
         )

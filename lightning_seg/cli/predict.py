@@ -11,6 +11,7 @@ from lightning_seg.cli.shared import (
     DeviceOption,
     FlipsOption,
     RunArgument,
+    ThresholdOption,
     WithOption,
     note,
     progress_bar,
@@ -31,6 +32,7 @@ def predict(
     ] = False,
     overlays: Annotated[bool, typer.Option(help="Overlays, for looking at.")] = True,
     flips: FlipsOption = False,
+    threshold: ThresholdOption = "0.5",
     batch_size: BatchOption = None,
     device: DeviceOption = "auto",
 ) -> None:
@@ -40,11 +42,15 @@ def predict(
     """
     from lightning_seg.inference import predict as prediction
     from lightning_seg.inference.images import find_images
+    from lightning_seg.inference.threshold import HALF, choose_threshold
     from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     console = Console(stderr=True)
-    predictor = Predictor(find_weights([run, *(with_ or [])]), choose_device(device), flips)
+    weights = find_weights([run, *(with_ or [])])
+    chosen = choose_threshold(threshold, weights)
+    predictor = Predictor(weights, choose_device(device), flips, chosen)
     note(version_remark(predictor.runs))
+    note(f"lesion is where the probability exceeds {chosen.value:g}: {chosen.source}." if chosen != HALF else None)
     note(poor_remark(predictor.runs))
     paths, problems = find_images(images)
     failed = len(problems)

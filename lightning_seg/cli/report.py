@@ -35,11 +35,24 @@ def report(
     losses: Annotated[
         str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
     ] = None,
+    with_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--with", help="One more study, of other settings, to see whether the answer holds there too; repeatable."
+        ),
+    ] = None,
     figure: Annotated[
         list[str] | None, typer.Option("--figure", help="One more figure, a choice of your conf/figure; repeatable.")
     ] = None,
+    groups: Annotated[
+        Path | None,
+        typer.Option("--groups", help="CSV file (id,site,device,...) by whose columns test images are divided."),
+    ] = None,
+    metric: Annotated[
+        str, typer.Option("--metric", help="Compare losses by it: dice, iou, nsd, hd95, lesion_f1, or your own.")
+    ] = "dice",
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
-    rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Dice points below which losses are equal.")] = 0.5,
+    rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Points below which losses are equal.")] = 0.5,
 ) -> None:
     """Write a study's report and print the path of its page."""
     from lightning_seg.report.build import build_published_report, build_report
@@ -48,8 +61,10 @@ def report(
     if study is None:
         if not published:
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
-        if watch or to_wandb or losses:
-            raise UserError("--watch, --wandb and --losses are for a study's report: name the study too.")
+        if watch or to_wandb or losses or with_ or groups:
+            raise UserError(
+                "--watch, --wandb, --losses, --with and --groups are for a study's report: name the study too."
+            )
         index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
         say(index, console)
         return
@@ -62,6 +77,9 @@ def report(
         rope=rope / 100,
         losses=losses.split(",") if losses else (),
         published=published,
+        groups=groups.expanduser() if groups else None,
+        metric=metric,
+        beside=[find_study(output_dir, name).path for name in with_ or []],
         own_figures=[_figure(name) for name in figure or []],
     )
     index = build(refresh=_REFRESH_SECONDS if watch else None)

@@ -17,6 +17,13 @@ WithOption = Annotated[list[Path] | None, typer.Option("--with", help="One more 
 FlipsOption = Annotated[bool, typer.Option("--flips", help="Average over four mirrored views of each image.")]
 BatchOption = Annotated[int | None, typer.Option(min=1, help="Images at a time; by default as in the run's own test.")]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ... or mps.")]
+ThresholdOption = Annotated[
+    str,
+    typer.Option(
+        help="Probability above which a pixel is lesion: a number, or validation for the one with the highest Dice on "
+        "the run's own validation images."
+    ),
+]
 StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
 OutputDirOption = Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")]
 

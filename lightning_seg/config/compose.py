@@ -3,7 +3,8 @@
 import difflib
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,6 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.overrides import line_to_type, readable
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.machine.devices import cores, gpus_of_a_run, side_by_side
 from lightning_seg.machine.layout import channels_last_helps
 
@@ -79,11 +81,13 @@ def explain(error: Exception) -> str:
     """One sentence for an error of Hydra or OmegaConf: what is wrong, and what would be right."""
     text = str(error)
     if isinstance(error, MissingConfigException) and error.options is not None and error.missing_cfg_file:
+        if error.missing_cfg_file.startswith("dataset/"):
+            return _no_dataset(error.missing_cfg_file.removeprefix("dataset/"), error.options)
         group, _, choice = error.missing_cfg_file.rpartition("/")
         return f"There is no {group} {choice!r}; choose one of {', '.join(sorted(error.options))}."
     if plugin := re.search(r"hydra_plugins\.hydra_(joblib|submitit|ray)_launcher", text):
         extra = {"joblib": "gpus", "submitit": "slurm", "ray": "ray"}[plugin.group(1)]
-        return f"The launcher is not installed; pip install 'lightning-seg[{extra}]' adds it."
+        return f"The launcher is not installed; {install_line(extra)} adds it."
     if missing := re.search(r"Missing mandatory value: ([\w.]+)", text):
         return f"{missing.group(1)} has no value; give one with {missing.group(1)}=... ."
     if isinstance(error, OverrideParseException):
@@ -103,6 +107,19 @@ def explain(error: Exception) -> str:
     if "Key '" in text and "is not in struct" in text:
         return _unknown_key(getattr(error, "full_key", None) or re.findall(r"Key '(.+?)'", text)[0])
     return " ".join(text.split())
+
+
+def _no_dataset(choice: str, options: Iterable[str]) -> str:
+    """The sentence for a dataset that is none, by its name or as a folder."""
+    path = Path(choice).expanduser()
+    if path.is_dir():
+        return f"{choice} is a folder; type dataset=folder {line_to_type(f'dataset.root={choice}')} ."
+    if path.name == choice:
+        known = ", ".join(sorted(options))
+        return f"There is no dataset {choice!r}, nor a folder of that name here; choose one of {known}, or a folder."
+    above = [path.absolute(), *path.absolute().parents]
+    missing, there = next((a, b) for a, b in pairwise(above) if b.is_dir())
+    return f"There is no folder {choice}: {there} has no {missing.name!r}."
 
 
 def _not_single(key: str) -> str:

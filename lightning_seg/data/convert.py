@@ -45,13 +45,14 @@ def write_plain(dataset: LesionDataset, target: Path) -> int:
     def write(index: int) -> UserError | None:
         name = names[index]
         folder = partial / subset_of.get(ids[index], "")
-        try:
-            picture, masks = dataset.load(index, max_side)
-        except UserError as error:
-            return error
-        lesion = np.logical_or.reduce([np.asarray(mask) >= MASK_THRESHOLD for mask in masks])
-        picture.image.save(folder / "images" / f"{name}.png")
-        Image.fromarray(lesion.astype(np.uint8) * 255).save(folder / "masks" / f"{name}.png")
+        with dataset.alone(index):
+            try:
+                picture, masks = dataset.load(index, max_side)
+            except UserError as error:
+                return error
+            lesion = np.logical_or.reduce([np.asarray(mask) >= MASK_THRESHOLD for mask in masks])
+            picture.image.save(folder / "images" / f"{name}.png")
+            Image.fromarray(lesion.astype(np.uint8) * 255).save(folder / "masks" / f"{name}.png")
         return None
 
     max_side = 1 << 20  # full size

@@ -136,9 +136,13 @@ def find_copies(dataset: LesionDataset, cache_dir: str | Path | None = None) -> 
 
 def prints_of(dataset: LesionDataset) -> Prints:
     """What is compared of each image of a dataset."""
+
+    def printed(index: int) -> Prints:
+        with dataset.alone(index):
+            return image_print(dataset.picture(index))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
-        found = list(pool.map(lambda index: image_print(dataset.picture(index)), range(len(dataset.ids()))))
-    return together(found)
+        return together(list(pool.map(printed, range(len(dataset.ids())))))
 
 
 def together(prints: Sequence[Prints]) -> Prints:

@@ -187,13 +187,14 @@ class LesionDataModule(LightningDataModule):
         """How many test images have a sibling (same sequence, near duplicate) among the training images."""
         count = siblings_in_training(self.split, image_groups(self.dataset, self.groups, self.cache_dir))
         if isinstance(self.dataset, Folder):  # what the published datasets hold is known and documented
-            self._tell(siblings_remark(count, len(self.split.test), self.strategy))
+            remark = siblings_remark(count, len(self.split.test), self.strategy)
+            self._tell(remark, f"siblings of data.split={self.strategy}")  # whose number differs among repeats
         return count
 
-    def _tell(self, remark: str | None) -> None:
-        """Say something about the dataset, once a process."""
-        if remark is not None and (self.dataset.name, remark) not in _TOLD:
-            _TOLD.add((self.dataset.name, remark))
+    def _tell(self, remark: str | None, about: str | None = None) -> None:
+        """Say something about the dataset, once a process; of several remarks ``about`` one thing, the first."""
+        if remark is not None and (told := (self.dataset.name, about or remark)) not in _TOLD:
+            _TOLD.add(told)
             level = logging.INFO if remark == self.cache.reading else logging.WARNING
             log.log(level, "Dataset %s: %s", self.dataset.name, remark)
 

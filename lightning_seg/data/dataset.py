@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -85,6 +86,10 @@ class LesionDataset(ABC):
     def picture(self, index: int) -> Image.Image:
         """The RGB image at ``index``, in about its own size: for looking at and comparing."""
         return Image.fromarray(self.read(index, 224)[0])
+
+    def alone(self, index: int) -> AbstractContextManager[None]:
+        """Where the pair at ``index`` is worked on in its own size: great ones are so by one thread at a time."""
+        return nullcontext()
 
     def groups(self) -> list[str] | None:
         """For each of :meth:`ids`, the group (sequence, patient, ...) whose images must not be divided.
@@ -225,7 +230,7 @@ class FileDataset(LesionDataset):
 
     def _problems_of(self, sample: Sample) -> list["Problem | str"]:
         try:
-            with great_images_alone(sample.image):
+            with _alone(sample):
                 return [*self._open(sample, 224)[2]]
         except UserError as error:  # of the dataset, such as which mask values are lesion
             return [str(error)]
@@ -240,7 +245,7 @@ class FileDataset(LesionDataset):
         return [[str(path.relative_to(self.root)), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
     def read(self, index: int, size: int) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        with great_images_alone(self.samples[index].image):
+        with self.alone(index):
             image, masks = self.load(index, size)
             lesion = np.zeros((size, size), dtype=bool)
             for mask in masks:
@@ -301,6 +306,13 @@ class FileDataset(LesionDataset):
 
     def picture(self, index: int) -> Image.Image:
         return open_image(self.samples[index].image, 224 if self.reduce_jpeg else None, self.window).image
+
+    def alone(self, index: int) -> AbstractContextManager[None]:
+        return _alone(self.samples[index])
+
+
+def _alone(sample: Sample) -> AbstractContextManager[None]:
+    return great_images_alone(sample.image, *(sample.masks if sample.shapes is None else ()))
 
 
 @cache  # once a process, not once a run

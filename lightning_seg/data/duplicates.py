@@ -55,9 +55,12 @@ def dataset_hashes(dataset: LesionDataset, cache_dir: str | Path | None = None) 
 
 
 def _hash_all(dataset: LesionDataset) -> NDArray[np.bool_]:
+    def hashed(index: int) -> NDArray[np.bool_]:
+        with dataset.alone(index):
+            return difference_hash(dataset.picture(index))
+
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
-        hashes = pool.map(lambda index: difference_hash(dataset.picture(index)), range(len(dataset.ids())))
-        return np.stack(list(hashes))
+        return np.stack(list(pool.map(hashed, range(len(dataset.ids())))))
 
 
 def _save(path: Path, hashes: NDArray[np.bool_]) -> None:

@@ -9,7 +9,7 @@ from lightning_seg.data.copies import Copy, find_copies
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.duplicates import Pairs, dataset_hashes, joined, similar_pairs
 from lightning_seg.data.naming import normalised
-from lightning_seg.data.rules import FOLDERS
+from lightning_seg.data.rules import FOLDERS, SIBLINGS
 from lightning_seg.errors import UserError
 
 
@@ -21,9 +21,10 @@ def image_groups(
     Args:
         dataset: whose images are grouped.
         groups: a CSV file with the columns ``id`` and ``group``, or ``folders`` for the folder of each image; by
-            default what the dataset itself knows (sequences), else exact and near duplicates, directly or through
-            others: images whose difference hashes differ in at most ``dataset.near_duplicate_bits`` of 256 bits, and
-            of the user's own data copies that were mirrored, turned or cropped.
+            default, or by the word ``siblings``, what the dataset itself knows (sequences), else exact and near
+            duplicates, directly or through others: images whose difference hashes differ in at most
+            ``dataset.near_duplicate_bits`` of 256 bits, and of the user's own data copies that were mirrored, turned
+            or cropped.
         cache_dir: where hashes are kept.
 
     Raises:
@@ -37,7 +38,7 @@ def image_groups(
                 "each patient; all of them lie in one."
             )
         return folders
-    if groups is not None:
+    if groups not in (None, SIBLINGS):
         return _read_groups(dataset, Path(groups).expanduser())
     known = dataset.groups()
     if known is not None:

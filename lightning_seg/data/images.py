@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.files import open_plain
 
 MASK_THRESHOLD = 128  # of 255: JPEG noise around 0 and 255 and stray values disappear; "> 0" would keep them
@@ -101,7 +102,7 @@ def open_image(path: Path, reduce_to: int | None = None, window: Window | None =
         return Image.fromarray(window.apply(pixels))
 
     picture = _decode(path, reduce_to, windowed if window else None, deep_colours=window is not None)
-    return picture._replace(image=picture.image.convert("RGB"))
+    return picture if picture.image.mode == "RGB" else picture._replace(image=picture.image.convert("RGB"))
 
 
 def open_mask(path: Path) -> Picture:
@@ -139,26 +140,42 @@ def open_unconverted(path: Path) -> Picture:
     def kept(pixels: NDArray) -> Image.Image:
         if pixels.ndim != 2:
             raise ValueError(f"it has colours of {pixels.dtype}")
-        return Image.fromarray(pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.int32))
+        return Image.fromarray(pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.int32, copy=False))
 
     return _decode(path, deepen=kept)
 
 
 @contextmanager
-def great_images_alone(path: Path, turn: Lock = _great) -> Iterator[None]:
-    """Work on an image of many pixels while no other thread does: a few kilobytes may take a gigabyte and more.
+def great_images_alone(*paths: Path, turn: Lock = _great) -> Iterator[None]:
+    """Work on images of many pixels while no other thread does: a few kilobytes may take a gigabyte.
 
     Args:
-        path: of the image.
+        paths: of the images, such as a photo and its mask.
         turn: what is held meanwhile; another one for work that is waited for under the first.
     """
-    try:
-        with open_plain(path, _MOST_FILE_BYTES, follow=True) as file, _open(file, path, None, False) as image:
-            is_great = math.prod(image.size) > _GREAT
-    except Exception:  # reading it says what is wrong
-        is_great = False
-    with turn if is_great else nullcontext():
+    with turn if any(map(_is_great, paths)) else nullcontext():
         yield
+
+
+def _is_great(path: Path) -> bool:
+    """Whether a file says that it has many pixels, by its header alone."""
+    try:
+        with open_plain(path, _MOST_FILE_BYTES, follow=True) as file:
+            try:
+                with _identified(file, path) as image:
+                    return math.prod(image.size) > _GREAT
+            except UnidentifiedImageError:
+                file.seek(0)
+                with tifffile.TiffFile(file, name=path.name) as tiff:
+                    return _values_of(tiff) > _GREAT
+    except Exception:  # reading it says what is wrong
+        return False
+
+
+def _values_of(tiff: tifffile.TiffFile) -> int:
+    """The values that the first picture takes while it is unpacked, each in its whole tile or strip."""
+    series = tiff.series[0]
+    return max(math.prod(series.shape), math.prod(series.keyframe.chunks))
 
 
 def is_grey(image: Image.Image) -> bool:
@@ -217,10 +234,30 @@ def _upright(image: Image.Image) -> Image.Image:
     """
     image.load()
     method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    return image.copy() if method is None else image.transpose(method)
+    return image if method is None else image.transpose(method)
 
 
 def _open(file: BinaryIO, path: Path, deepen: Deepen | None, deep_colours: bool) -> Image.Image:
+    is_tiff = path.suffix.lower() in (".tif", ".tiff")
+    try:
+        image = _identified(file, path)
+    except UnidentifiedImageError:
+        if not is_tiff:
+            raise ValueError("it is of no known kind") from None
+        return _open_tiff(file, path, deepen)
+    if deep_colours and image.mode == "RGB" and any(";16" in str(tile) for tile in image.tile):
+        if not is_tiff:
+            raise ValueError("it has colours of 16 bits, which are read from TIFF files alone")
+        return _open_tiff(file, path, deepen)
+    return image
+
+
+def _identified(file: BinaryIO, path: Path) -> Image.Image:
+    """The image that Pillow finds in a file, its header read.
+
+    Raises:
+        UnidentifiedImageError: it knows no such kind.
+    """
     # Of warnings Pillow has one that matters, on images of over 89 megapixels, and ISIC comes near it; over 178 is an
     # error.
     with warnings.catch_warnings():
@@ -228,36 +265,26 @@ def _open(file: BinaryIO, path: Path, deepen: Deepen | None, deep_colours: bool)
         is_heif = path.suffix.lower() in (".heic", ".heif")
         if is_heif:
             _add_heif()
-        is_tiff = path.suffix.lower() in (".tif", ".tiff")
-        try:
-            image = Image.open(file, formats=("HEIF",) if is_heif else _FORMATS)
-        except UnidentifiedImageError:
-            if not is_tiff:
-                raise ValueError("it is of no known kind") from None
-            return _open_tiff(path, deepen)
-        if deep_colours and image.mode == "RGB" and any(";16" in str(tile) for tile in image.tile):
-            if not is_tiff:
-                raise ValueError("it has colours of 16 bits, which are read from TIFF files alone")
-            return _open_tiff(path, deepen)
-        return image
+        return Image.open(file, formats=("HEIF",) if is_heif else _FORMATS)
 
 
 def _add_heif() -> None:
     try:
         from pillow_heif import register_heif_opener
     except ImportError:
-        raise ValueError("HEIC needs pillow-heif: pip install 'lightning-seg[heic]'") from None
+        raise ValueError(f"HEIC needs pillow-heif: {install_line('heic')}") from None
     register_heif_opener()
 
 
-def _open_tiff(path: Path, deepen: Deepen | None) -> Image.Image:
+def _open_tiff(file: BinaryIO, path: Path, deepen: Deepen | None) -> Image.Image:
     """A TIFF that Pillow refuses, such as CVC-ClinicDB's: three samples a pixel, declared as grey."""
     try:
-        with tifffile.TiffFile(path) as tiff:
+        file.seek(0)
+        with tifffile.TiffFile(file, name=path.name) as tiff:
             series = tiff.series[0]
             # Known before anything is unpacked: a few kilobytes may say that they are gigabytes.
-            if max(math.prod(series.shape), math.prod(series.keyframe.chunks)) > 3 * _MOST_PIXELS:
-                raise ValueError(f"it is of {series.shape} values, more than {_MOST_PIXELS:,} pixels")
+            if _values_of(tiff) * series.dtype.itemsize > 3 * _MOST_PIXELS:
+                raise ValueError(f"it is of {series.shape} values, more than {3 * _MOST_PIXELS:,} bytes")
             pixels = series.asarray()
     except Exception as error:  # as in _decode
         raise ValueError(str(error)) from error

@@ -12,6 +12,9 @@ from PIL import Image
 from lightning_seg.data.images import great_images_alone, is_grey, open_unconverted
 
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif")
+FEW = 8  # values; more are shades: JPEG noise or smoothed outlines
+_BLOCK = 1 << 24  # pixels that are counted or packed at a time
+_MOST_VALUES = 1 << 16  # different ones, of which a file is described; the most common of them
 _looking = Lock()
 Kind = Literal["grey", "index", "colour"]
 # How a file's alpha channel goes with the rest: there is none, it is the same everywhere, it alone varies, it varies as
@@ -27,12 +30,19 @@ class Layers(NamedTuple):
         values: of that kind, ``(H, W)``; grey levels are uint8, or int32 or float32 of deep files.
         alpha: 0 to 255, uint8 ``(H, W)``; ``None`` without an alpha channel.
         palette: 0xRRGGBB of each index.
+        is_lossy: whether the file's format may blur values.
     """
 
     kind: Kind
     values: NDArray
     alpha: NDArray[np.uint8] | None
     palette: tuple[int, ...] = ()
+    is_lossy: bool = False
+
+    @property
+    def is_blurred(self) -> bool:
+        """Whether the format has blurred values: there are more than anybody draws."""
+        return self.is_lossy and len(_counted(self.values)) > FEW
 
     def colours(self) -> NDArray[np.int32]:
         """The pixels' colours as 0xRRGGBB, int32 ``(H, W)``."""
@@ -64,8 +74,13 @@ class Seen(NamedTuple):
 
     @property
     def is_lossy(self) -> bool:
-        """Whether the file's format blurs values."""
-        return self.path.suffix.lower() in _LOSSY
+        """Whether the file's format may blur values."""
+        return _is_lossy(self.path)
+
+    @property
+    def is_blurred(self) -> bool:
+        """As of :class:`Layers`."""
+        return self.is_lossy and len(self.counts) > FEW
 
 
 def open_layers(path: Path) -> Layers:
@@ -74,7 +89,10 @@ def open_layers(path: Path) -> Layers:
     Raises:
         BadFileError: as :func:`lightning_seg.data.images.open_unconverted`.
     """
-    image = open_unconverted(path).image
+    return _layers(open_unconverted(path).image)._replace(is_lossy=_is_lossy(path))
+
+
+def _layers(image: Image.Image) -> Layers:
     alpha = _alpha(image)
     if image.mode in ("I", "F"):
         return Layers("grey", np.asarray(image), alpha)
@@ -82,6 +100,8 @@ def open_layers(path: Path) -> Layers:
         grey = image if image.mode == "L" else image.getchannel("L") if image.mode == "LA" else image.convert("L")
         return Layers("grey", np.asarray(grey), alpha)
     colours = image if image.mode == "RGB" else image.convert("RGB")
+    if image.mode not in ("P", "PA"):
+        image = colours  # a great one is not held twice
     if is_grey(colours):
         return Layers("grey", np.asarray(colours.convert("L")), alpha)
     if image.mode in ("P", "PA"):
@@ -90,7 +110,16 @@ def open_layers(path: Path) -> Layers:
         palette = np.zeros(256, dtype=np.int32)
         palette[: len(entries)] = _packed(entries)
         return Layers("index", index, alpha, tuple(palette.tolist()))
-    return Layers("colour", _packed(np.asarray(colours, dtype=np.int32)), alpha)
+    packed = np.empty((colours.height, colours.width), dtype=np.int32)
+    rows = max(1, _BLOCK // colours.width)
+    for top in range(0, colours.height, rows):
+        part = colours.crop((0, top, colours.width, min(top + rows, colours.height)))
+        packed[top : top + rows] = _packed(np.asarray(part, dtype=np.int32))
+    return Layers("colour", packed, alpha)
+
+
+def _is_lossy(path: Path) -> bool:
+    return path.suffix.lower() in _LOSSY
 
 
 def look(path: Path) -> Seen:
@@ -99,7 +128,7 @@ def look(path: Path) -> Seen:
     Raises:
         BadFileError: as :func:`open_layers`.
     """
-    with great_images_alone(path, _looking):
+    with great_images_alone(path, turn=_looking):
         return _look(path)
 
 
@@ -118,11 +147,9 @@ def _relation(layers: Layers, counts: Counter[float], alpha_counts: Counter[floa
         return "constant"
     if len(counts) == 1:
         return "alone"
-    opaque = layers.alpha >= 128
-    outside = np.unique(layers.colours()[~opaque])
-    if len(outside) == 1 and bool(((layers.colours() != outside[0]) == opaque).all()):
-        return "agrees"
-    return "conflicts"
+    opaque, colours = layers.alpha >= 128, layers.colours()
+    outside = colours.flat[int(opaque.argmin())]  # of the first pixel that is not opaque
+    return "agrees" if not opaque.all() and ((colours != outside) == opaque).all() else "conflicts"
 
 
 def _alpha(image: Image.Image) -> NDArray[np.uint8] | None:
@@ -139,5 +166,12 @@ def _counted(values: NDArray) -> Counter[float]:
     if values.dtype == np.uint8:
         found = np.array(Image.fromarray(values).histogram())  # bincount would take eight bytes a pixel
         return Counter({int(value): int(found[value]) for value in np.flatnonzero(found)})
-    unique, found = np.unique(values, return_counts=True)
-    return Counter(dict(zip(unique.tolist(), found.tolist(), strict=True)))
+    counts: Counter[float] = Counter()
+    flat = values.reshape(-1)
+    for start in range(0, len(flat), _BLOCK):
+        unique, found = np.unique(flat[start : start + _BLOCK], return_counts=True)
+        if len(unique) > _MOST_VALUES:  # of a photo or a ramp, not of a mask
+            most = np.sort(np.argpartition(found, -_MOST_VALUES)[-_MOST_VALUES:])
+            unique, found = unique[most], found[most]
+        counts.update(dict(zip(unique.tolist(), found.tolist(), strict=True)))
+    return Counter(dict(counts.most_common(_MOST_VALUES))) if len(counts) > _MOST_VALUES else counts

@@ -8,14 +8,15 @@ import operator
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lightning_seg.data.blur import among, main_colours, nearest
 from lightning_seg.data.images import COLOUR_TOLERANCE, MASK_THRESHOLD
-from lightning_seg.data.layers import Layers, Seen
+from lightning_seg.data.layers import FEW, Layers, Seen
 from lightning_seg.errors import UserError
 
 _COMPARISONS: dict[str, Callable[[NDArray, float], NDArray[np.bool_]]] = {
@@ -23,7 +24,6 @@ _COMPARISONS: dict[str, Callable[[NDArray, float], NDArray[np.bool_]]] = {
 }  # fmt: skip
 _COMPARISON = re.compile(r"(>=|<=|>|<)\s*(-?\d+(?:\.\d+)?)")
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})")
-_FEW = 8  # values; more are shades: JPEG noise or smoothed outlines
 _STRAY = 0.01  # of a mask's pixels that are not 0: values of less are strays (FUSeg's 32: 0.002 %)
 _PEAK = 0.05  # of these pixels: shades that hold more around one value are a label
 _DARK = 32  # of 255: shades so near to an end are that end (ClinicDB's 11 holds up to 7 % of such pixels)
@@ -62,6 +62,9 @@ class Rule:
         numbers: see ``sign``.
         words: the decision in one sentence.
         guarded: it was found by looking, so that a mask with values of which none reaches it is refused.
+        mains: the colours that masks of a blurring format mainly hold, 0xRRGGBB; there, each pixel counts as the
+            nearest of them.
+        chosen: those of ``mains`` that are lesion.
     """
 
     channel: Channel
@@ -69,6 +72,8 @@ class Rule:
     numbers: tuple[float, ...]
     words: str
     guarded: bool = False
+    mains: tuple[int, ...] = ()
+    chosen: tuple[int, ...] = ()
 
     @property
     def keeps_greys(self) -> bool:
@@ -86,6 +91,8 @@ class Rule:
             if mask.alpha is None:
                 raise ValueError("it has no alpha channel, in which other masks keep the lesion")
             return self._holds(mask.alpha)
+        if self.mains and mask.is_blurred:
+            return nearest(mask.colours(), self.mains, self.chosen)
         if self.channel == "colour":
             return _near(mask.colours(), self.numbers)
         if mask.kind == "colour":
@@ -158,6 +165,13 @@ def decide(choice: Choice, masks: Sequence[Seen]) -> Rule:
         return _alpha_rule(alpha, "as dataset.lesion=alpha says")
     if choice.kind == "auto":
         return _found(masks)
+    if choice.kind != "compare" and (blurred := [mask for mask in masks if mask.is_blurred]):
+        return _of_mains(_chosen(choice, masks), choice, blurred)
+    return _chosen(choice, masks)
+
+
+def _chosen(choice: Choice, masks: Sequence[Seen]) -> Rule:
+    """The rule of explicit values, colours or a bound."""
     said = f"as dataset.lesion={choice.text} says (masks hold {_contents(masks)})"
     if choice.kind == "nonzero":
         return Rule("value", "not in", (0,), f"Lesion is where a mask is not 0, {said}")
@@ -176,6 +190,26 @@ def decide(choice: Choice, masks: Sequence[Seen]) -> Rule:
     rule = Rule("value", sign, choice.numbers, "")
     _check_occurs(choice, masks, held, lambda values: bool(rule._holds(np.array(list(values))).any()))
     return Rule("value", sign, choice.numbers, f"Lesion is where a mask is {choice.text}, {said}")
+
+
+def _of_mains(rule: Rule, choice: Choice, blurred: Sequence[Seen]) -> Rule:
+    """A rule of explicit values or colours, with what becomes of masks whose format has blurred them."""
+    wanted = [int(number) if choice.kind == "colours" else _grey(number) for number in choice.numbers]
+    mains = main_colours(_colours(blurred), wanted)
+    chosen = mains[1:] if choice.kind == "nonzero" else among(mains, wanted)
+    is_grey = all(mask.kind == "grey" for mask in blurred)
+    held = ", ".join(f"{main & 255}" if is_grey else _hex(main) for main in mains)
+    format_ = blurred[0].path.suffix.lower().lstrip(".").upper()
+    if not chosen:
+        raise UserError(
+            f"dataset.lesion={choice.text} cannot be told from noise in {len(blurred)} mask(s) such as "
+            f"{blurred[0].path}, whose format ({format_}) blurs values; they mainly hold {held}."
+        )
+    words = (
+        f"{rule.words}; in {len(blurred)} mask(s) whose format ({format_}) blurs values, each pixel counts as the "
+        f"nearest of {held}"
+    )
+    return replace(rule, words=words, mains=mains, chosen=chosen)
 
 
 def _check_occurs(
@@ -232,7 +266,7 @@ def _by_values(counts: Counter[float], masks: Sequence[Seen]) -> tuple[str, tupl
     if MASK_THRESHOLD <= present[-1] <= 255 and present[0] < MASK_THRESHOLD and all(v == int(v) for v in present):
         if len(present) == 2:
             return threshold
-        if len(present) > _FEW or _is_noise(present) or all(mask.is_lossy for mask in masks if len(mask.counts) > 2):
+        if len(present) > FEW or _is_noise(present) or all(mask.is_lossy for mask in masks if len(mask.counts) > 2):
             if not _has_peak(counts, area):
                 return threshold
         elif area - max(counts[value] for value in marked if value >= MASK_THRESHOLD) < _STRAY * area:
@@ -291,18 +325,18 @@ def _alpha_rule(counts: Counter[float], why: str) -> Rule:
     return Rule("alpha", sign, numbers, words)
 
 
-_MOST_LABELS_OFFERED = 64
-
-
 def _question(masks: Sequence[Seen], suggested: list[str]) -> UserError:
+    blurred = any(mask.is_blurred for mask in masks)
+    if blurred and (mains := main_colours(_colours(masks))[1:]):
+        is_grey = all(mask.kind == "grey" for mask in masks)
+        suggested = [str(main & 255) if is_grey else f"'{_hex(main)}'" for main in mains]
     first = f"dataset.lesion={suggested[0]}"
     several = f"dataset.lesion=[{','.join(suggested[:2])}]"
     quoted = (f'"{first}"', f'"{several}"') if suggested[0].startswith("'") else (first, several)
-    # So many values are those of a lossy format, whose noise on the background is not 0 either.
-    rest = "" if len(suggested) > _MOST_LABELS_OFFERED else " or dataset.lesion=nonzero"
+    noise = ", most of them noise of a format that blurs values" if blurred else ""
     return UserError(
-        f"The masks hold {_contents(masks)}: which of it is lesion? Say so, for instance with {quoted[0]}, or with "
-        f"{quoted[1]}{rest} for several."
+        f"The masks hold {_contents(masks)}{noise}: which of it is lesion? Say so, for instance with {quoted[0]}, or "
+        f"with {quoted[1]} or dataset.lesion=nonzero for several."
     )
 
 
@@ -311,9 +345,13 @@ def _colours(masks: Sequence[Seen]) -> Counter[float]:
     pooled: Counter[float] = Counter()
     for mask in masks:
         for value, count in mask.counts.items():
-            grey = int(min(max(value, 0), 255)) * 0x010101
-            pooled[value if mask.kind == "colour" else mask.colours.get(value, grey)] += count
+            pooled[value if mask.kind == "colour" else mask.colours.get(value, _grey(value))] += count
     return pooled
+
+
+def _grey(value: float) -> int:
+    """A grey level as a colour."""
+    return int(min(max(value, 0), 255)) * 0x010101
 
 
 def _pooled(counts: Iterable[Counter[float]]) -> Counter[float]:

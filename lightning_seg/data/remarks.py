@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_seg.data.cache import Cache
+from lightning_seg.data.rules import siblings_remedy
 from lightning_seg.data.split import Split
 
 INVERTED = (
@@ -52,10 +53,16 @@ def _is_empty(cache: Cache, positions: NDArray[np.int64]) -> bool:
 
 
 def siblings_remark(count: int, tested: int, strategy: str) -> str | None:
-    """A sentence if test images have siblings in training although the split could keep them together."""
-    if not count or strategy != "random":
+    """A sentence if test images have siblings in training.
+
+    Args:
+        count: how many have.
+        tested: of how many.
+        strategy: by which the images are divided, see :func:`lightning_seg.data.split.make_split`.
+    """
+    if not count:
         return None
     return (
         f"{count} of {tested} test images have a sibling (a copy, or an image of the same group) among the training "
-        "images, which makes scores too good; data.split=grouped keeps siblings together"
+        f"images, which makes scores too good; {siblings_remedy(strategy)}"
     )

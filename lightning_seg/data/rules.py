@@ -8,6 +8,7 @@ from lightning_seg.rules import Rule, Rules, boolean, is_file, is_number, whole
 
 STRATEGIES = ("random", "grouped", "official", "folders", "kfold")
 FOLDERS = "folders"  # of data.groups: images of one folder belong together
+SIBLINGS = "siblings"  # of data.groups: what the dataset knows, else copies and near duplicates
 BY_FRACTIONS = ("random", "grouped")  # those whose subsets have, or come near to, the sizes of data.fractions
 
 
@@ -27,6 +28,15 @@ def refuse_idle_groups(split: str, groups: str | None) -> str | None:
         f"data.groups={groups} has no effect with data.split=random, which divides groups; add data.split=grouped (or "
         "kfold), or leave data.groups out."
     )
+
+
+def siblings_remedy(strategy: str) -> str:
+    """What keeps siblings together where a strategy divides them: a clause with the key to give."""
+    if strategy == "kfold":
+        return "data.groups=siblings beside data.split=kfold keeps siblings together"
+    if strategy in STRATEGIES:
+        return "data.split=grouped keeps siblings together"
+    return "put them into one subset of the file, or take data.split=grouped, which keeps siblings together"
 
 
 def _channels(least: float) -> Rule:
@@ -49,8 +59,8 @@ RULES: Rules = {
         f"{', '.join(STRATEGIES)}, or a file of ids that is there",
     ),
     "data.groups": Rule(
-        lambda value: value in (None, FOLDERS) or is_file(value),
-        f"null, {FOLDERS}, or a CSV file of id,group that is there",
+        lambda value: value in (None, FOLDERS, SIBLINGS) or is_file(value),
+        f"null, {SIBLINGS}, {FOLDERS}, or a CSV file of id,group that is there",
     ),
     "data.mean": _channels(-math.inf),
     "data.std": _channels(0),

@@ -7,10 +7,27 @@ cover the pixels that the line itself touches, and are half a pixel too large.)
 
 import io
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+_BLOCK = 1 << 20  # values worked on at a time
+_MOST_CROSSINGS = 1 << 26  # of rows by the edges of one outline, some seconds; an outline by hand has thousands
+
+
+class Part(NamedTuple):
+    """The pixels of a shape, in the part of the image where it lies.
+
+    Attributes:
+        inside: bool ``(h, w)``.
+        left, top: the part's first pixel in the image.
+    """
+
+    inside: NDArray[np.bool_]
+    left: int
+    top: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +40,36 @@ class Shape:
 
     label: str
 
-    def pixels(self, width: int, height: int) -> NDArray[np.bool_]:
-        """True inside, bool ``(height, width)``.
+    def part(self, width: int, height: int) -> Part:
+        """Its pixels in an image of this size.
 
         Raises:
             ValueError: the shape does not suit an image of this size.
         """
         raise NotImplementedError
+
+    def draw(self, canvas: NDArray[np.bool_]) -> int:
+        """Add the shape to a mask, bool ``(height, width)``; only the part where it lies is touched.
+
+        Returns:
+            How many pixels that part has.
+
+        Raises:
+            ValueError: as :meth:`part`.
+        """
+        inside, left, top = self.part(canvas.shape[1], canvas.shape[0])
+        canvas[top : top + inside.shape[0], left : left + inside.shape[1]] |= inside
+        return inside.size
+
+    def pixels(self, width: int, height: int) -> NDArray[np.bool_]:
+        """True inside, bool ``(height, width)``.
+
+        Raises:
+            ValueError: as :meth:`part`.
+        """
+        canvas = np.zeros((height, width), dtype=bool)
+        self.draw(canvas)
+        return canvas
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,15 +77,21 @@ class Polygon(Shape):
     """A closed polygon; where it crosses itself, what it surrounds twice is outside.
 
     Attributes:
-        points: x and y of its corners in pixels, float ``(N, 2)``.
+        points: x and y of its corners in pixels, float ``(N, 2)``; they may lie outside the image.
         relative: x and y are shares of the image's width and height instead.
     """
 
     points: NDArray[np.float64]
     relative: bool = False
 
-    def pixels(self, width: int, height: int) -> NDArray[np.bool_]:
-        return fill(self.points * (width, height) if self.relative else self.points, width, height)
+    def part(self, width: int, height: int) -> Part:
+        points = self.points * (width, height) if self.relative else self.points
+        low, high = np.ceil(points.min(axis=0) - 0.5), np.ceil(points.max(axis=0) - 0.5)
+        if not np.isfinite([low, high]).all():
+            raise ValueError("the corners of an outline are no numbers")
+        (left, top), (right, bottom) = (end.clip(0, (width, height)).astype(np.int64).tolist() for end in (low, high))
+        crossed = _crossed(points, slice(left, right), slice(top, bottom))
+        return Part(np.bitwise_xor.accumulate(crossed[:, :-1], axis=1).view(np.bool_), left, top)
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,10 +106,19 @@ class Ellipse(Shape):
     centre: tuple[float, float]
     radii: tuple[float, float]
 
-    def pixels(self, width: int, height: int) -> NDArray[np.bool_]:
-        x = (np.arange(width) + 0.5 - self.centre[0]) / max(self.radii[0], 1e-9)
-        y = (np.arange(height) + 0.5 - self.centre[1]) / max(self.radii[1], 1e-9)
-        return np.add.outer(y**2, x**2) <= 1
+    def part(self, width: int, height: int) -> Part:
+        ends = [
+            [int(np.clip(np.floor(middle + sign * radius) + (sign > 0), 0, size)) for sign in (-1, 1)]
+            for middle, radius, size in zip(self.centre, self.radii, (width, height), strict=True)
+        ]
+        (left, right), (top, bottom) = ends
+        x = (np.arange(left, right) + 0.5 - self.centre[0]) / max(self.radii[0], 1e-9)
+        y = (np.arange(top, bottom) + 0.5 - self.centre[1]) / max(self.radii[1], 1e-9)
+        inside = np.zeros((len(y), len(x)), dtype=bool)
+        rows = max(1, _BLOCK // max(1, len(x)))
+        for first in range(0, len(y), rows):
+            inside[first : first + rows] = np.add.outer(y[first : first + rows] ** 2, x**2) <= 1
+        return Part(inside, left, top)
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +137,7 @@ class Runs(Shape):
     by_columns: bool
     corner: tuple[int, int] | None = None
 
-    def pixels(self, width: int, height: int) -> NDArray[np.bool_]:
+    def part(self, width: int, height: int) -> Part:
         own_width, own_height = self.size
         left, top = self.corner or (0, 0)
         if self.corner is None and self.size != (width, height):
@@ -95,9 +150,7 @@ class Runs(Shape):
             raise ValueError(f"the runs of a mask do not add up to its {own_width}x{own_height} pixels")
         inside = np.repeat(np.arange(len(self.lengths)) % 2 == 1, self.lengths)
         mask = inside.reshape(own_width, own_height).T if self.by_columns else inside.reshape(own_height, own_width)
-        canvas = np.zeros((height, width), dtype=bool)
-        canvas[top : top + own_height, left : left + own_width] = mask
-        return canvas
+        return Part(mask, left, top)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,40 +165,49 @@ class Bitmap(Shape):
     png: bytes
     corner: tuple[int, int]
 
-    def pixels(self, width: int, height: int) -> NDArray[np.bool_]:
+    def part(self, width: int, height: int) -> Part:
         left, top = self.corner
         try:
             with Image.open(io.BytesIO(self.png), formats=["PNG"]) as image:
                 if min(left, top) < 0 or left + image.width > width or top + image.height > height:
                     raise ValueError(f"a mask reaches beyond the image of {width}x{height}")
-                mask = np.asarray(image.convert("L")) > 0
+                return Part(np.asarray(image.convert("L")) > 0, left, top)
         except (OSError, SyntaxError, Image.DecompressionBombError) as error:
             raise ValueError(f"the image of a mask cannot be read ({error})") from error
-        canvas = np.zeros((height, width), dtype=bool)
-        canvas[top : top + mask.shape[0], left : left + mask.shape[1]] = mask
-        return canvas
 
 
-def fill(points: NDArray[np.float64], width: int, height: int) -> NDArray[np.bool_]:
-    """The pixels whose centres a polygon surrounds an odd number of times, bool ``(height, width)``.
+def _crossed(points: NDArray[np.float64], columns: slice, rows: slice) -> NDArray[np.uint8]:
+    """Where a polygon's edges cross the centre lines of rows an odd number of times.
 
     Each edge flips, in every row whose centre line it crosses, the pixels to the right of the crossing.
 
     Args:
-        points: x and y of the corners in pixels, float ``(N, 2)``; they may lie outside the image.
-        width, height: of the image.
+        points: the corners, float ``(N, 2)``.
+        columns, rows: of the image that are looked at, ``w`` and ``h`` of them.
+
+    Returns:
+        1 at the first pixel that is flipped, uint8 ``(h, w + 1)``.
+
+    Raises:
+        ValueError: there are more crossings than are worked out.
     """
-    inside = np.zeros((height, width), dtype=bool)
-    top, bottom = (int(np.ceil(end - 0.5).clip(0, height)) for end in (points[:, 1].min(), points[:, 1].max()))
-    left, right = (int(np.ceil(end - 0.5).clip(0, width)) for end in (points[:, 0].min(), points[:, 0].max()))
-    crossed = np.zeros((bottom - top, right - left + 1), dtype=bool)  # where the polygon lies: thousands may be small
-    for (x0, y0), (x1, y1) in zip(points, np.roll(points, -1, axis=0), strict=True):
-        if y0 == y1:
-            continue
-        first, last = sorted((y0, y1))
-        rows = np.arange(max(top, int(np.ceil(first - 0.5))), min(bottom, int(np.ceil(last - 0.5))))
-        x = x0 + (rows + 0.5 - y0) * ((x1 - x0) / (y1 - y0))
-        columns = np.ceil(x - 0.5).clip(left, right).astype(np.int64)
-        crossed[rows - top, columns - left] ^= True  # an edge crosses a row once
-    inside[top:bottom, left:right] = np.logical_xor.accumulate(crossed[:, :-1], axis=1)
-    return inside
+    x0, y0 = points.T
+    x1, y1 = np.roll(points, -1, axis=0).T
+    first, end = (
+        np.ceil(ends - 0.5).clip(rows.start, rows.stop).astype(np.int64)
+        for ends in (np.minimum(y0, y1), np.maximum(y0, y1))
+    )
+    totals = np.cumsum(end - first)
+    if totals[-1] > _MOST_CROSSINGS:
+        raise ValueError(f"an outline of {len(points):,} corners crosses the image's rows {totals[-1]:,} times")
+    width = columns.stop - columns.start + 1
+    crossed = np.zeros((rows.stop - rows.start) * width, dtype=np.uint8)
+    cuts = np.searchsorted(totals, np.arange(_BLOCK, totals[-1] + _BLOCK, _BLOCK), side="right")
+    for edges in map(slice, [0, *cuts[:-1]], [*cuts[:-1], len(points)]):
+        counts = (end - first)[edges]
+        edge = np.repeat(np.arange(len(points))[edges], counts)
+        row = first[edge] + np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts)
+        x = x0[edge] + (row + 0.5 - y0[edge]) * ((x1[edge] - x0[edge]) / (y1[edge] - y0[edge]))
+        column = np.ceil(x - 0.5).clip(columns.start, columns.stop).astype(np.int64)
+        np.add.at(crossed, (row - rows.start) * width + column - columns.start, np.uint8(1))
+    return (crossed & 1).reshape(rows.stop - rows.start, width)

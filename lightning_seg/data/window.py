@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from lightning_seg.errors import UserError
 
 _PERCENTILES = re.compile(r"p(\d+(?:\.\d+)?)-p(\d+(?:\.\d+)?)")
+_BLOCK = 1 << 22  # pixels that are scaled at a time
+_WHOLE = 1 << 25  # pixels whose percentiles are worked out in double precision
 _MEANING = "[low,high] (the values that become black and white), minmax, or percentiles such as p1-p99"
 
 
@@ -37,15 +39,27 @@ class Window(NamedTuple):
 
         An image of one value only, which ``relative`` windows cannot scale, becomes black.
         """
-        values = np.asarray(pixels, dtype=np.float64)
-        finite = np.isfinite(values)
-        low, high = self.low, self.high
-        if self.relative:
-            low, high = np.percentile(values[finite], (low, high)) if finite.any() else (0, 0)
+        values = np.asarray(pixels)
+        low, high = self._ends(values)
+        grey = np.zeros(values.size, dtype=np.uint8)
         if high <= low:
-            return np.zeros(values.shape, dtype=np.uint8)
-        scaled = (np.where(finite, values, low) - low) * (255 / (high - low))
-        return scaled.round().clip(0, 255).astype(np.uint8)
+            return grey.reshape(values.shape)
+        flat = values.reshape(-1)
+        for start in range(0, values.size, _BLOCK):  # great images would take many times their size at once
+            block = flat[start : start + _BLOCK].astype(np.float64)
+            scaled = (np.where(np.isfinite(block), block, low) - low) * (255 / (high - low))
+            grey[start : start + _BLOCK] = scaled.round().clip(0, 255).astype(np.uint8)
+        return grey.reshape(values.shape)
+
+    def _ends(self, values: NDArray) -> tuple[float, float]:
+        """The values that become black and white."""
+        if not self.relative:
+            return self.low, self.high
+        known = values[np.isfinite(values)]
+        if not known.size:
+            return 0, 0
+        low, high = np.percentile(known.astype(np.float64) if known.size <= _WHOLE else known, (self.low, self.high))
+        return float(low), float(high)
 
 
 def parse_window(value: str | Sequence[float] | None) -> Window | None:

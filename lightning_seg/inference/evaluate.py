@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -23,7 +23,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, mark_output, write_json, write_text
 from lightning_seg.inference.distances import DISTANCES, TOLERANCE, outline_distances, units
 from lightning_seg.inference.intervals import bootstrap_interval
-from lightning_seg.inference.predict import THRESHOLD, map_ahead, to_source
+from lightning_seg.inference.predict import map_ahead, to_source
 from lightning_seg.inference.tested import tested_ids, tested_images
 from lightning_seg.inference.trained import Predictor, TrainedRun
 from lightning_seg.metrics import image_scores
@@ -192,17 +192,19 @@ def evaluate(
         if isinstance(pair, str):
             return pair
         height, width = pair.truth.shape
-        predicted = (to_source(probability, (width, height)) if native else probability) > THRESHOLD
-        row = {"id": ids[index], "width": width, "height": height, **_overlap(predicted, pair.truth)}
-        return row | outline_distances(predicted, pair.truth) if distances else row
+        with dataset.alone(index) if native else nullcontext():
+            predicted = (to_source(probability, (width, height)) if native else probability) > predictor.threshold.value
+            row = {"id": ids[index], "width": width, "height": height, **_overlap(predicted, pair.truth)}
+            return row | outline_distances(predicted, pair.truth) if distances else row
 
     return map_ahead(score, predictions(), 2 * batch_size)
 
 
 def native_mask(dataset: FileDataset, index: int) -> NDArray[np.bool_]:
     """The mask ``(height, width)`` at its files' own size."""
-    masks = dataset.load(index, size=1)[1]
-    return np.logical_or.reduce([np.asarray(mask) >= MASK_THRESHOLD for mask in masks])
+    with dataset.alone(index):
+        masks = dataset.load(index, size=1)[1]
+        return np.logical_or.reduce([np.asarray(mask) >= MASK_THRESHOLD for mask in masks])
 
 
 def _overlap(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, Any]:
@@ -252,6 +254,7 @@ def write_evaluation(
         "empty": {"truth": empty_truth, "prediction": empty_prediction},
         "scored_at": "each image's own size" if native else f"{side} x {side}",
         "flips": predictor.flips,
+        "threshold": predictor.threshold.as_json(),
         "empties": EMPTIES,
         "scores": scores,
         "versions": versions(),

@@ -15,8 +15,10 @@ from torch import nn
 from torch.export import Dim, ExportedProgram
 
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.files import check_output, mark_output, telling_file, write_atomic, write_json, write_text
 from lightning_seg.inference.model_card import model_card
+from lightning_seg.inference.threshold import HALF, Threshold
 from lightning_seg.inference.trained import TrainedRun
 from lightning_seg.runs.record import versions
 
@@ -30,7 +32,13 @@ _LARGEST_BATCH, _LARGEST_SIDE = 1024, 8192
 Runner = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def export_run(run: TrainedRun, output: Path, formats: Sequence[str], dynamic_size: bool = False) -> dict[str, float]:
+def export_run(
+    run: TrainedRun,
+    output: Path,
+    formats: Sequence[str],
+    dynamic_size: bool = False,
+    threshold: Threshold = HALF,
+) -> dict[str, float]:
     """Write a run's network (:func:`export_network`), ``preprocessing.json`` and a model card, ``MODEL_CARD.md``.
 
     Args:
@@ -38,6 +46,7 @@ def export_run(run: TrainedRun, output: Path, formats: Sequence[str], dynamic_si
         output: the folder, made if need be.
         formats: of :data:`FORMATS`.
         dynamic_size: leave height and width free as well.
+        threshold: for those who use the network, above which probability a pixel is lesion.
 
     Returns:
         The largest difference from PyTorch's logits that was seen, by format.
@@ -50,8 +59,8 @@ def export_run(run: TrainedRun, output: Path, formats: Sequence[str], dynamic_si
     check_output(output, names)
     mark_output(output, names)
     found = export_network(run.model, run.preparation.size, output, formats, dynamic_size)
-    write_json(output / PREPROCESSING, preprocessing(run, dynamic_size, found))
-    write_text(output / CARD, model_card(run))
+    write_json(output / PREPROCESSING, preprocessing(run, dynamic_size, found, threshold))
+    write_text(output / CARD, model_card(run, threshold))
     return found
 
 
@@ -107,7 +116,9 @@ def size_step(model: nn.Module) -> int:
     return math.lcm(32, getattr(model, "size_multiple", 1))
 
 
-def preprocessing(run: TrainedRun, dynamic_size: bool, found: dict[str, float]) -> dict[str, Any]:
+def preprocessing(
+    run: TrainedRun, dynamic_size: bool, found: dict[str, float], threshold: Threshold = HALF
+) -> dict[str, Any]:
     """What another program must do before and after the network, and how exactly it was exported."""
     made = run.preparation
     side: Any = made.size
@@ -135,8 +146,9 @@ def preprocessing(run: TrainedRun, dynamic_size: bool, found: dict[str, float]) 
         "postprocessing": [
             "sigmoid: the probability of lesion",
             "resize to the image's own size, bilinear",
-            "lesion where > 0.5",
+            f"lesion where > {threshold.value:g}",
         ],
+        "threshold": threshold.as_json(),
         "checked": {"against": "PyTorch on the CPU", "largest_difference_of_logits": found, "tolerance": TOLERANCE},
         "model": run.record.model,
         "versions": versions() | {"onnx_opset": OPSET if "onnx" in found else None},
@@ -150,8 +162,7 @@ def _check_onnx() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise UserError(
-            f"ONNX needs the package {error.name}: pip install 'lightning-seg[export]', or leave it out with "
-            "--format torch."
+            f"ONNX needs the package {error.name}: {install_line('export')}, or leave it out with --format torch."
         ) from error
 
 

@@ -13,17 +13,19 @@ from lightning_seg.data.rules import BY_FRACTIONS
 from lightning_seg.errors import UserError
 from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.tested import tested_ids, tested_images
+from lightning_seg.inference.threshold import HALF, Threshold, dice_at, kept_predictions
 from lightning_seg.inference.trained import TrainedRun
 from lightning_seg.models.licences import licence_of
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.record import Record
+from lightning_seg.runs.tuning import describe
 from lightning_seg.wording import as_markdown
 
 _OWN_FACTS = ("Architecture", "Source", "Data")  # with their links
 
 
-def model_card(run: TrainedRun) -> str:
-    """The run's data, protocol, results with intervals, limits and licences."""
+def model_card(run: TrainedRun, threshold: Threshold = HALF) -> str:
+    """The run's data, protocol, results with intervals, limits and licences, with the threshold to use it with."""
     record, config = run.record, run.config
     facts = NETWORKS.get(record.model)
     source = _source(record.dataset)
@@ -54,13 +56,14 @@ def model_card(run: TrainedRun) -> str:
             ("Optimizer", _optimizer(config)),
             ("Batch size", config.data.get("batch_size")),
             ("Epochs", _epochs(record, config)),
-            ("Augmentation", "none"),
+            ("Augmentation", _augmentation(config)),
+            ("Tuned", _tuned(record)),
             ("Seed, repeat", f"{record.seed}, {record.repeat}"),
             ("Device", record.device),
             ("Software", ", ".join(f"{k} {v}" for k, v in record.versions.items() if v and k != "git_commit")),
         ),
         "## Results",
-        _results(run),
+        _results(run, threshold),
         "## Limits",
         _limits(run),
         "## Licences",
@@ -136,7 +139,21 @@ def _split(config: DictConfig) -> str:
     return f"{strategy}, {' / '.join(f'{100 * fractions[name]:g}' for name in names)} %"
 
 
-def _results(run: TrainedRun) -> str:
+def _augmentation(config: DictConfig) -> str:
+    node = config.get("augmentation")
+    return (
+        f"{str(node.get('_target_')).rpartition('.')[2]}, {_options(node)}"
+        if isinstance(node, DictConfig) and node
+        else "none"
+    )
+
+
+def _tuned(record: Record) -> str | None:
+    """What trials have chosen for this loss, on validation images."""
+    return f"{describe(record.tuned)}, on validation images alone" if record.tuned else None
+
+
+def _results(run: TrainedRun, threshold: Threshold) -> str:
     rows = tested_images(RunFolder(run.directory))
     lines = ["| metric | mean | 95 % interval | median |", "| --- | ---: | ---: | ---: |"]
     for name in METRICS:
@@ -150,7 +167,24 @@ def _results(run: TrainedRun) -> str:
         "lesion where its probability exceeds 0.5. Both masks empty score 1, one of them 0. The interval is a "
         "bootstrap over test images: it says nothing about other splits or trainings."
     )
-    return "\n".join([*lines, "", note, *_siblings(run)])
+    return "\n".join([*lines, "", note, "", _threshold_and_calibration(run, threshold), *_siblings(run)])
+
+
+def _threshold_and_calibration(run: TrainedRun, threshold: Threshold) -> str:
+    """The threshold to use, the Dice there and how true the probabilities are on the test images, where known."""
+    use = f"**Threshold to use**: {threshold.value:g} ({threshold.source})."
+    try:
+        found = kept_predictions(RunFolder(run.directory))
+    except UserError:  # of an older version
+        return use if threshold == HALF else f"{use} The scores above are not of this threshold."
+    if threshold != HALF:
+        there = dice_at(found, threshold.value)
+        known = "not counted" if there is None else f"{there:.4f}"
+        use += f" Mean Dice of the test images there is {known}; the scores above are those at 0.5."
+    return (
+        f"{use} Over all pixels of the test images the probabilities have a Brier score of {found.test.brier:.4f} and "
+        f"an expected calibration error of {found.test.calibration_error:.4f} (15 bins)."
+    )
 
 
 def _siblings(run: TrainedRun) -> list[str]:
@@ -180,7 +214,7 @@ def _limits(run: TrainedRun) -> str:
         "fail without a sign. Score it there first (`lightning-seg evaluate`).",
         f"Images are squeezed to {run.config.data.image_size} x {run.config.data.image_size}: lesions of a few "
         "pixels at that size are lost, and outlines are no finer.",
-        "Probabilities are not calibrated.",
+        "Probabilities are as the loss has left them; nothing has calibrated them afterwards.",
     ]
     data = run.config.data
     strategy = data.get("split", "random")

@@ -10,18 +10,19 @@ VEIL = 0.15  # how strongly the lesion's inside is tinted
 LINE = 350  # an outline's width is the longer side over this, in pixels
 
 
-def draw_overlay(image: Image.Image, probability: NDArray[np.float32]) -> NDArray[np.uint8]:
+def draw_overlay(image: Image.Image, probability: NDArray[np.float32], threshold: float = 0.5) -> NDArray[np.uint8]:
     """The image with its predicted lesion tinted and outlined.
 
     Args:
         image: RGB, of any size.
         probability: float32 ``(size, size)``.
+        threshold: above which it is lesion.
 
     Returns:
         RGB, uint8 ``(height, width, 3)``.
     """
     at_image = np.asarray(Image.fromarray(probability).resize(image.size, Image.Resampling.BILINEAR))
-    mask = at_image > 0.5
+    mask = at_image > threshold
     thickness = max(1, round(max(image.size) / LINE))
     outline = mask & ~ndimage.binary_erosion(mask, iterations=thickness)  # along the image's border as well
     pixels = np.array(image, dtype=np.float32)

@@ -28,6 +28,7 @@ from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.window import Window, parse_window
 from lightning_seg.errors import UserError
 from lightning_seg.inference.tested import tested_images
+from lightning_seg.inference.threshold import HALF, Threshold
 from lightning_seg.machine.speed import keep_freed_memory
 from lightning_seg.runs.collapse import collapse
 from lightning_seg.runs.folder import RESULT, WEIGHTS, RunFolder, repeats_in
@@ -312,16 +313,20 @@ class Predictor:
         runs: weights files as :func:`find_weights` gives them; their images must be prepared alike.
         device: where to compute.
         flips: average over the image, its two mirror images and its half turn.
+        threshold: above which probability a pixel is called lesion, by those who make masks of its probabilities.
 
     Raises:
         UserError: a run cannot be loaded, or two of them prepare images differently.
     """
 
-    def __init__(self, runs: Sequence[Path], device: torch.device, flips: bool = False) -> None:
+    def __init__(
+        self, runs: Sequence[Path], device: torch.device, flips: bool = False, threshold: Threshold = HALF
+    ) -> None:
         keep_freed_memory()
         self.runs = [_load(path) for path in runs]
         self.device = device
         self.flips = flips
+        self.threshold = threshold
         self.preparation = self.runs[0].preparation
         for run in self.runs[1:]:
             if run.preparation != self.preparation:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.losses.inputs import to_computing_dtype
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class MonaiLoss(nn.Module):
         try:
             import monai.losses
         except ImportError as error:
-            raise UserError("loss=monai needs the package: pip install 'lightning-seg[monai]'.") from error
+            raise UserError(f"loss=monai needs the package: {install_line('monai')}.") from error
         name = options.pop("class")
         losses = segmentation_losses(vars(monai.losses))
         if name not in losses:

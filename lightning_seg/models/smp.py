@@ -8,6 +8,7 @@ import timm
 from torch import Tensor
 
 from lightning_seg.errors import UserError
+from lightning_seg.extras import install_line
 from lightning_seg.models.base import SegmentationModel
 from lightning_seg.models.hub import WEIGHTS, hub_file
 
@@ -44,7 +45,7 @@ class SMP(SegmentationModel):
         try:
             import segmentation_models_pytorch as smp
         except ImportError as error:
-            raise UserError("model=smp needs the package: pip install 'lightning-seg[smp]'.") from error
+            raise UserError(f"model=smp needs the package: {install_line('smp')}.") from error
         architectures = {model.__name__.lower(): model for model in smp.MODEL_ARCHITECTURES_MAPPING.values()}
         if arch.lower() not in architectures:
             names = ", ".join(model.__name__ for model in architectures.values())

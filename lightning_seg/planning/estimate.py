@@ -56,9 +56,9 @@ class PlannedRun:
         data, trainer, timing = self.cell.group("data."), self.cell.group("trainer."), self.timing
         steps = _limited(ceil(self.sizes.train / data["batch_size"]), trainer.get("limit_train_batches"))
         val_batches = _limited(ceil(self.sizes.val / data["eval_batch_size"]), trainer.get("limit_val_batches"))
-        test_batches = ceil(self.sizes.test / data["eval_batch_size"])
+        kept = sum(ceil(images / data["eval_batch_size"]) for images in (self.sizes.val, self.sizes.test))
         epoch = steps * timing.train_step + val_batches * timing.eval_batch + timing.epoch_end
-        once = BETWEEN_RUNS_SECONDS + timing.setup + (0 if self.is_trial else test_batches * timing.eval_batch)
+        once = BETWEEN_RUNS_SECONDS + timing.setup + (0 if self.is_trial else kept * timing.eval_batch)
         return once + (self.epochs.expected if epochs is None else epochs) * epoch
 
     def peak_bytes(self) -> int:
@@ -74,9 +74,11 @@ class PlannedRun:
     def disk_bytes(self) -> int:
         """What it leaves behind beside the dataset's cache: records, tables, examples and, where kept, the weights."""
         config = self.cell.config
-        texts = 40_000 + 120 * ceil(self.epochs.expected) + 100 * self.sizes.test
-        examples = config["cases"] * config["data.image_size"] ** 2 * 7  # float32 logits and RGB, hardly compressible
-        return texts + examples + (4 * self.timing.parameters if config["keep_weights"] else 0)
+        texts = 40_000 + 120 * ceil(self.epochs.expected) + 180 * self.sizes.test
+        area = config["data.image_size"] ** 2
+        examples = config["cases"] * area * 7  # float32 logits and RGB, hardly compressible
+        masks = 0 if self.is_trial else (self.sizes.val + self.sizes.test) * (area // 80 + 150)  # in bits, and counts
+        return texts + examples + masks + (4 * self.timing.parameters if config["keep_weights"] else 0)
 
 
 @dataclass(frozen=True)

@@ -1,20 +1,30 @@
 """All results of a report, worked out once; pages, figures and tables only show them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
-from lightning_seg.report import reasons
+from lightning_seg.report import reading_words, reasons
 from lightning_seg.report.answer import ROPE, failed_run_sentences, scope_of, sentences
 from lightning_seg.report.cases import Case, load_cases
 from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, failed_runs, splits
 from lightning_seg.report.draws import DRAWS, Draws, draw, draw_rows
+from lightning_seg.report.families import Measures, measures
+from lightning_seg.report.groups import groupings
+from lightning_seg.report.kept import Kept, load_kept
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import Ranking, overall, rank, table_by
-from lightning_seg.report.records import Study, load_curves
+from lightning_seg.report.readings import Readings, read_all
+from lightning_seg.report.records import Study, load_curves, metrics_of
 from lightning_seg.report.statistics import variance_shares
+from lightning_seg.report.subgroups import ForWhom, divisions
+from lightning_seg.report.trials import Trials, read_trials
+from lightning_seg.report.trials import sentences as trial_words
 from lightning_seg.report.verdict import Verdict, judge_comparison, judge_rows
+from lightning_seg.report.yardstick import DICE, Yardstick
 
 
 @dataclass
@@ -60,8 +70,15 @@ class Analysis:
         overall: metric x loss means.
         by_dataset, by_model: the paper's tables with their scores.
         next_step: what to run next, and the lines for it or None.
-        images: test images of the compared runs.
+        for_whom: the losses on parts of the images.
+        measures: the losses by boundaries and lesions found; None where runs have no measures of masks.
         by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
+        calibration: how true probabilities are, by loss and bin, over what ``calibration_over`` says.
+        kept: what runs have kept of their predictions.
+        readings: the same records at other thresholds, and studies that are set beside this one.
+        trials: what was tuned for each loss.
+        readings_text: sentences on readings and trials, the first of which says whether the answer holds in all of
+            them; none where there is one reading.
         beside_published: level ("dataset" or "model") -> losses beside those of the published table of that level;
             without a level at which fewer than two losses, or no row, are shared.
         notes: sentences on what could not be read, does not agree, or is left out.
@@ -79,6 +96,8 @@ class Analysis:
     by_model: Ranking | None
     next_step: tuple[str, str | None]
     failed_runs_text: list[str]
+    for_whom: ForWhom
+    measures: Measures | None
     by_size: pd.DataFrame
     by_contrast: pd.DataFrame
     failures: pd.DataFrame
@@ -87,21 +106,37 @@ class Analysis:
     costs: pd.DataFrame
     cases: list[Case]
     calibration: pd.DataFrame
+    calibration_over: str
+    kept: Kept
+    readings: Readings
+    trials: Trials
+    readings_text: list[str]
     beside_published: dict[str, pd.DataFrame]
     notes: list[str]
     rope: float
 
 
-def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0) -> Analysis:
+def analyse(
+    study: Study,
+    draws: int = DRAWS,
+    rope: float = ROPE,
+    seed: int = 0,
+    beside: Sequence[Path] = (),
+    groups: pd.DataFrame | None = None,
+    yardstick: Yardstick = DICE,
+) -> Analysis:
     """Work out everything that the report shows of a study.
 
     Args:
         draws: draws of the study, for the stability of ranks.
-        rope: difference that matters, in Dice (0-1).
+        rope: difference that matters (0-1).
         seed: of the resampling.
+        beside: folders of studies that are set beside it, as further readings (of Dice).
+        groups: a user's table that divides the test images, of :func:`lightning_seg.report.groups.read_groups`.
+        yardstick: by what losses are compared.
     """
-    comparison = compare(study)
-    losses, pairs = comparison.losses, comparison.pairs["dice"]
+    comparison = compare(study, yardstick)
+    losses, pairs = comparison.losses, comparison.scores
     comparable = len(losses) > 0 and len(pairs) > 0
     runs = compared_rows(study.runs, pairs)
     images = reasons.compared_images(study.images, pairs)
@@ -114,14 +149,19 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         )
     cases, unread = load_cases(study, losses)
     notes += unread
+    kept = load_kept(study, runs)
+    readings = read_all(study, comparison, kept, beside) if yardstick == DICE else Readings()
+    trials = read_trials(study, losses)
+    notes += [*kept.problems, *readings.notes, *trials.problems]
     certainty = _certainty(comparison, draws, rope, seed) if comparable else None
     failed = failed_runs(study.runs)
     blocks = comparison.blocks() if comparable else pd.DataFrame()
     step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
     if certainty:
         step = next_step(study, comparison, certainty.verdict, rope)
-    by_dataset = rank(table_by(blocks, "dataset")) if comparable else None
-    by_model = rank(table_by(blocks, "model")) if comparable else None
+    title, shown = yardstick.title, metrics_of(study.runs)
+    by_dataset = rank(table_by(blocks, "dataset"), title=title) if comparable else None
+    by_model = rank(table_by(blocks, "model"), title=title) if comparable else None
     return Analysis(
         study=study,
         comparison=comparison,
@@ -130,11 +170,13 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         failed_runs=failed,
         certainty=certainty,
         variance=variance_shares(pairs) if comparable and len(losses) > 1 else None,
-        overall=overall(comparison.pairs) if comparable else pd.DataFrame(),
+        overall=overall({name: comparison.pairs[name] for name in shown}) if comparable else pd.DataFrame(),
         by_dataset=by_dataset,
         by_model=by_model,
         next_step=step,
         failed_runs_text=failed_run_sentences(failed, study.runs["loss"].value_counts()),
+        for_whom=_for_whom(images, comparison, groups),
+        measures=measures(comparison) if comparable else None,
         by_size=reasons.dice_along(images, "size"),
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
         failures=reasons.failures(images),
@@ -142,8 +184,13 @@ def analyse(study: Study, draws: int = DRAWS, rope: float = ROPE, seed: int = 0)
         curves=reasons.mean_curves(load_curves(study, runs)),
         costs=reasons.costs(runs),
         cases=cases,
-        calibration=reasons.calibration(cases),
-        beside_published=_beside(by_dataset, by_model),
+        calibration=kept.reliability if len(kept.reliability) else reasons.calibration(cases),
+        calibration_over=_calibration_over(kept, len(cases)),
+        kept=kept,
+        readings=readings,
+        trials=trials,
+        readings_text=_readings_text(readings, trials),
+        beside_published=_beside(by_dataset, by_model) if yardstick == DICE else {},
         notes=notes,
         rope=rope,
     )
@@ -165,7 +212,7 @@ def analyse_rows(rows: pd.DataFrame, scope: str, draws: int = DRAWS, rope: float
 
 
 def _certainty(comparison: Comparison, draws: int, rope: float, seed: int) -> Certainty:
-    pairs, ratio = comparison.pairs["dice"], comparison.test_to_train
+    pairs, ratio = comparison.scores, comparison.test_to_train
     verdict = judge_comparison(comparison)
     return Certainty(
         verdict=verdict,
@@ -173,6 +220,26 @@ def _certainty(comparison: Comparison, draws: int, rope: float, seed: int) -> Ce
         equivalence=_equivalence(verdict, rope),
         answer=sentences(verdict, scope_of(pairs), rope),
     )
+
+
+def _for_whom(images: pd.DataFrame, comparison: Comparison, groups: pd.DataFrame | None) -> ForWhom:
+    found, notes = groupings(images, groups)
+    if len(comparison.losses) < 2:
+        return ForWhom([], notes)
+    by = comparison.yardstick
+    scores = images.assign(**{by.name: by.of(images[[by.name]])[by.name]})
+    return ForWhom(divisions(scores, found, by.name, comparison.test_to_train), notes)
+
+
+def _calibration_over(kept: Kept, cases: int) -> str:
+    if len(kept.reliability):
+        return f"all pixels of the test images of {len(kept.runs)} runs"
+    return f"the pixels of {cases} example images"
+
+
+def _readings_text(readings: Readings, trials: Trials) -> list[str]:
+    tuned = readings.readings[0].verdict if readings.readings and readings.readings[0].tuned else None
+    return [*reading_words.sentences(readings.readings), *trial_words(trials, tuned)]
 
 
 def _equivalence(verdict: Verdict, rope: float) -> pd.DataFrame | None:

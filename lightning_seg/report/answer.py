@@ -29,7 +29,7 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE, place: str = "")
 
     Args:
         scope: what was compared, such as "6 datasets x 12 models, 5 repeats".
-        rope: difference that matters, in Dice (0-1).
+        rope: difference that matters (0-1).
         place: for what the answer holds, such as "on these 6 datasets with these 12 models"; from ``scope`` if empty.
     """
     losses = verdict.losses
@@ -41,11 +41,11 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE, place: str = "")
         return [verdict.nothing_learned]
     if verdict.unit == "none":
         return [
-            f"{loss_name(losses[0])} has the highest mean Dice over {scope}, but without repeats nobody can tell the "
-            "losses from the luck of a single run: nothing can be concluded about which is better.",
+            f"{loss_name(losses[0])} has the highest mean {verdict.yardstick.title} over {scope}, but without repeats "
+            "nobody can tell the losses from the luck of a single run: nothing can be concluded about which is better.",
         ]
     text = [headline(verdict, rope, place or place_of(scope))]
-    text += [_dispute_sentence(verdict.losses[0], dispute) for dispute in verdict.disputes]
+    text += [_dispute_sentence(verdict, dispute) for dispute in verdict.disputes]
     text.append(_practice(verdict, rope))
     text += _collapse_sentences(verdict, rope, place or place_of(scope))
     text += [_wider_sentence(verdict, wider) for wider in _WIDER if wider in verdict.scopes]
@@ -58,22 +58,25 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE, place: str = "")
 
 def headline(verdict: Verdict, rope: float, place: str) -> str:
     """The answer in one sentence."""
-    losses, best = verdict.losses, loss_name(verdict.losses[0])
+    losses, best, points = verdict.losses, loss_name(verdict.losses[0]), verdict.yardstick.points
     if verdict.disputes:
         others = _names([dispute.loss for dispute in verdict.disputes])
-        return f"No loss is recommended: {place}, {best} has the highest mean Dice, but {others} mostly scored higher."
+        return (
+            f"No loss is recommended: {place}, {best} has the highest mean {verdict.yardstick.title}, but {others} "
+            "mostly scored higher."
+        )
     if verdict.winner:
         least = min(float(row.low) for row in verdict.pairs.itertuples() if row.a == losses[0])
         return (
-            f"Use {best}: {place}, it is better than {_each(losses[1:])}, by at least {_down(least)} Dice points (95 % "
-            "confidence)."
+            f"Use {best}: {place}, it is better than {_each(losses[1:])}, by at least {_down(least)} {points} "
+            "(95 % confidence)."
         )
     alike, bound = verdict.alike(rope)
     worse = _worse_clause(verdict)
     if set(alike) == set(verdict.group):
         which = _names(alike) if len(alike) < len(losses) else f"the {len(alike)} losses"
         return (
-            f"Use any of {which}: {place}, they differ by less than {_up(bound)} Dice points (95 % confidence)"
+            f"Use any of {which}: {place}, they differ by less than {_up(bound)} {points} (95 % confidence)"
             f"{f'; {worse}' if worse else ''}."
         )
     if not verdict.worse:
@@ -87,13 +90,13 @@ def _worse_clause(verdict: Verdict) -> str:
     """ "Focal is worse than IoU by 2.5 points"."""
     if not verdict.worse:
         return ""
-    best = loss_name(verdict.losses[0])
-    points = [100 * difference for difference, _ in verdict.worse.values()]
-    if len(points) <= _NAMED:
+    best, points = loss_name(verdict.losses[0]), verdict.yardstick.points
+    behind = [100 * difference for difference, _ in verdict.worse.values()]
+    if len(behind) <= _NAMED:
         parts = [f"{loss_name(loss)} is worse by {100 * found[0]:.2f}" for loss, found in verdict.worse.items()]
-        return f"{join(parts)} points than {best}" if len(parts) == 1 else f"{join(parts)} Dice points than {best}"
+        return f"{join(parts)} points than {best}" if len(parts) == 1 else f"{join(parts)} {points} than {best}"
     return (
-        f"{len(points)} losses are worse than {best}, by {min(points):.2f} to {max(points):.2f} Dice points: "
+        f"{len(behind)} losses are worse than {best}, by {min(behind):.2f} to {max(behind):.2f} {points}: "
         f"{_names(list(verdict.worse), 'and')}"
     )
 
@@ -101,7 +104,7 @@ def _worse_clause(verdict: Verdict) -> str:
 def _practice(verdict: Verdict, rope: float) -> str:
     """What to do."""
     best = loss_name(verdict.losses[0])
-    matters = f"{100 * rope:g} Dice points"
+    matters = f"{100 * rope:g} {verdict.yardstick.points}"
     if verdict.disputes:
         return (
             "In practice: find out why these runs fail before you choose. A loss that fails now and then can be run "
@@ -130,15 +133,16 @@ def _practice(verdict: Verdict, rope: float) -> str:
     return "In practice: keep the loss that you have, or run more (see below); this study names none to change to."
 
 
-def _dispute_sentence(best: str, dispute: Dispute) -> str:
+def _dispute_sentence(verdict: Verdict, dispute: Dispute) -> str:
+    best, score = verdict.losses[0], verdict.yardstick
     runs = [
-        f"{dataset_name(d)} / {model_name(m)} repeat {r} (Dice {own:.2f} against {other:.2f})"
+        f"{dataset_name(d)} / {model_name(m)} repeat {r} ({score.title} {own:.2f} against {other:.2f})"
         for d, m, r, own, other in dispute.runs[:_NAMED]
     ]
     more = f" and {len(dispute.runs) - _NAMED} more" if len(dispute.runs) > _NAMED else ""
     count = len(dispute.runs)
     return (
-        f"Mean and ranks disagree: the mean of {loss_name(dispute.loss)} is {100 * dispute.behind:.2f} Dice points "
+        f"Mean and ranks disagree: the mean of {loss_name(dispute.loss)} is {100 * dispute.behind:.2f} {score.points} "
         f"below that of {loss_name(best)}, though it scored higher in {100 * dispute.wins:.0f} % of the paired repeats "
         f"(mean ranks, adjusted p {_equals(dispute.p)}). {count} {'run does' if count == 1 else 'runs do'} it: "
         f"{', '.join(runs)}{more}."
@@ -187,7 +191,8 @@ def _reversal_sentences(verdict: Verdict) -> list[str]:
         where = f"On {shown}" if found.level == "dataset" else f"With {shown}"
         text.append(
             f"{where} alone, {loss_name(found.loss)} is better than {loss_name(verdict.losses[0])} by "
-            f"{100 * found.difference:.2f} Dice points (p {_equals(found.p)}, adjusted for all that were looked at)."
+            f"{100 * found.difference:.2f} {verdict.yardstick.points} (p {_equals(found.p)}, adjusted for all that "
+            "were looked at)."
         )
     return text
 
@@ -197,11 +202,12 @@ def _resolution_sentence(verdict: Verdict, rope: float) -> str:
     if found.detectable == inf:
         return "With so few runs no difference could have been told, however large."
     if found.detectable <= 0:
-        return "The losses have the very same Dice everywhere: what difference could have been seen is not known."
+        same = verdict.yardstick.title
+        return f"The losses have the very same {same} everywhere: what difference could have been seen is not known."
     n = count_pairs(found.losses)
     text = (
-        f"How sure: a typical pair of losses has to differ by {100 * found.detectable:.2f} Dice points to be told "
-        f"apart with 80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
+        f"How sure: a typical pair of losses has to differ by {100 * found.detectable:.2f} {verdict.yardstick.points} "
+        f"to be told apart with 80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
     )
     if found.detectable <= rope:
         return f"{text}; differences that matter ({100 * rope:g} points) would most likely have been seen."
@@ -218,9 +224,9 @@ def _method_sentence(verdict: Verdict, scope: str) -> str:
         "row": f"{here.units} rows, whose repeats and what they share by their splits are not known",
     }
     text = (
-        f"Statistics: {scope}; differences of mean Dice against the spread of {kinds[here.unit]} ({here.df:.0f} "
-        f"degrees of freedom, {here.pair_df:.0f} with all losses'); Tukey's test of all pairs (smallest adjusted p "
-        f"{_equals(smallest)})."
+        f"Statistics: {scope}; differences of mean {verdict.yardstick.title} against the spread of {kinds[here.unit]} "
+        f"({here.df:.0f} degrees of freedom, {here.pair_df:.0f} with all losses'); Tukey's test of all pairs (smallest "
+        f"adjusted p {_equals(smallest)})."
     )
     if verdict.same_images:
         return (
@@ -274,7 +280,7 @@ def _names(losses: list[str], last: str = "and") -> str:
 
 
 def _up(value: float) -> str:
-    """Dice points, rounded so that the true value is not larger."""
+    """Points, rounded so that the true value is not larger."""
     return f"{ceil(1e4 * value - 1e-9) / 100:.2f}"
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lightning_seg.files import refuse_links, write_text
+from lightning_seg.metrics.measures import MEASURES
 from lightning_seg.report.analysis import Analysis, analyse, analyse_rows
 from lightning_seg.report.answer import ROPE
 from lightning_seg.report.draws import DRAWS
@@ -12,12 +13,19 @@ from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.figures.style import save as save_figure
+from lightning_seg.report.fill import fill_measures
+from lightning_seg.report.groups import read_groups
 from lightning_seg.report.losses import loss_figures
+from lightning_seg.report.measure_tables import measure_tables
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published, rank_published
-from lightning_seg.report.records import image_counts, load_study, only_losses, write_tables
+from lightning_seg.report.reading_tables import reading_tables
+from lightning_seg.report.readings import check_beside
+from lightning_seg.report.records import image_counts, load_study, measures_of, metrics_of, only_losses, write_tables
+from lightning_seg.report.subgroup_tables import subgroup_tables
 from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
 from lightning_seg.report.tables import save as save_table
+from lightning_seg.report.yardstick import DICE, yardstick
 
 
 def build_report(
@@ -30,12 +38,16 @@ def build_report(
     losses: Sequence[str] = (),
     published: bool = False,
     own_figures: Sequence[Callable[[Analysis], Figure]] = (),
+    groups: Path | None = None,
+    metric: str = "dice",
+    beside: Sequence[Path] = (),
 ) -> Path:
     """Read a study's records and write its report.
 
     Args:
         study_dir: the study's folder.
-        output_dir: the report's folder; by default ``report`` in the study's, or ``report-<loss>-<loss>...``.
+        output_dir: the report's folder; by default ``report`` in the study's, or ``report-<loss>-<loss>...``, and of
+            another metric ``report..._by_<metric>``.
         draws: draws of the study, for the stability of ranks.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.
@@ -43,24 +55,33 @@ def build_report(
         losses: those to compare, as if the study had no others; none for all.
         published: whether to show the paper's tables in full beside the study's.
         own_figures: what draws further figures, after the report's own.
+        groups: a CSV file of test images, by whose columns they are divided.
+        metric: by what losses are compared: a metric, or a measure of masks.
+        beside: folders of studies that are set beside it: whether its answer holds with their settings too.
 
     Returns:
         path of ``index.html``.
 
     Raises:
-        UserError: there is no such folder, or no run with one of the losses.
+        UserError: there is no such folder, no run with one of the losses, no such metric, or ``groups`` cannot be used.
     """
-    study = load_study(study_dir)
+    divided = read_groups(groups) if groups else None
+    check_beside(study_dir, beside)
+    unmeasured = fill_measures(study_dir) if metric in MEASURES else []
+    study = load_study(study_dir, images_of=metric)
+    study.problems += unmeasured
+    by = yardstick(metric, [*metrics_of(study.runs), *measures_of(study.runs)])
     if losses:
         study = only_losses(study, losses)
-    output_dir = output_dir or study_dir / "-".join(["report", *losses])
+    output_dir = output_dir or study_dir / ("-".join(["report", *losses]) + (f"_by_{metric}" if by != DICE else ""))
     top = study_dir if output_dir.is_relative_to(study_dir) else output_dir
     for name in ("figures", "tables", "wandb"):
         refuse_links(output_dir / name, top)
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(study, output_dir)
-    analysis = analyse(study, draws, rope, seed)
-    tables = study_tables(analysis)
+    analysis = analyse(study, draws, rope, seed, beside, divided, by)
+    further = [*subgroup_tables(analysis.for_whom), *measure_tables(analysis.measures)]
+    tables = study_tables(analysis) | reading_tables(analysis) | {table.name: table for table in further}
     if published:
         printed = load_published()
         for table in published_tables(printed, *rank_published(printed)):
@@ -131,7 +152,7 @@ def study_figures(analysis: Analysis) -> list[Figure]:
     if len(analysis.failures):
         figures.append(reasons.failure_rates(analysis.failures))
     if len(analysis.calibration):
-        figures.append(reasons.reliability(analysis.calibration, len(analysis.cases)))
+        figures.append(reasons.reliability(analysis.calibration, analysis.calibration_over))
     if len(analysis.curves):
         figures.append(reasons.curves(analysis.curves))
     if len(analysis.costs):

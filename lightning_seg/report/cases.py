@@ -1,18 +1,15 @@
 """The example test images that runs keep with their logits."""
 
-import math
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 import pandas as pd
 from scipy.ndimage import binary_erosion
 
+from lightning_seg.arrays import Arrays, read_arrays
 from lightning_seg.errors import UnreadableError
-from lightning_seg.files import open_plain
 from lightning_seg.report.records import Study
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.wording import byte_count
@@ -135,7 +132,7 @@ def _join(directory: Path, rows: pd.DataFrame, problems: list[str], budget: int)
     return sorted(found.values(), key=lambda case: -case.disagreement), budget
 
 
-def read_cases(path: Path) -> dict[str, np.ndarray]:
+def read_cases(path: Path) -> Arrays:
     """The arrays in a run's ``cases.npz``, which may come from anywhere: their sizes are known before they are read.
 
     Returns:
@@ -146,17 +143,7 @@ def read_cases(path: Path) -> dict[str, np.ndarray]:
         FileNotFoundError: there is no such file.
         UnreadableError: it is none such, or its arrays are too large or do not fit one another.
     """
-    try:
-        with open_plain(path, _MOST_FILE_BYTES) as file, ZipFile(file) as archive:
-            arrays = {name: _read_array(archive, f"{name}.npy") for name in ARRAYS}
-    except UnreadableError:
-        raise
-    except KeyError as error:
-        raise UnreadableError(str(error.args[0])) from error
-    except (OSError, ValueError, BadZipFile, EOFError, NotImplementedError, RuntimeError, zlib.error) as error:
-        if isinstance(error, FileNotFoundError):
-            raise
-        raise UnreadableError(str(error) or type(error).__name__) from error
+    arrays = read_arrays(path, ARRAYS, _MOST_FILE_BYTES)
     ids, logits, images, masks = (arrays[name] for name in ARRAYS)
     fit = logits.ndim == 3 and images.shape == (len(logits), 3, *logits.shape[1:]) and masks.shape == logits.shape
     kinds = (ids.dtype.kind, logits.dtype.kind, images.dtype, masks.dtype.kind)
@@ -165,22 +152,3 @@ def read_cases(path: Path) -> dict[str, np.ndarray]:
     if kinds[1] != "f" or kinds[3] not in "bu" or not np.isfinite(logits).all():
         raise UnreadableError("its logits are no numbers")
     return arrays
-
-
-def _read_array(archive: ZipFile, name: str) -> np.ndarray:
-    with archive.open(name) as file:
-        version = np.lib.format.read_magic(file)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read_header is None:
-            raise UnreadableError(f"{name} is of version {version}")
-        shape, fortran, dtype = read_header(file)
-        size = math.prod(shape) * dtype.itemsize
-        if dtype.hasobject or fortran or size > _MOST_FILE_BYTES:
-            raise UnreadableError(f"{name} has {math.prod(shape):.3g} elements of {dtype}")
-        content = file.read(size)
-    if len(content) != size:
-        raise UnreadableError(f"{name} is cut short")
-    return np.frombuffer(content, dtype).reshape(shape)

@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from lightning_seg.errors import UserError
 from lightning_seg.report.contrasts import TEST_TO_TRAIN
-from lightning_seg.report.records import Study, metrics_of
+from lightning_seg.report.records import Study, measures_of, metrics_of
+from lightning_seg.report.yardstick import DICE, Yardstick
 
 PAIR = ["dataset", "model", "repeat"]
 BLOCK = ["dataset", "model"]
@@ -19,12 +21,15 @@ class Comparison:
     Attributes:
         losses: the compared losses, in alphabetical order.
         pairs: metric -> table with a row for each usable (dataset, model, repeat) and a column for each loss. A repeat
-            is usable when every compared loss has a finished run of it, made with the same settings.
+            is usable when every compared loss has a finished run of it, made with the same settings. Measures of
+            masks that not every one of these runs has are not in it.
         left_out: sentences on what the study holds and the comparison does not use.
         collapsed: whether a run predicts one class everywhere, for the rows and columns of ``pairs``.
         test_to_train: test images over training images, mean over blocks; 0 for a dataset whose repeats all test on
             the same images, since they are no re-splits.
         same_images: whether that is so for every dataset: then only the seed varies from repeat to repeat.
+        yardstick: by what losses are compared.
+        measures: names of the measures of masks in ``pairs``.
     """
 
     losses: list[str]
@@ -33,10 +38,17 @@ class Comparison:
     collapsed: pd.DataFrame = field(default_factory=pd.DataFrame)
     test_to_train: float = TEST_TO_TRAIN
     same_images: bool = False
+    yardstick: Yardstick = DICE
+    measures: list[str] = field(default_factory=list)
 
-    def blocks(self, metric: str = "dice") -> pd.DataFrame:
+    @property
+    def scores(self) -> pd.DataFrame:
+        """What is compared, of which larger is better: the pairs table of the yardstick."""
+        return self.yardstick.of(self.pairs[self.yardstick.name])
+
+    def blocks(self) -> pd.DataFrame:
         """The unit of analysis: a dataset x model cell, averaged over its paired repeats; rows x losses."""
-        return self.pairs[metric].groupby(level=BLOCK, sort=True, observed=True).mean()
+        return self.scores.groupby(level=BLOCK, sort=True, observed=True).mean()
 
     @property
     def is_crossed(self) -> bool:
@@ -45,14 +57,19 @@ class Comparison:
         return len(blocks) == len(blocks.unique("dataset")) * len(blocks.unique("model"))
 
 
-def compare(study: Study) -> Comparison:
+def compare(study: Study, yardstick: Yardstick = DICE) -> Comparison:
     """Choose the compared losses and the usable repeats of every block.
 
     All losses with a usable run are compared. Where they share no repeat at all, the loss with the fewest usable runs
-    is set aside (and told) until the others share one.
+    is set aside (and told) until the others share one. A run is usable where it has the yardstick's score.
     """
     runs = study.runs
-    usable = _usable(runs)
+    column = next((name for name in (f"test_{yardstick.name}", f"measure_{yardstick.name}") if name in runs), "")
+    if not column:
+        raise UserError(
+            f"No run of {study.name} has {yardstick.name!r}: it needs the masks that runs keep in predictions.npz."
+        )
+    usable = _usable(runs, column)
     losses = sorted(usable["loss"].unique())
     left_out = [f"{', '.join(study.unasked)}: left out on request."] if study.unasked else []
     for loss in sorted(set(runs["loss"]) - set(losses)):
@@ -65,7 +82,7 @@ def compare(study: Study) -> Comparison:
         )
     counts = same["loss"].value_counts()
     while True:
-        dice = _pivot(same[same["loss"].isin(losses)], "test_dice", losses)
+        dice = _pivot(same[same["loss"].isin(losses)], column, losses)
         complete = dice.dropna()
         if len(complete) or len(losses) < 2:
             break
@@ -74,9 +91,11 @@ def compare(study: Study) -> Comparison:
         left_out.append(f"{fewest} shares no repeat with the other losses and is not compared.")
     left_out += _missing_sentences(runs, dice, complete)
     pairs = {m: _pivot(same, f"test_{m}", losses).reindex(complete.index) for m in metrics_of(runs)}
+    measured = {m: _pivot(same, f"measure_{m}", losses).reindex(complete.index) for m in measures_of(runs)}
+    measured = {name: table for name, table in measured.items() if len(table) and table.notna().all(axis=None)}
     collapsed = _pivot(same.assign(collapsed=same["collapse"] != ""), "collapsed", losses).reindex(complete.index) > 0
     ratio, same_images = _test_to_train(study, complete.index)
-    return Comparison(losses, pairs, left_out, collapsed, ratio, same_images)
+    return Comparison(losses, pairs | measured, left_out, collapsed, ratio, same_images, yardstick, list(measured))
 
 
 def compared_rows(table: pd.DataFrame, pairs: pd.DataFrame) -> pd.DataFrame:
@@ -99,8 +118,8 @@ def unusable(runs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([empty, odd])
 
 
-def _usable(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[runs["status"].isin(["finished", "diverged"]) & np.isfinite(runs["test_dice"].astype(float))]
+def _usable(runs: pd.DataFrame, column: str = "test_dice") -> pd.DataFrame:
+    return runs[runs["status"].isin(["finished", "diverged"]) & np.isfinite(runs[column].astype(float))]
 
 
 def _test_to_train(study: Study, index: pd.MultiIndex) -> tuple[float, bool]:

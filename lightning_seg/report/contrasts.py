@@ -22,20 +22,21 @@ blocks are few, their spread is therefore mixed with what Nadeau & Bengio (Machi
 test / train of a single run's variance; with one block there is nothing else.
 
 **All pairs at once.** Tukey's studentized range over the losses. The variance of a pair is its own, drawn towards that
-of all pairs by as much as their scatter is chance (the idea of Smyth, Statistical Applications in Genetics 3, 2004).
+of all pairs by as much as their scatter is chance (the idea of Smyth, Statistical Applications in Genetics 3, 2004). As
+far as it is the pair's own, Sidak's bound takes the range's place (:func:`~lightning_seg.report.studentized.pairs_sf`).
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from math import inf, sqrt
+from math import inf
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from lightning_seg.report.studentized import critical_range, range_sf
+from lightning_seg.report.studentized import critical_t, pairs_sf
 
 ALPHA = 0.05
 # Test images over training images, of the 60:20:20 split, where records do not tell them.
@@ -117,10 +118,11 @@ class Contrasts:
         return max(sum(term.size for term in self.terms), _LEAST_SHARE * leading)
 
     @cached_property
-    def _moderated(self) -> tuple[Array, Array]:
+    def _moderated(self) -> tuple[Array, float, float]:
+        """Variances of differences, (losses, losses); their degrees of freedom; how much of them is a pair's own."""
         losses = len(self.losses)
         pooled, most = 2 * self.size, self.df * max(losses - 1, 1)
-        variance, df = np.full((losses, losses), pooled), np.full((losses, losses), most)
+        variance, df, kept = np.full((losses, losses), pooled), most, 0.0
         if losses > 2 and pooled > 0 and self.df > 0:
             own = self.own
             pairs = own[np.triu_indices(losses, 1)]
@@ -129,9 +131,9 @@ class Contrasts:
             shared = 0.25 * 2 * (losses - 2) / (len(pairs) - 1)
             kept = max(0.0, 1 - 2 / self.df * (1 - shared) / max(scatter, 1e-12))
             variance = (1 - kept) * pooled + kept * own
-            df = np.full((losses, losses), min(self.df / kept, most) if kept > 0 else most)
+            df = min(self.df / kept, most) if kept > 0 else most
         np.fill_diagonal(variance, 0.0)
-        return variance, df
+        return variance, df, kept
 
     @property
     def own(self) -> Array:
@@ -146,7 +148,12 @@ class Contrasts:
     @property
     def pair_df(self) -> float:
         """Degrees of freedom of each of ``variances``."""
-        return float(self._moderated[1].max())
+        return self._moderated[1]
+
+    @property
+    def own_share(self) -> float:
+        """How much of each of ``variances`` is the pair's own, 0 to 1; the rest is that of all pairs."""
+        return self._moderated[2]
 
     @property
     def tested(self) -> bool:
@@ -160,7 +167,7 @@ class Contrasts:
         p = np.ones((losses, losses))
         if self.tested:
             upper = np.triu_indices(losses, 1)
-            p[upper] = range_sf(self._t[upper] * sqrt(2), losses, self.pair_df)
+            p[upper] = pairs_sf(self._t[upper], losses, self.pair_df, self.own_share)
             p = np.minimum(p, p.T)
         return p
 
@@ -175,7 +182,8 @@ class Contrasts:
         """Half-width of the 95 % intervals of all differences at once (Tukey), (losses, losses)."""
         if not self.tested:
             return np.full((len(self.losses), len(self.losses)), inf)
-        return critical_range(ALPHA, len(self.losses), self.pair_df) / sqrt(2) * np.sqrt(self.variances)
+        critical = critical_t(ALPHA, len(self.losses), self.pair_df, self.own_share)
+        return critical * np.sqrt(self.variances)
 
     def told(self, better: str, worse: str) -> bool:
         """Whether the first loss is better than the second one, adjusted for all pairs."""

@@ -63,13 +63,13 @@ def next_step(study: Study, comparison: Comparison, verdict: Verdict, rope: floa
         )
     if verdict.winner:
         return "Nothing more has to be run for these datasets and models; others may give another answer.", None
-    own = compare(doubtful) if narrowed else comparison
+    own = compare(doubtful, comparison.yardstick) if narrowed else comparison
     found = judge_comparison(own).power if narrowed else verdict.power
     if narrowed and _is_worth_comparing_alone(comparison, own, verdict.power, found, rope):
         return (
             f"{_names(own.losses)}, which are still in doubt, share {len(own.blocks())} dataset x model blocks and "
-            f"{len(own.pairs['dice'])} repeats of them (all losses: {len(comparison.blocks())} and "
-            f"{len(comparison.pairs['dice'])}): compare them alone before anything more is run.",
+            f"{len(own.scores)} repeats of them (all losses: {len(comparison.blocks())} and "
+            f"{len(comparison.scores)}): compare them alone before anything more is run.",
             report_line(study, verdict.group),
         )
     text, runs = _complete(doubtful, own) or _further(doubtful, own, found, verdict.unit, rope)
@@ -139,26 +139,30 @@ def _further(study: Study, own: Comparison, found: Power, unit: str, rope: float
             _runs(cells, losses, numbers),
         )
     if found.detectable <= 0:
-        return "Most pairs of losses have the very same Dice everywhere: what more runs would bring is not known.", []
+        title = own.yardstick.title
+        return (
+            f"Most pairs of losses have the very same {title} everywhere: what more runs would bring is not known.",
+            [],
+        )
     if found.detectable <= rope:
         return (
-            f"A difference of {100 * rope:g} Dice points would most likely have been seen: what is left between "
-            f"{_names(losses)} is smaller, and more runs would hardly change a decision.",
+            f"A difference of {100 * rope:g} {own.yardstick.points} would most likely have been seen: what is left "
+            f"between {_names(losses)} is smaller, and more runs would hardly change a decision.",
             [],
         )
     most = min(_MOST_REPEATS, len(_numbers(study, _MOST_REPEATS)))
     wanted = found.repeats_for(rope, most)
     if wanted is not None and wanted > repeats:
         return (
-            f"{wanted} repeats find a difference of {100 * rope:g} Dice points with 80 % power; losses that are known "
-            "to be worse need no more runs. Repeats that are finished are skipped.",
+            f"{wanted} repeats find a difference of {100 * rope:g} {own.yardstick.points} with 80 % power; losses that "
+            "are known to be worse need no more runs. Repeats that are finished are skipped.",
             _runs(cells, losses, _numbers(study, wanted)),
         )
     datasets = sorted(study.runs["dataset"].unique())
     known = sorted(study.runs["model"].unique())
     new = [model for model in NETWORKS if model not in known]
     reason = f"the split has only {most}" if most < _MOST_REPEATS else _why_repeats_do_not_do(own, found)
-    opening = f"More repeats alone cannot find a difference of {100 * rope:g} Dice points, since {reason}"
+    opening = f"More repeats alone cannot find a difference of {100 * rope:g} {own.yardstick.points}, since {reason}"
     models = found.models_for(rope, len(known) + len(new)) or len(known) + len(new)
     reached = found.at(models=models)
     if models <= len(known) or reached > _WORTHWHILE * found.detectable:
@@ -183,7 +187,7 @@ def _why_repeats_do_not_do(own: Comparison, found: Power) -> str:
 def _is_worth_comparing_alone(
     comparison: Comparison, own: Comparison, before: Power, after: Power, rope: float
 ) -> bool:
-    more = len(own.pairs["dice"]) > len(comparison.pairs["dice"])
+    more = len(own.scores) > len(comparison.scores)
     return more or after.detectable <= rope < before.detectable
 
 

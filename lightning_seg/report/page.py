@@ -38,7 +38,7 @@ def study_page(
         refresh: seconds after which the page loads itself again; None for never.
         own_figures: names of the figures that are not the report's own.
     """
-    pairs = analysis.comparison.pairs["dice"]
+    pairs = analysis.comparison.scores
     losses = analysis.certainty.verdict.losses if analysis.certainty else analysis.comparison.losses
     runs = analysis.study.runs
     return _render(

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import optimize, stats
 
 from lightning_seg.report.contrasts import ALPHA, FEWEST_LEVELS, TEST_TO_TRAIN, Components, Contrasts, Scope, Term
-from lightning_seg.report.studentized import critical_range
+from lightning_seg.report.studentized import critical_t
 
 POWER = 0.8
 
@@ -128,13 +128,14 @@ def _detectable(found: Contrasts, width: float) -> float:
         return inf
     if found.size <= 0:
         return 0.0
-    return sqrt(2 * found.size * width) * _shift(round(found.pair_df, 1), len(found.losses))
+    shift = _shift(round(found.pair_df, 1), len(found.losses), round(found.own_share, 2))
+    return sqrt(2 * found.size * width) * shift
 
 
 @lru_cache(maxsize=4096)
-def _shift(df: float, losses: int) -> float:
+def _shift(df: float, losses: int, own: float) -> float:
     """Shift of a difference, in its standard errors, that is told with 80 % power."""
-    critical = critical_range(ALPHA, losses, df) / sqrt(2)
+    critical = critical_t(ALPHA, losses, df, own)
     if not isfinite(critical):
         return inf
     return float(optimize.brentq(lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0.0, 2 * critical + 20))

@@ -18,12 +18,14 @@ class Ranking:
         places: place of every loss in its row, 1 is best; ties share the better place.
         score: points of every loss, 3/2/1 for the first three of each row.
         ties: sentences on places that losses share.
+        title: of what the means are.
     """
 
     means: pd.DataFrame
     places: pd.DataFrame
     score: pd.Series
     ties: list[str]
+    title: str = "Dice"
 
     @property
     def order(self) -> list[str]:
@@ -74,12 +76,13 @@ def points(values: np.ndarray) -> np.ndarray:
     return (cumulative[better + equal] - cumulative[better]) / equal
 
 
-def rank(means: pd.DataFrame, tie_order: Mapping[str, Sequence[str]] | None = None) -> Ranking:
+def rank(means: pd.DataFrame, tie_order: Mapping[str, Sequence[str]] | None = None, title: str = "Dice") -> Ranking:
     """Score a table by 3/2/1 points for the first three of every row.
 
     Args:
         means: rows x losses, unrounded where they can be had.
         tie_order: row -> losses whose equal values are known to have been in this order before rounding.
+        title: of what the means are.
     """
     score = pd.Series(0.0, index=means.columns)
     ties = []
@@ -93,7 +96,7 @@ def rank(means: pd.DataFrame, tie_order: Mapping[str, Sequence[str]] | None = No
         places.loc[name] = (values[None, :] > values[:, None]).sum(axis=1) + 1
         score += given
         ties += _tie_sentences(str(name), means.columns, values, given)
-    return Ranking(means, places, score, ties)
+    return Ranking(means, places, score, ties, title)
 
 
 def _tie_sentences(row: str, losses: pd.Index, values: np.ndarray, given: np.ndarray) -> list[str]:

@@ -22,6 +22,7 @@ from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import MOST_TABLE_BYTES, read_bytes, write_atomic
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
 from lightning_seg.runs.collapse import collapse
+from lightning_seg.runs.folder import MEASURES as MEASURES_FILE
 from lightning_seg.runs.folder import RESULT, RunFolder, State
 from lightning_seg.runs.record import Record
 from lightning_seg.studies.folder import StudyFolder
@@ -79,7 +80,7 @@ def only_losses(study: Study, losses: Sequence[str]) -> Study:
     return replace(study, runs=runs, images=images, unasked=[loss for loss in held if loss not in losses])
 
 
-def load_study(directory: Path, workers: int | None = None) -> Study:
+def load_study(directory: Path, workers: int | None = None, images_of: str = "dice") -> Study:
     """Read all runs below ``<directory>/<dataset>/<model>/<loss>/repeat_<k>/``.
 
     Records that are damaged are told in ``problems`` and have the status "unreadable"; none is guessed.
@@ -87,6 +88,7 @@ def load_study(directory: Path, workers: int | None = None) -> Study:
     Args:
         directory: the study's folder.
         workers: reading threads; by default twice the processors.
+        images_of: a measure of masks that the table of images shall have too.
 
     Raises:
         UserError: ``directory`` is no folder.
@@ -97,7 +99,7 @@ def load_study(directory: Path, workers: int | None = None) -> Study:
     folders, problem = StudyFolder(directory).runs()
     problems = [problem] if problem else []
     with ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1)) as pool:
-        records = list(pool.map(_read_run, folders))
+        records = list(pool.map(partial(_read_run, images_of=images_of), folders))
     problems += [problem for record in records for problem in record.problems]
     configured = [record for record in records if record.settings]
     differences = describe_differences(
@@ -126,6 +128,11 @@ def metrics_of(runs: pd.DataFrame) -> list[str]:
     """The metrics in a table of runs: the four of the study, then a user's own."""
     names = [name.removeprefix("test_") for name in runs if name.startswith("test_") and name not in _NO_METRICS]
     return [*METRICS, *(name for name in names if name not in METRICS)]
+
+
+def measures_of(runs: pd.DataFrame) -> list[str]:
+    """The measures of masks in a table of runs, a user's own last."""
+    return [name.removeprefix("measure_") for name in runs if name.startswith("measure_")]
 
 
 def image_counts(runs: pd.DataFrame) -> dict[str, int]:
@@ -165,7 +172,7 @@ class _Record:
     problems: list[str] = field(default_factory=list)
 
 
-def _read_run(folder: RunFolder) -> _Record:
+def _read_run(folder: RunFolder, images_of: str) -> _Record:
     place = folder.address
     row: dict[str, Any] = {"dataset": folder.dataset, "model": folder.model, "loss": folder.loss}
     look = folder.look()
@@ -189,6 +196,7 @@ def _read_run(folder: RunFolder) -> _Record:
     if row["status"] == "finished" and not math.isfinite(row["test_dice"]):
         found.problems.append(f"{place}/{RESULT} holds no finite test Dice; the run is left out of all means.")
     _read_images(found, folder)
+    _read_measures(found, folder, images_of)
     return found
 
 
@@ -259,6 +267,28 @@ def _read_images(record: _Record, folder: RunFolder) -> None:
     record.images = _with_keys(table, {key: row[key] for key in KEYS})
 
 
+def _read_measures(record: _Record, folder: RunFolder, images_of: str) -> None:
+    """Add the means of the measures of masks to the row, and one of them to the table of images."""
+    if record.images is None:
+        return
+    try:
+        types = {"id": pa.string()}
+        table = csv.read_csv(
+            _buffer(folder.measures), read_options=_serial(), convert_options=csv.ConvertOptions(column_types=types)
+        )
+        if not table["id"].equals(record.images["id"]):
+            raise UnreadableError("its images are not those of test_images.csv")
+        scores = {name: table[name].to_numpy().astype(float) for name in table.column_names if name != "id"}
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, pa.ArrowException, KeyError) as error:
+        record.problems.append(f"{folder.address}/{MEASURES_FILE} cannot be read ({_reason(error)}); it is left out.")
+        return
+    record.row |= {f"measure_{name}": float(values.mean()) for name, values in scores.items()}
+    if images_of in scores and images_of not in record.images.column_names:
+        record.images = record.images.append_column(images_of, pa.array(scores[images_of], pa.float32()))
+
+
 def _join_images(records: Iterable[_Record]) -> pd.DataFrame:
     tables = [record.images for record in records if record.images is not None]
     for record in records:
@@ -285,7 +315,8 @@ def _run_columns(records: list[_Record]) -> list[str]:
     """All columns, also where no run has them yet, so that an empty study has the same table."""
     measured = sorted({name for record in records for name in record.row if name.startswith("test_")} - _NO_METRICS)
     own = [name for name in measured if name.removeprefix("test_") not in METRICS]
-    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), *own]
+    measures = list(dict.fromkeys(name for record in records for name in record.row if name.startswith("measure_")))
+    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), *own, *measures]
     columns += ["best_val_dice", "best_epoch", "epochs"]
     columns += [
         "failure_rate",

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from lightning_seg.catalogue import METRIC_NAMES, dataset_name, loss_name, model_name
+from lightning_seg.data.rules import siblings_remedy
 from lightning_seg.files import write_text
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.contrasts import Scope
@@ -122,7 +123,7 @@ def study_tables(analysis: Analysis) -> dict[str, Table]:
         shown = analysis.variance.rename_axis("term").reset_index()
         shown["share"] *= 100
         shown.columns = ["Term", "Sum of squares", "df", "Share (%)"]
-        caption = "Sequential sums of squares of the test Dice of single runs."
+        caption = f"Sequential sums of squares of the test {analysis.comparison.yardstick.title} of single runs."
         tables.append(Table("variance", "Shares of variance", caption, shown, {"Share (%)": 2, "Sum of squares": 5}))
     tables += [_beside(table, level) for level, table in analysis.beside_published.items()]
     if len(analysis.failures):
@@ -168,7 +169,8 @@ def certainty_tables(certainty: Certainty, rope: float, suffix: str = "") -> lis
         best = loss_name(verdict.losses[0])
         shown.columns = ["Against", f"{best} better (%)", "Equivalent (%)", f"{best} worse (%)"]
         caption = (
-            f"Probabilities of the Bayesian correlated t-test; equivalent means within {100 * rope:g} Dice points."
+            f"Probabilities of the Bayesian correlated t-test; equivalent means within {100 * rope:g} "
+            f"{verdict.yardstick.points}."
         )
         digits = {str(column): 1 for column in shown.columns[1:]}
         tables.append(Table(f"equivalence{suffix}", "Practical equivalence", caption, shown, digits))
@@ -184,7 +186,7 @@ def _pairs(verdict: Verdict, suffix: str) -> Table:
             "Mean difference": 100 * pairs["difference"],
         }
     )
-    caption = "Not tested, since there are no repeats; differences in Dice points."
+    caption = f"Not tested, since there are no repeats; differences in {verdict.yardstick.points}."
     if verdict.unit != "none":
         data = data.assign(low=100 * pairs["low"], high=100 * pairs["high"], p=pairs["p"])
         data["p (all pairs)"] = pairs["p_adjusted"]
@@ -192,8 +194,8 @@ def _pairs(verdict: Verdict, suffix: str) -> Table:
             if f"p_{scope}" in pairs:
                 data[column] = pairs[f"p_{scope}"]
         caption = (
-            "Differences in Dice points with intervals that hold for all pairs at once (95 %), and Tukey's p-values: "
-            "for these datasets and models, and where there are enough, for others like them."
+            f"Differences in {verdict.yardstick.points} with intervals that hold for all pairs at once (95 %), and "
+            "Tukey's p-values: for these datasets and models, and where there are enough, for others like them."
         )
     data["P(improvement)"] = pairs["improvement"]
     digits = dict.fromkeys(["Mean difference", "low", "high", "P(improvement)"], 3)
@@ -222,7 +224,8 @@ def _scopes(verdict: Verdict, suffix: str) -> Table:
     ]
     best = loss_name(verdict.losses[0])
     columns = ["Holds for", "Unit", "Standard error", "df", "df of all losses", f"Worse than {best}"]
-    caption = "One difference, held against what varies in each scope; standard error of a pair in Dice points."
+    points = verdict.yardstick.points
+    caption = f"One difference, held against what varies in each scope; standard error of a pair in {points}."
     digits = {"Standard error": 3, "df": 1, "df of all losses": 1}
     return Table(f"scopes{suffix}", "For what it holds", caption, pd.DataFrame(rows, columns=columns), digits)
 
@@ -234,7 +237,7 @@ def ranking_table(ranking: Ranking, level: str, row_name: Callable[[str], str]) 
     data.columns = [loss_name(loss) for loss in order]
     data.insert(0, level.capitalize(), [row_name(str(row)) for row in ranking.means.index])
     data.loc[len(data)] = ["Ranking score", *ranking.score[order]]
-    caption = "Mean Dice; below, the sum of 3, 2 and 1 points for the first three of each row."
+    caption = f"Mean {ranking.title}; below, the sum of 3, 2 and 1 points for the first three of each row."
     places = ranking.places[order].reset_index(drop=True).set_axis(data.columns[1:], axis=1)
     return Table(
         f"{level}_by_loss", f"{level.capitalize()}s x losses", caption, data, {}, _first_three(places), footer=True
@@ -273,10 +276,10 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
     for dispute in verdict.disputes:
         data.loc[dispute.loss, "Verdict"] = "mean and ranks disagree"
     caption = (
-        "Mean Dice with its 95 % interval, and the difference to the mean of all losses with that of a single "
-        "comparison, as in the figure; the difference to the best with an interval that holds for all pairs at once, "
-        "since the best is chosen from the data (Dice points); and how often the loss is first, and among the first "
-        "three, in draws of the study."
+        f"Mean {verdict.yardstick.title} with its 95 % interval, and the difference to the mean of all losses with "
+        "that of a single comparison, as in the figure; the difference to the best with an interval that holds for all "
+        f"pairs at once, since the best is chosen from the data ({verdict.yardstick.points}); and how often the loss "
+        "is first, and among the first three, in draws of the study."
     )
     digits = dict.fromkeys(["To the mean", "its low", "its high", "To the best", "low", "high", "Mean rank"], 2)
     digits |= {"First (%)": 1, "First three (%)": 1}
@@ -297,7 +300,7 @@ def _omnibus(certainty: Certainty, suffix: str) -> Table:
             ("Nemenyi critical difference", _or_none(critical_difference(test.units, test.losses)), "mean ranks"),
         ]
     detectable = _or_none(100 * certainty.verdict.power.detectable)
-    rows.append(("Detectable difference", detectable, "Dice points, 80 % power, adjusted"))
+    rows.append(("Detectable difference", detectable, f"{certainty.verdict.yardstick.points}, 80 % power, adjusted"))
     data = pd.DataFrame(rows, columns=["Statistic", "Value", "Note"])
     caption = "The customary second reading, which counts every block as independent; what this design can see."
     return Table(f"tests{suffix}", "Tests of ranks", caption, data, {})
@@ -345,8 +348,9 @@ def _splits(splits: pd.DataFrame) -> Table:
         "Test images that have a near duplicate, a frame of their sequence or another image of their group among the "
         "training images: mean, least and most over the repeats. Scores on them say little on new patients."
     )
-    if (splits["most"][splits["split"] == "random"] > 0).any():
-        caption += " data.split=grouped, in a study of its own, keeps siblings on one side."
+    remedies = [siblings_remedy(str(strategy)) for strategy in splits["split"][splits["most"] > 0]]
+    if remedies:
+        caption += f" In a study of its own, {', and '.join(dict.fromkeys(remedies))}."
     digits = dict.fromkeys(["Repeats", "Least", "Most"], 0) | {"Test images": 1, "With a sibling in training": 1}
     return Table("splits", "Siblings across splits", caption, data, digits)
 

@@ -10,6 +10,7 @@ from lightning_seg.report.comparison import BLOCK, Comparison
 from lightning_seg.report.contrasts import ALPHA, TEST_TO_TRAIN, Contrasts, Scope, components
 from lightning_seg.report.power import Power, power_of
 from lightning_seg.report.statistics import Omnibus, holm, omnibus
+from lightning_seg.report.yardstick import DICE, Yardstick
 
 # Where more runs than this predict one class everywhere, and so do more than these of every loss, none has learned.
 _MANY_COLLAPSED, _SOME_COLLAPSED = 0.5, 0.25
@@ -69,6 +70,7 @@ class Verdict:
         without_collapsed: the verdict without these repeats, for all losses alike; None where there are none, or
             nothing else.
         same_images: whether all repeats are tested on the same images, so that only the seed varies.
+        yardstick: what was compared.
     """
 
     losses: list[str]
@@ -87,6 +89,7 @@ class Verdict:
     set_aside: int = 0
     without_collapsed: "Verdict | None" = None
     same_images: bool = False
+    yardstick: Yardstick = DICE
 
     @property
     def here(self) -> Contrasts:
@@ -149,7 +152,11 @@ def judge(
 
 def judge_comparison(comparison: Comparison) -> Verdict:
     """Judge what a study can be compared on."""
-    return judge(comparison.pairs["dice"], comparison.collapsed, comparison.test_to_train, comparison.same_images)
+    verdict = judge(comparison.scores, comparison.collapsed, comparison.test_to_train, comparison.same_images)
+    for each in (verdict, verdict.without_collapsed):
+        if each is not None:
+            each.yardstick = comparison.yardstick
+    return verdict
 
 
 def judge_rows(rows: pd.DataFrame) -> Verdict:

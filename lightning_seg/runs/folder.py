@@ -22,6 +22,8 @@ from lightning_seg.runs.record import Record
 RESULT = "result.json"
 WEIGHTS = "weights.safetensors"
 CASES = "cases.npz"
+PREDICTIONS = "predictions.npz"
+MEASURES = "test_measures.csv"
 _MOST_RECORD_BYTES = 4 * 2**20  # a hundred times the usual; as objects they take thirty times as much
 _MOST_TEXT_BYTES = 2**20  # of a traceback
 _LOCK = ".lock"  # of a study
@@ -149,6 +151,16 @@ class RunFolder:
     def cases(self) -> Path:
         """A few test images with their logits."""
         return self.path / CASES
+
+    @property
+    def predictions(self) -> Path:
+        """What is kept of the predictions for all validation and test images."""
+        return self.path / PREDICTIONS
+
+    @property
+    def measures(self) -> Path:
+        """The scores of the test images by measures of masks."""
+        return self.path / MEASURES
 
     @property
     def weights(self) -> Path:

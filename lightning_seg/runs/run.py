@@ -3,6 +3,7 @@
 import logging
 import platform
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import save_file
 
+from lightning_seg.arrays import save_arrays
 from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.config.compose import plain
 from lightning_seg.config.overrides import settings_overrides
@@ -25,8 +27,8 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_atomic, write_json, write_text
 from lightning_seg.losses.distance import needs_distances
 from lightning_seg.machine.memory import in_one_sentence
-from lightning_seg.metrics import Scores
-from lightning_seg.runs import stop
+from lightning_seg.metrics import MaskMetric, Scores
+from lightning_seg.runs import measures, predictions, stop
 from lightning_seg.runs.claim import ClaimedError
 from lightning_seg.runs.fingerprint import differences, fingerprint, flatten
 from lightning_seg.runs.folder import RunFolder
@@ -38,11 +40,12 @@ from lightning_seg.runs.tuning import Choice, choice_of
 from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
-from lightning_seg.training.cases import Cases, predictions, save_cases
+from lightning_seg.training.cases import Cases, shown_masks
 from lightning_seg.training.factory import logging_to_wandb, make_data, make_metrics, make_module, make_trainer
 from lightning_seg.training.history import History
 from lightning_seg.training.logs import log_to
 from lightning_seg.training.module import SegmentationModule
+from lightning_seg.training.predictions import KeepPredictions
 from lightning_seg.training.progress import EpochProgress
 
 log = logging.getLogger(__name__)
@@ -141,11 +144,11 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None
             if cfg.test:
                 trainer.test(module, datamodule=data, verbose=False)
                 folder.refuse_lost()
-                scores = Scores.of(module.test_counts, metrics)
-                _write_test(folder, data, scores, watch.cases)
+                scores = Scores.of(module.test_counts, metrics.of_counts)
+                _write_test(folder, data, scores, watch, metrics.of_masks)
                 test = scores.means
                 if wandb is not None:
-                    wandb.log_test(test, predictions(watch.cases.arrays))
+                    wandb.log_test(test, shown_masks(watch.cases.arrays))
             _write_weights(cfg, folder, watch.best)
         seconds = {"data": prepared - clock, "fit": watch.history.seconds, "test": time.perf_counter() - fitted}
         record = _record(cfg, data, module, test, watch, siblings, started, seconds, choice)
@@ -168,6 +171,7 @@ class _Watch:
         best: keeps the best weights.
         history: keeps the table of epochs.
         cases: keeps the logits of a few test images.
+        predictions: keeps what is kept of the predictions for all validation and test images.
         callbacks: these and all others.
     """
 
@@ -177,6 +181,7 @@ class _Watch:
         self.best = BestWeights()
         self.history = History(folder.history if cfg.logger.csv else None)
         self.cases = Cases(data, cfg.cases)
+        self.predictions = KeepPredictions(data)
         self._checkpoint = ResumeCheckpoint(folder, fingerprint(cfg), cfg.checkpoint.every_minutes)
         self.callbacks: list[Callback] = [
             EpochSeed(cfg.seed, cfg.repeat),
@@ -187,6 +192,7 @@ class _Watch:
             self.history,
             EpochProgress(title),
             self.cases,
+            self.predictions,
             self._checkpoint,
         ]
 
@@ -203,14 +209,18 @@ class _Watch:
             raise StoppedError(f"{self.title}: stopped after epoch {epochs}; the same command goes on from there")
 
 
-def _write_test(folder: RunFolder, data: LesionDataModule, scores: Scores, cases: Cases) -> None:
-    """Write the table of test images and the cases."""
+def _write_test(
+    folder: RunFolder, data: LesionDataModule, scores: Scores, watch: _Watch, of_masks: Mapping[str, MaskMetric]
+) -> None:
+    """Write the tables of test images, the cases and what is kept of the predictions."""
     contrasts = np.abs(data.cache.contrasts[data.split.test])
     names = (*METRICS, "contrast", *(name for name in scores.values if name not in METRICS))
     columns = {**{name: values.tolist() for name, values in scores.values.items()}, "contrast": contrasts.tolist()}
     rows = zip(data.ids()["test"], *scores.counts.T.tolist(), *(columns[name] for name in names), strict=True)
     write_text(folder.test_images, csv_text([("id", *COUNTS, *names), *rows]))
-    write_atomic(folder.cases, lambda path: save_cases(path, cases.arrays))
+    write_atomic(folder.cases, lambda path: save_arrays(path, watch.cases.arrays))
+    predictions.write(folder, predictions.Predictions(watch.predictions.val, watch.predictions.test))
+    measures.write(folder, watch.predictions.test, data.cache.masks[data.split.test][:, 0], of_masks)
 
 
 def _write_weights(cfg: DictConfig, folder: RunFolder, best: BestWeights) -> None:

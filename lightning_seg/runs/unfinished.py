@@ -1,6 +1,5 @@
 """Runs that were stopped before their end, and what they were."""
 
-import logging
 from collections.abc import Iterable
 from typing import Any
 
@@ -10,8 +9,6 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import read_bytes
 from lightning_seg.runs.fingerprint import differences, flatten
 from lightning_seg.runs.folder import RunFolder
-
-log = logging.getLogger(__name__)
 
 _MOST_BYTES = 2**20
 
@@ -32,12 +29,14 @@ def refuse_half_done(folder: RunFolder, flat: dict[str, Any], apart: Iterable[st
         folder: where a run with the flat configuration ``flat`` is about to be trained.
         apart: keys that may differ, with all below them.
 
-    One that has not come as far as a checkpoint is told, and may be replaced: it could not be resumed either.
+    One that has failed, and left no checkpoint, may be replaced: it was told of, and another configuration is its cure.
 
     Raises:
-        UserError: there is one, as far as a checkpoint.
+        UserError: there is one.
     """
     if flat["rerun"] or not folder.path.is_dir():
+        return
+    if folder.failure() is not None and not any(folder.path.glob("resume-*.ckpt")):
         return
     try:  # what may come from anywhere, of which nothing is resolved: values that follow from others are passed over
         text = read_bytes(folder.configuration, _MOST_BYTES).decode("utf-8")
@@ -46,14 +45,8 @@ def refuse_half_done(folder: RunFolder, flat: dict[str, Any], apart: Iterable[st
         changed = differences(flat, begun, (*apart, *following)) if isinstance(begun, dict) else []
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return  # it cannot be told what it was
-    if not changed:
-        return
-    if any(folder.path.glob("resume-*.ckpt")):
+    if changed:
         raise UserError(
             f"{folder.path} holds a half-done run of another configuration ({'; '.join(changed)}); give that one's "
             "command to go on with it, name another study with study=..., or replace the run with rerun=true."
         )
-    log.warning(
-        "%s: a run of another configuration (%s) was stopped before it was saved; it is replaced.",
-        *(folder.path, "; ".join(changed)),
-    )

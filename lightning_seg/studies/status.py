@@ -107,7 +107,7 @@ def print_status(study: StudyFolder, console: Console | None = None) -> None:
         parts.append(f"about {duration(left / running)} left with {running} at a time")
     console.print(", ".join(parts), highlight=False)
     for line in chosen:
-        console.print(line, markup=False, highlight=False)
+        console.print(printable(line), markup=False, highlight=False)
 
 
 def _trials(study: StudyFolder) -> dict[Key, CellStatus]:

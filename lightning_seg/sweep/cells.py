@@ -243,13 +243,8 @@ def _called(resolver: str, argument: str) -> Any:
 
 def _is_name(text: str) -> bool:
     """Whether text is nothing else in OmegaConf's grammar, such as a number."""
-    return re.fullmatch(r"[A-Za-z_]\w*", text) is not None and text.lower() not in (
-        "true",
-        "false",
-        "null",
-        "nan",
-        "inf",
-    )
+    words = ("true", "false", "null", "nan", "inf")
+    return re.fullmatch(r"[A-Za-z_]\w*", text) is not None and text.lower() not in words
 
 
 def nested(flat: dict[str, Any]) -> DictConfig:

@@ -1,14 +1,11 @@
 """A few test images with their logits: what pictures of a run are made of."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
 
+from lightning_seg.arrays import Arrays
 from lightning_seg.data.datamodule import LesionDataModule, normalise
-
-Arrays = dict[str, np.ndarray]
 
 
 class Cases(Callback):
@@ -45,13 +42,7 @@ class Cases(Callback):
         }
 
 
-def save_cases(path: Path, arrays: Arrays) -> None:
-    """Write them as one compressed NPZ file."""
-    with path.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **arrays)
-
-
-def predictions(arrays: Arrays) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+def shown_masks(arrays: Arrays) -> list[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
     """Of each case its id, image ``(H, W, 3)``, mask and predicted mask."""
     return [
         (str(name), image.transpose(1, 2, 0), mask, logits > 0)

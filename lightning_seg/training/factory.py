@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from lightning import Callback, Trainer
@@ -22,7 +22,7 @@ from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Fractions
 from lightning_seg.errors import UserError
 from lightning_seg.machine.speed import apply_switches, keep_freed_memory
-from lightning_seg.metrics import Metric
+from lightning_seg.metrics import MEASURES, MaskMetric, Metric
 from lightning_seg.training.module import SegmentationModule
 
 if TYPE_CHECKING:
@@ -77,16 +77,25 @@ def make_module(cfg: DictConfig) -> SegmentationModule:
     )
 
 
-def make_metrics(cfg: DictConfig) -> dict[str, Metric]:
-    """The metrics that are measured beside the paper's four, by name.
+class OwnMetrics(NamedTuple):
+    """A user's metrics by name: those of counts of pixels, and those of masks, which have a method ``of_masks``."""
+
+    of_counts: dict[str, Metric]
+    of_masks: dict[str, MaskMetric]
+
+
+def make_metrics(cfg: DictConfig) -> OwnMetrics:
+    """The metrics that are measured beside those that every run has.
 
     Raises:
-        UserError: one of them cannot be built, or has the name of one of the four.
+        UserError: one of them cannot be built, or has the name of one that is always measured.
     """
     chosen = cfg.get("metric") or {}
-    if taken := [name for name in chosen if name in METRICS]:
-        raise UserError(f"metric.{taken[0]}: that name is one of the four metrics that are always measured.")
-    return {str(name): build(node, f"metric {name}") for name, node in chosen.items()}
+    if taken := [name for name in chosen if name in METRICS or name in MEASURES]:
+        raise UserError(f"metric.{taken[0]}: that name is one of the metrics that are always measured.")
+    built = {str(name): build(node, f"metric {name}") for name, node in chosen.items()}
+    of_masks = {name: metric for name, metric in built.items() if hasattr(metric, "of_masks")}
+    return OwnMetrics({name: metric for name, metric in built.items() if name not in of_masks}, of_masks)
 
 
 def make_trainer(cfg: DictConfig, directory: Path, callbacks: list[Callback], logger: Any = None) -> Trainer:

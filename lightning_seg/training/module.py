@@ -86,8 +86,10 @@ class SegmentationModule(LightningModule):
         if isinstance(scheduler, ReduceLROnPlateau) and not self.trainer.sanity_checking:
             scheduler.step(scores["dice"].mean())
 
-    def test_step(self, batch: Batch, batch_idx: int) -> None:
-        self._counts.append(confusion_counts(self.model(batch.images), batch.masks))
+    def test_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        logits = self.model(batch.images)
+        self._counts.append(confusion_counts(logits, batch.masks))
+        return logits  # to callbacks
 
     def on_test_epoch_end(self) -> None:
         self.test_counts = self._take_counts().cpu()

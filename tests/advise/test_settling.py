@@ -26,7 +26,7 @@ def study(means: dict[str, float], datasets: int = 2, noise: float = 0.004, seed
 
 
 def units_of(table: pd.DataFrame) -> list[tuple[str, str, int]]:
-    return in_order(list(table.index), {pair: 1.0 for pair in table.index.droplevel("repeat")})
+    return in_order(list(table.index), dict.fromkeys(table.index.droplevel("repeat"), 1.0))
 
 
 def test_every_dataset_and_network_comes_before_any_repeat_and_cheap_ones_first() -> None:

@@ -11,6 +11,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from lightning_seg.cli.app import app
+from lightning_seg.errors import UserError
 from lightning_seg.training import wandb_run
 from tests.dashboard.server import StandIn
 
@@ -71,9 +72,11 @@ def command(study: Path) -> Callable[..., Result]:
     """Runs ``lightning-seg <command> lesions`` in this process."""
 
     def invoke(name: str, *arguments: Any) -> Result:
-        return CliRunner().invoke(
+        result = CliRunner().invoke(
             app, [name, study.name, "--output-dir", str(study.parent), *map(str, arguments)], env={"COLUMNS": "200"}
         )
+        assert result.exception is None or isinstance(result.exception, UserError | SystemExit)
+        return result
 
     return invoke
 

@@ -9,21 +9,21 @@ import pytest
 
 from lightning_seg.data import Folder
 from lightning_seg.data.readers.annotations.coco import decode_counts
-from lightning_seg.data.shapes import Ellipse, Polygon, fill
+from lightning_seg.data.shapes import Ellipse, Polygon
 from lightning_seg.errors import UserError
 from tests.data import drawings
 from tests.data.test_folder import picture
 
 
 def test_polygons_hold_the_pixels_whose_centres_they_surround() -> None:
-    square = fill(np.array([[1, 1], [4, 1], [4, 3], [1, 3]], dtype=float), 6, 5)
+    square = Polygon("x", np.array([[1, 1], [4, 1], [4, 3], [1, 3]], dtype=float)).pixels(6, 5)
     assert square.sum() == 6 and square[1:3, 1:4].all()
-    assert fill(np.array([[0.4, 0.4], [0.6, 0.4], [0.6, 0.6], [0.4, 0.6]]), 3, 3).sum() == 1
-    assert fill(np.array([[-9, -9], [20, -9], [20, 20], [-9, 20]], dtype=float), 6, 5).all()
-    triangle = fill(np.array([[0, 0], [8, 0], [0, 8]], dtype=float), 8, 8)
+    assert Polygon("x", np.array([[0.4, 0.4], [0.6, 0.4], [0.6, 0.6], [0.4, 0.6]])).pixels(3, 3).sum() == 1
+    assert Polygon("x", np.array([[-9, -9], [20, -9], [20, 20], [-9, 20]], dtype=float)).pixels(6, 5).all()
+    triangle = Polygon("x", np.array([[0, 0], [8, 0], [0, 8]], dtype=float)).pixels(8, 8)
     assert triangle.sum(axis=1).tolist() == [7, 6, 5, 4, 3, 2, 1, 0]
     around_a_hole = [[0, 0], [6, 0], [6, 6], [0, 6], [0, 0], [2, 2], [4, 2], [4, 4], [2, 4], [2, 2]]
-    ring = fill(np.array(around_a_hole, dtype=float), 6, 6)
+    ring = Polygon("x", np.array(around_a_hole, dtype=float)).pixels(6, 6)
     assert ring.sum() == 32 and not ring[2:4, 2:4].any()
     assert Ellipse("x", (4, 4), (2, 1)).pixels(8, 8).sum() == pytest.approx(np.pi * 2, abs=2)
     assert Polygon("x", np.array([[0, 0], [0.5, 0], [0.5, 1], [0, 1]]), relative=True).pixels(8, 4).sum() == 16

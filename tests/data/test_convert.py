@@ -18,6 +18,7 @@ from tests.data.test_folder import picture
 
 def convert(*arguments: object) -> str:
     result = CliRunner().invoke(app, ["convert", *map(str, arguments)])
+    assert result.exception is None or isinstance(result.exception, UserError)
     return result.output if result.exception is None else str(result.exception)
 
 

@@ -184,26 +184,72 @@ class TestRemarks:
         said = [record.message for record in caplog.records if "twins" in record.message]
         assert len(said) == 2 and "Lesion is where a mask is 255" in said[0]
         assert "2 of 2 test images have a sibling" in said[1] and "data.split=grouped" in said[1]
-        assert siblings_remark(2, 2, "grouped") is None and siblings_remark(0, 2, "random") is None
+        assert siblings_remark(0, 2, "random") is None
+
+    @pytest.mark.parametrize(
+        ("split", "remedy"),
+        [
+            ("kfold", "data.groups=siblings beside data.split=kfold keeps"),
+            ("folders", "; data.split=grouped keeps"),
+            ("own.json", "put them into one subset of the file, or take data.split=grouped"),
+        ],
+    )
+    def test_siblings_across_any_split_are_told_once_a_study(
+        self, split: str, remedy: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        _TOLD.clear()
+        subsets = {name: [f"{number}{name}" for number in range(3)] for name in ("train", "val", "test")}
+        for name, ids in subsets.items():
+            for number, stem in enumerate(ids):  # the same three images in each subset
+                image, mask = layouts.lesion(number, 64, 64)
+                layouts.save(image, tmp_path / f"set/{name}/{stem}.png")
+                layouts.save(mask, tmp_path / f"set/{name}/{stem}_mask.png")
+        dataset = Folder(tmp_path / "set", "mine")
+        assert dataset.ids() == sorted(sum(subsets.values(), []))
+        (tmp_path / "own.json").write_text(json.dumps(subsets))
+        path = str(tmp_path / split) if split.endswith("json") else split
+
+        def told(groups: str | None, repeat: int) -> int:
+            data = LesionDataModule(
+                dataset, image_size=16, batch_size=4, eval_batch_size=4, fractions=SHARES, split=path, groups=groups,
+                seed=42, repeat=repeat, cache_dir=tmp_path / "cache", mean=(0, 0, 0), std=(1, 1, 1),
+            )  # fmt: skip
+            data.setup()
+            return data.siblings_in_training()
+
+        with caplog.at_level(logging.WARNING):
+            assert sum(told(None, repeat) for repeat in range(3)) > 2
+        (said,) = [record.message for record in caplog.records if "sibling" in record.message]
+        assert remedy in said
+        if split == "kfold":  # what was told to do
+            assert not any(told("siblings", repeat) for repeat in range(3))
 
 
 class TestHalfDone:
-    def test_a_half_done_run_of_another_configuration_is_not_replaced(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    @pytest.mark.parametrize("saved", [True, False])
+    def test_a_half_done_run_of_another_configuration_is_not_replaced(self, saved: bool, tmp_path: Path) -> None:
         folder = RunFolder(tmp_path / "s/d/m/l/repeat_0")
         folder.configuration.parent.mkdir(parents=True)
         folder.configuration.write_text(OmegaConf.to_yaml({"optimizer": {"lr": 0.001}, "threads": 2, "rerun": False}))
         flat = {"optimizer.lr": 0.01, "threads": 1, "rerun": False}
-        refuse_half_done(folder, flat)  # nothing was saved of it, which is said
-        assert "(optimizer.lr was 0.001 and is now 0.01) was stopped before it was saved" in caplog.text
-        (folder.path / "resume-0123.ckpt").write_bytes(b"")
+        if saved:
+            (folder.path / "resume-0123.ckpt").write_bytes(b"")
         with pytest.raises(UserError, match=r"half-done run of another configuration \(optimizer\.lr was 0\.001"):
             refuse_half_done(folder, flat)
         refuse_half_done(folder, flat | {"optimizer.lr": 0.001})
         refuse_half_done(folder, flat | {"rerun": True})
         folder.configuration.write_text("{")
         refuse_half_done(folder, flat)
+
+    def test_a_failed_run_may_be_mended_by_another_configuration(self, tmp_path: Path) -> None:
+        folder = RunFolder(tmp_path / "s/d/m/l/repeat_0")
+        folder.configuration.parent.mkdir(parents=True)
+        folder.configuration.write_text(OmegaConf.to_yaml({"optimizer": {"lr": 0.001}, "rerun": False}))
+        folder.write_failure(ValueError("too much memory"))
+        refuse_half_done(folder, {"optimizer.lr": 0.01, "rerun": False})
+        (folder.path / "resume-0123.ckpt").write_bytes(b"")  # its epochs could go on
+        with pytest.raises(UserError, match="half-done run of another configuration"):
+            refuse_half_done(folder, {"optimizer.lr": 0.01, "rerun": False})
 
 
 def test_the_second_breast_set_is_ready_when_the_first_was_prepared(

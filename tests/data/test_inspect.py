@@ -145,7 +145,9 @@ def test_the_outline_lies_outside_the_mask() -> None:
 def run_cli(*arguments: object) -> Result:
     app = typer.Typer()
     app.command()(commands.inspect)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    assert result.exception is None or isinstance(result.exception, UserError | SystemExit)
+    return result
 
 
 def test_command_on_a_dataset_and_on_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

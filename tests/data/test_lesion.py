@@ -230,15 +230,62 @@ def test_lesions_that_are_black(tmp_path: Path) -> None:
     assert np.array_equal(lesion_of(dataset), lesion_of(masks_of(tmp_path / "white", drawings.values(0, 255))))
 
 
-def test_nonzero_is_not_offered_for_colours_that_jpeg_has_blurred(tmp_path: Path) -> None:
-    """Noise around black is not 0 either: all of it would be lesion."""
-    for number in range(8):
-        image, mask = layouts.lesion(number, 64, 64)
-        layouts.save(image, tmp_path / f"images/{number}.png")
-        coloured = np.zeros((64, 64, 3), np.uint8)
-        coloured[..., number % 2] = np.where(np.asarray(mask) > 0, 255, 0)
-        (tmp_path / "masks").mkdir(exist_ok=True)
-        Image.fromarray(coloured).save(tmp_path / f"masks/{number}.jpg", quality=60)
-    with pytest.raises(UserError, match="which of it is lesion") as caught:
-        Folder(tmp_path, "blurred").rule()
-    assert "nonzero" not in str(caught.value)
+class TestBlurred:
+    """Explicit choices in masks of JPEG, whose noise around black is not 0 either."""
+
+    SIDE = 96
+
+    def masks(self, root: Path, colours: tuple[object, ...], lossy: bool = True) -> list[NDArray[np.bool_]]:
+        """Masks in the one and the other colour by turns; whether they are in the first."""
+        drawn = []
+        for number in range(6):
+            image, mask = layouts.lesion(number, self.SIDE, self.SIDE)
+            layouts.save(image, root / f"images/{number}.png")
+            coloured = np.where(mask[..., None], colours[number % 2], 0).astype(np.uint8)
+            path = root / f"masks/{number}.{'jpg' if lossy else 'png'}"
+            path.parent.mkdir(exist_ok=True)
+            Image.fromarray(coloured.squeeze()).save(path, **({"quality": 60} if lossy else {}))
+            drawn.append(mask)
+        return drawn
+
+    def wrong(self, root: Path, drawn: list[NDArray[np.bool_]], lesion: object) -> float:
+        """The share of the pixels drawn that are read wrongly."""
+        dataset = Folder(root, "blurred", lesion=lesion)
+        found = [dataset.read(index, self.SIDE)[1] for index in range(len(drawn))]
+        return sum((a != b).sum() for a, b in zip(found, drawn, strict=True)) / max(1, sum(map(np.sum, drawn)))
+
+    def test_colours_are_asked_for_by_the_main_ones(self, tmp_path: Path) -> None:
+        self.masks(tmp_path, ((255, 0, 0), (0, 255, 0)))
+        with pytest.raises(UserError, match=r"noise of a format that blurs.*dataset.lesion=\['#[01f]") as caught:
+            Folder(tmp_path, "blurred").rule()
+        (first, second) = str(caught.value).split("dataset.lesion=[")[1].split("]")[0].split(",")
+        assert {first[1:4], second[1:4]} <= {"#fe", "#ff", "#00", "#01"} and first[:4] != second[:4]
+
+    def test_nonzero_and_one_colour(self, tmp_path: Path) -> None:
+        drawn = self.masks(tmp_path, ((255, 0, 0), (0, 255, 0)))
+        assert self.wrong(tmp_path, drawn, "nonzero") < 0.06
+        red = [mask if number % 2 == 0 else np.zeros_like(mask) for number, mask in enumerate(drawn)]
+        assert self.wrong(tmp_path, red, "#ff0000") < 0.06
+        reading = Folder(tmp_path, "blurred", lesion="nonzero").reading()
+        assert "6 mask(s) whose format (JPG) blurs values, each pixel counts as the nearest of #000000, #" in reading
+
+    def test_grey_labels(self, tmp_path: Path) -> None:
+        drawn = self.masks(tmp_path, (120, 255))
+        bright = [mask if number % 2 else np.zeros_like(mask) for number, mask in enumerate(drawn)]
+        for lesion, wanted in (("nonzero", drawn), ([120, 255], drawn), (255, bright)):
+            assert self.wrong(tmp_path, wanted, lesion) < 0.06, lesion
+        with pytest.raises(UserError, match=r"lesion=3 cannot be told from noise in 6 mask.*mainly hold 0, 1?2"):
+            Folder(tmp_path, "blurred", lesion=3).rule()
+
+    def test_white_by_name_is_white_by_looking(self, tmp_path: Path) -> None:
+        self.masks(tmp_path, (255, 255))
+        auto, named = (Folder(tmp_path, "blurred", lesion=lesion) for lesion in ("auto", 255))
+        for index in range(6):
+            assert np.array_equal(auto.read(index, self.SIDE)[1], named.read(index, self.SIDE)[1])
+
+    def test_lossless_files_of_such_a_format_are_taken_at_their_word(self, tmp_path: Path) -> None:
+        drawn = self.masks(tmp_path, (1, 1), lossy=False)
+        for path in (tmp_path / "masks").glob("*.png"):
+            Image.open(path).save(path.with_suffix(".webp"), lossless=True)
+            path.unlink()
+        assert self.wrong(tmp_path, drawn, 1) == self.wrong(tmp_path, drawn, "nonzero") == 0

@@ -520,7 +520,9 @@ def run_cli(*arguments: object) -> BaseException | None:
 
     app = typer.Typer()
     app.command()(commands.prepare)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments]).exception
+    exception = CliRunner().invoke(app, [str(argument) for argument in arguments]).exception
+    assert exception is None or isinstance(exception, UserError)
+    return exception
 
 
 class TestCommand:

@@ -197,8 +197,8 @@ def check_of_others(words: list[str]) -> None:
     match words:
         case ["make", target]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
-        case ["pip", "install", requirement]:
-            found = re.fullmatch(r"lightning-seg(?:\[([a-z,]+)\])?", requirement)
+        case ["pip", "install", "-e", requirement]:  # a checkout: no index has this package's name
+            found = re.fullmatch(r"\.(?:\[([a-z,]+)\])?", requirement)
             assert found, requirement
             assert set(found[1].split(",") if found[1] else ()) <= extras()
         case ["wandb", name, *_]:

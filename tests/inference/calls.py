@@ -7,16 +7,12 @@ from pathlib import Path
 import typer
 from typer.testing import CliRunner
 
-from lightning_seg.errors import UserError
-
 
 def invoke(command: Callable[..., None], *arguments: object) -> tuple[int, str]:
-    """Exit code and output of a command of ``lightning-seg``; a UserError passes through."""
+    """Exit code and output of a command of ``lightning-seg``; errors pass through as they are."""
     app = typer.Typer()
     app.command()(command)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    if isinstance(result.exception, UserError):
-        raise result.exception
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
     return result.exit_code, " ".join(result.output.split())
 
 

@@ -8,10 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
-from scipy.spatial.distance import cdist
 
 from lightning_seg.cli.evaluate import evaluate as command
 from lightning_seg.data import Folder, Synthetic
@@ -58,7 +55,6 @@ def test_the_runs_own_test_is_repeated_to_the_last_digit(cell: Path, tmp_path: P
 
 
 def test_another_dataset_is_scored_whole_and_its_bad_files_are_named(cell: Path, tmp_path: Path) -> None:
-    pytest.importorskip("monai", reason="the extra monai is not installed")
     source, root = Synthetic(name="other", count=5, seed=9), tmp_path / "other"
     write_files(source, root)
     Image.new("1", (64, 64)).save(root / "masks" / f"{source.ids()[0]}.png")
@@ -81,7 +77,6 @@ def test_another_dataset_is_scored_whole_and_its_bad_files_are_named(cell: Path,
 
 
 def test_the_table_says_what_distances_mean(cell: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("monai", reason="the extra monai is not installed")
     monkeypatch.setenv("COLUMNS", "200")
     arguments = [cell / "repeat_0", "--output", tmp_path, "--device", "cpu"]
     for native, nsd, hd95 in (
@@ -185,26 +180,6 @@ def test_a_dataset_without_the_tested_images_is_refused(predictor: Predictor, ph
         path.unlink()
     with pytest.raises(UserError, match=f"lacks 1 of the images .* such as '{tested[0]}'"):
         fair_positions(predictor.runs, Folder(tmp_path / "part", "part"))
-
-
-def brute_force(a: NDArray[np.bool_], b: NDArray[np.bool_], tolerance: float) -> tuple[float, float]:
-    """NSD and HD95 from the distances between all pixels of both outlines."""
-    outlines = [np.argwhere(mask & ~ndimage.binary_erosion(mask)) for mask in (a, b)]
-    table = cdist(*outlines)
-    near = [table.min(axis=1), table.min(axis=0)]
-    nsd = sum((distances <= tolerance).sum() for distances in near) / sum(len(outline) for outline in outlines)
-    return float(nsd), max(float(np.percentile(distances, 95)) for distances in near)
-
-
-def test_distances_are_those_between_the_outlines() -> None:
-    pytest.importorskip("monai", reason="the extra monai is not installed")
-    rng = np.random.default_rng(0)
-    for tolerance in (0.01, 0.03):
-        a, b = (ndimage.gaussian_filter(rng.normal(size=(60, 80)), 5) > 0.02 for _ in range(2))
-        found = outline_distances(a, b, tolerance)
-        nsd, hd95 = brute_force(a, b, tolerance * 100)
-        assert found["nsd"] == pytest.approx(nsd, abs=1e-6)
-        assert found["hd95"] == pytest.approx(hd95, abs=1e-4)
 
 
 def test_distances_of_empty_masks_follow_the_stated_rule() -> None:

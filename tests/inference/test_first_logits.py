@@ -13,6 +13,7 @@ from lightning_seg.catalogue import BASIC_LOSSES
 from lightning_seg.cli.app import app
 from lightning_seg.config.build import build_nameless
 from lightning_seg.config.compose import compose_config
+from lightning_seg.errors import UserError
 from lightning_seg.losses import BCELoss, DiceLoss
 from lightning_seg.models import hub
 from lightning_seg.parts.first_logits import Start, as_markdown, measure_start, summarise
@@ -80,4 +81,4 @@ def test_the_command(tmp_path: Path) -> None:
     result = runner.invoke(app, arguments)
     assert result.exit_code == 0 and "| `unet` | none |" in result.stdout
     refused = runner.invoke(app, ["models", "unet", "dataset=wound"])
-    assert refused.exit_code != 0 and "settings are for --start" in str(refused.exception)
+    assert isinstance(refused.exception, UserError) and "settings are for --start" in str(refused.exception)

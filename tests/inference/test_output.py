@@ -114,13 +114,18 @@ def test_all_commands_may_share_a_folder_and_be_given_again(cell: Path, own: Pat
     assert (tmp_path / "README.md").read_text() == "mine"
 
 
+def cut_off(*_: object) -> str:
+    raise InterruptedError
+
+
 def test_what_an_interrupted_call_has_left_is_replaced(
     cell: Path, own: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arguments = [cell / "repeat_0", own / "images", "--output", tmp_path / "out", "--device", "cpu"]
     with monkeypatch.context() as patch:
-        patch.setattr("lightning_seg.inference.predict.csv_text", None)  # cut off before the table
-        assert invoke(predict, *arguments)[0] == 1
+        patch.setattr("lightning_seg.inference.predict.csv_text", cut_off)  # before the table
+        with pytest.raises(InterruptedError):
+            invoke(predict, *arguments)
     assert list((tmp_path / "out" / "masks").iterdir())
     assert not (tmp_path / "out" / "predictions.csv").exists()
     assert invoke(predict, *arguments)[0] == 0

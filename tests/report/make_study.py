@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 import lightning_seg
+from lightning_seg.metrics.measures import MEASURES
 
 LOSSES = ["iou", "dice", "bce", "focal", "iou_dice", "iou_bce", "iou_focal", "dice_bce", "dice_focal", "bce_focal"]
 DATASETS = ["isic", "wound", "clinicdb", "kvasir", "breast_benign", "breast_malignant"]
@@ -72,12 +73,14 @@ def make_study(
     cases: int = 2,
     case_size: int = 32,
     config: dict[str, Any] | None = None,
+    measures: dict[str, float] | None = None,
 ) -> Path:
     """Write a study of finished runs and return its folder.
 
     Args:
         cases: example images for which the first repeat keeps logits; 0 for none.
         config: more settings of every run.
+        measures: loss -> by how much its measures of masks are better than others'; None for studies without them.
     """
     rng = np.random.default_rng(seed)
     truth = truth or Truth()
@@ -96,6 +99,8 @@ def make_study(
                     folder = directory / dataset / model / loss / f"repeat_{r}"
                     rows = _image_rows(rng, ids, lesion, dice[d, m, r, k], pixels, contrast)
                     write_run(folder, dataset, model, loss, r, rows, epochs=epochs, config=config)
+                    if measures is not None:
+                        write_measures(folder, np.random.default_rng([d, m, r, k]), ids, measures.get(loss, 0.0))
                     if examples is not None:
                         write_cases(folder, rng, ids[:cases], *examples)
     return directory
@@ -160,6 +165,18 @@ def write_run(
     ]
     (folder / "metrics.csv").write_text("\n".join(["epoch,train_loss,val_loss,val_dice", *curve]) + "\n")
     (folder / "split.json").write_text(json.dumps({"train": [], "val": [], "test": [row[0] for row in rows]}))
+
+
+def write_measures(folder: Path, rng: np.random.Generator, ids: Sequence[str], better: float) -> None:
+    """Write ``test_measures.csv``; of two lesions of every image one is missed in some."""
+    level = (0.7 + better + rng.normal(0, 0.005) + rng.normal(0, 0.05, len(ids))).clip(0, 1)
+    columns = {name: 1 - level if name == "hd95" else level for name in MEASURES}
+    columns |= {"lesions": np.full(len(ids), 2), "lesions_missed": (level < 0.7).astype(int)}
+    lines = [
+        ",".join(["id", *columns]),
+        *(",".join([i, *(f"{v:.6g}" for v in row)]) for i, *row in zip(ids, *columns.values(), strict=True)),
+    ]
+    (folder / "test_measures.csv").write_text("\n".join(lines) + "\n")
 
 
 def collapse_run(folder: Path, images: int = 12, pixels: int = 224 * 224) -> None:

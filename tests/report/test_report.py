@@ -232,6 +232,7 @@ def test_some_losses_alone_use_all_repeats_that_they_share(run_command, pages_on
     assert "iou: left out on request." in text and "2 of 3 repeats" not in text
 
     unknown = run_command("demo", "--losses", "dice,nil", "--output-dir", root)
+    assert isinstance(unknown.exception, UserError)
     assert "has no run with nil; it has bce, dice, iou." in str(unknown.exception)
 
 
@@ -256,6 +257,7 @@ def test_the_published_report_is_no_study(run_command, monkeypatch, tmp_path):
     assert run_command("--published", "--output-dir", tmp_path).exit_code == 0
     written[0].mkdir()
     absent = run_command(written[0].name, "--output-dir", tmp_path)
+    assert isinstance(absent.exception, UserError)
     assert "There is no study" in str(absent.exception) and "train a run first" in str(absent.exception)
 
 
@@ -274,8 +276,16 @@ def test_the_command_says_what_is_wrong(run_command, tmp_path, arguments, messag
     assert message in str(result.exception)
 
 
-@pytest.mark.parametrize("split", ["random", "grouped"])
-def test_siblings_across_a_random_split_are_told_with_the_key_that_mends_it(split):
-    row = {"dataset": "mine", "split": split, "repeats": 2, "test_images": 5.0, "siblings": 2.0, "least": 1, "most": 3}
-    caption = tables._splits(pd.DataFrame([row])).caption
-    assert caption.count("data.split=grouped, in a study of its own, keeps siblings") == (split == "random")
+@pytest.mark.parametrize(
+    ("split", "most", "remedy"),
+    [
+        ("random", 3, "In a study of its own, data.split=grouped keeps siblings together."),
+        ("kfold", 3, "In a study of its own, data.groups=siblings beside data.split=kfold keeps siblings together."),
+        ("mine.csv", 3, "put them into one subset of the file"),
+        ("grouped", 0, ""),
+    ],
+)
+def test_siblings_across_a_split_are_told_with_the_key_that_mends_it(split, most, remedy):
+    row = {"dataset": "mine", "split": split, "repeats": 2, "test_images": 5.0, "siblings": 2.0, "least": 0}
+    caption = tables._splits(pd.DataFrame([row | {"most": most}])).caption
+    assert remedy in caption and ("In a study of its own" in caption) == bool(remedy)

@@ -13,6 +13,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lightning_seg.metrics import MEASURES
+from lightning_seg.predicted import PUBLISHED
+from lightning_seg.report.fill import fill_measures
+from lightning_seg.runs import predictions
 from lightning_seg.runs import run as runs
 from lightning_seg.runs.folder import RunFolder
 from tests.conftest import SMALL, Train
@@ -26,6 +30,8 @@ FILES = {
     "split.json",
     "test_images.csv",
     "cases.npz",
+    "predictions.npz",
+    "test_measures.csv",
     "result.json",
     "weights.safetensors",
 }
@@ -60,7 +66,7 @@ def test_the_same_alone_and_as_the_last_of_a_grid(train: Train) -> None:
 
 
 @pytest.mark.slow
-def test_what_a_run_leaves(train: Train) -> None:
+def test_what_a_run_leaves(train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     train("loss=bce", "optimizer.lr=0.05", "trainer.max_epochs=4")
     directory = train.directory / "multirun/default/synthetic/tiny/bce/repeat_0"
     assert {path.name for path in directory.iterdir()} == FILES
@@ -81,6 +87,25 @@ def test_what_a_run_leaves(train: Train) -> None:
     assert all(0 <= float(row[9]) <= 1 or row[9] == "nan" for row in rows[1:])
     assert sum(float(row[5]) for row in rows[1:]) / 5 == pytest.approx(record["test"]["dice"], abs=1e-12)
     assert load_file(directory / "weights.safetensors").keys() >= {"0.weight", "1.running_mean"}
+    kept = predictions.read(RunFolder(directory))
+    assert kept.test.counts[:, PUBLISHED].tolist() == [[int(count) for count in row[1:5]] for row in rows[1:]]
+    assert kept.test.ids == [row[0] for row in rows[1:]] and kept.test.masks.shape == (5, 32, 32)
+    assert kept.test.masks.sum((1, 2)).tolist() == [int(row[1]) + int(row[2]) for row in rows[1:]]
+    measures = [line.split(",") for line in (directory / "test_measures.csv").read_text().splitlines()]
+    assert measures[0] == ["id", *MEASURES] and [row[0] for row in measures[1:]] == kept.test.ids
+    # A record of an older version gets the same from its masks and the decoded data, and nothing where these have gone.
+    (directory / "test_measures.csv").rename(train.directory / "measures.csv")
+    study = train.directory / "multirun/default"
+    monkeypatch.chdir(train.directory)
+    assert not fill_measures(study)
+    assert (directory / "test_measures.csv").read_text() == (train.directory / "measures.csv").read_text()
+    (directory / "test_measures.csv").unlink()
+    caches = Path(record["config"]["data"]["cache_dir"])
+    caches.rename("elsewhere")
+    assert "1 run has no measures of masks: synthetic is not decoded any longer" in fill_measures(study)[0]
+    Path("elsewhere").rename(caches)
+    # The validation images are scored with the weights that scored best on them.
+    assert kept.val.dice[:, PUBLISHED].mean() == pytest.approx(record["best_val_dice"], abs=1e-6)
     log = (directory / "train.log").read_text()
     assert log.count(": epoch ") == 4
 

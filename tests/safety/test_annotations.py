@@ -13,7 +13,7 @@ from PIL import Image
 from lightning_seg.data import Folder
 from lightning_seg.data.cache import open_cache
 from lightning_seg.data.readers.annotations import labelme
-from lightning_seg.data.shapes import Polygon, Runs, fill
+from lightning_seg.data.shapes import Polygon, Runs
 from lightning_seg.errors import UserError
 
 SIDE = 32
@@ -117,5 +117,5 @@ def test_a_small_outline_on_a_great_image_takes_its_own_room(monkeypatch: pytest
     made: list[tuple[int, ...]] = []
     zeros = np.zeros
     monkeypatch.setattr(np, "zeros", lambda shape, dtype: (made.append(shape), zeros(shape, dtype=dtype))[1])
-    fill(np.array([[5.0, 5.0], [9.0, 5.0], [9.0, 9.0]]), 2000, 3000)
+    Polygon("x", np.array([[5.0, 5.0], [9.0, 5.0], [9.0, 9.0]])).pixels(2000, 3000)
     assert sum(int(np.prod(shape)) for shape in made) < 2000 * 3000 + 100

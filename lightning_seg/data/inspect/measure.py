@@ -94,6 +94,7 @@ def inspect_dataset(
     seed: int,
     repeats: Sequence[int],
     groups: str | Path | None = None,
+    split: str = "random",
     cache_dir: str | Path | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Inspection:
@@ -105,6 +106,7 @@ def inspect_dataset(
         seed: of these splits.
         repeats: of these splits.
         groups: a CSV file of the images' groups, see :func:`lightning_seg.data.groups.image_groups`.
+        split: the one that is meant; where it is a file, its siblings are counted beside those of all strategies.
         cache_dir: where perceptual hashes are kept.
         progress: called with the number of images done.
 
@@ -121,7 +123,7 @@ def inspect_dataset(
     if not measured:
         raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
     found = list(measured.values())
-    alike = None if bad else _relations(dataset, fractions, seed, repeats, groups, cache_dir)
+    alike = None if bad else _relations(dataset, fractions, seed, repeats, groups, split, cache_dir)
     return Inspection(
         dataset=dataset,
         ids=list(measured),
@@ -157,6 +159,7 @@ def _relations(
     seed: int,
     repeats: Sequence[int],
     groups: str | Path | None,
+    split: str,
     cache_dir: str | Path | None,
 ) -> _Relations:
     ids = dataset.ids()
@@ -165,7 +168,7 @@ def _relations(
     named = [(ids[copy.first], ids[copy.second], copy.words) for copy in find_copies(dataset, cache_dir)]
     owners = image_groups(dataset, groups, cache_dir)
     siblings: dict[str, list[int] | str] = {}
-    for strategy in STRATEGIES:
+    for strategy in dict.fromkeys((*STRATEGIES, split)):
         published = {"official": dataset.official, "folders": dataset.by_folders}.get(strategy)
         if published is None or published() is not None:
             siblings[strategy] = _siblings(dataset, strategy, fractions, seed, repeats, owners, groups, cache_dir)
@@ -195,14 +198,14 @@ def _measure(dataset: LesionDataset, index: int) -> Measured | UserError:
             values = np.bincount(mask.ravel().astype(np.uint8) * 255, minlength=256)
             contrast = lesion_contrast(image, mask)
             return Measured((SIDE, SIDE), float(mask.mean()), contrast, values, border_share(mask))
-        picture, masks = dataset.load(index, SIDE)
-        greys = [np.asarray(mask) for mask in masks]
-        lesion = np.logical_or.reduce([grey >= MASK_THRESHOLD for grey in greys])
-        values = np.sum([np.bincount(grey.ravel(), minlength=256) for grey in greys], axis=0)
-        small = Image.fromarray(lesion).resize((SIDE, SIDE), Image.Resampling.NEAREST)
-        image = np.asarray(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
-        contrast = lesion_contrast(image, np.asarray(small))
-        return Measured(picture.size, float(lesion.mean()), contrast, values, border_share(lesion))
+        with dataset.alone(index):
+            picture, masks = dataset.load(index, SIDE)
+            lesion = np.logical_or.reduce([np.asarray(mask) >= MASK_THRESHOLD for mask in masks])
+            values = np.sum([mask.histogram() for mask in masks], axis=0)
+            small = Image.fromarray(lesion).resize((SIDE, SIDE), Image.Resampling.NEAREST)
+            image = np.asarray(picture.image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+            contrast = lesion_contrast(image, np.asarray(small))
+            return Measured(picture.size, float(lesion.mean()), contrast, values, border_share(lesion))
     except UserError as error:
         return error
 

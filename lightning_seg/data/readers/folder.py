@@ -29,6 +29,7 @@ from lightning_seg.files import read_json
 log = logging.getLogger(__name__)
 
 UNLABELLED = ("error", "empty", "skip")
+_MOST_DRAWN = 1 << 32  # pixels of all outlines on one image, some seconds; thousands of lesions have fewer
 
 
 class Folder(FileDataset):
@@ -310,11 +311,14 @@ class Folder(FileDataset):
                 f"{size[0]}x{size[1]}",
             )
         lesion = np.zeros((size[1], size[0]), dtype=bool)
+        drawn = 0
         for shape in shapes:
             try:
-                lesion |= shape.pixels(*size)
+                drawn += shape.draw(lesion)
             except ValueError as error:
                 raise BadFileError(path, f"{error} ({sample.image.name})") from error
+            if drawn > _MOST_DRAWN:
+                raise BadFileError(path, f"its {len(shapes):,} outlines cover {sample.image.name} time and again")
         return Picture(Image.fromarray(lesion.astype(np.uint8) * 255), size)
 
 

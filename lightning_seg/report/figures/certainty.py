@@ -19,9 +19,9 @@ def intervals(drawn: Draws, verdict: Verdict) -> Figure:
     figure = new(
         "intervals",
         "Means and 95 % intervals",
-        "Mean Dice with the 95 % interval of each loss's distance to the mean of all compared losses "
-        "(vertical line): what losses share, the difficulty of a dataset, model or split, is no part of it. Green: "
-        "cannot be told apart from the best; red: worse.",
+        f"Mean {verdict.yardstick.title} with the 95 % interval of each loss's distance to the mean of all compared "
+        "losses (vertical line): what losses share, the difficulty of a dataset, model or split, is no part of it. "
+        "Green: cannot be told apart from the best; red: worse.",
         7.2,
         0.8 + 0.3 * len(table),
     )
@@ -36,7 +36,7 @@ def intervals(drawn: Draws, verdict: Verdict) -> Figure:
             figure.tip(artist, f"{loss_name(str(loss))}: {row['mean']:.5f} [{low:.5f}, {high:.5f}]")
     axis.set_yticks(range(len(table)), [loss_label(str(loss)) for loss in table.index])
     axis.invert_yaxis()
-    axis.set_xlabel("mean Dice")
+    axis.set_xlabel(f"mean {verdict.yardstick.title}")
     axis.grid(axis="y", visible=False)
     return figure
 
@@ -82,7 +82,7 @@ def critical_differences(overall: Omnibus, name: str = "critical_difference") ->
 
 
 def pair_map(certainty: Certainty) -> Figure:
-    """Row minus column, in Dice points; a dot marks pairs that are told apart after adjusting for all pairs."""
+    """Row minus column, in points; a dot marks pairs that are told apart after adjusting for all pairs."""
     verdict = certainty.verdict
     losses = verdict.losses
     place = {loss: n for n, loss in enumerate(losses)}
@@ -93,7 +93,7 @@ def pair_map(certainty: Certainty) -> Figure:
     figure = new(
         "pairs",
         "Every pair",
-        "Mean difference in Dice points, row minus column. "
+        f"Mean difference in {verdict.yardstick.points}, row minus column. "
         f"{stars if tested else 'Not tested, since there are no repeats.'}",
         1.4 + 0.55 * len(losses) + room_for(names),
         1.2 + 0.36 * len(losses) + 0.7 * room_for(names),
@@ -123,7 +123,7 @@ def pair_map(certainty: Certainty) -> Figure:
     axis.set_yticks(range(len(names)), names)
     axis.grid(visible=False)
     axis.tick_params(length=0)
-    figure.canvas.colorbar(picture, ax=axis, label="Dice points", fraction=0.04)
+    figure.canvas.colorbar(picture, ax=axis, label=verdict.yardstick.points, fraction=0.04)
     return figure
 
 

@@ -99,8 +99,8 @@ def ranking_table(ranking: Ranking, name: str, title: str, row_name: Callable[[s
     figure = new(
         name,
         title,
-        "Mean Dice. The first three of each row are shaded; they give 3, 2 and 1 points, whose sum is the ranking "
-        "score. Ranks come from unrounded values.",
+        f"Mean {ranking.title}. The first three of each row are shaded; they give 3, 2 and 1 points, whose sum is the "
+        "ranking score. Ranks come from unrounded values.",
         1.2 + 0.68 * len(losses) + room_for(labels) + 0.8 * room_for(headings),
         0.9 + 0.27 * len(rows) + 0.6 * room_for(headings),
     )

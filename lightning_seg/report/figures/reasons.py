@@ -65,14 +65,14 @@ def failure_rates(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def reliability(table: pd.DataFrame, images: int) -> Figure:
+def reliability(table: pd.DataFrame, over: str) -> Figure:
     """Observed lesion share against predicted probability."""
     errors = calibration_error(table)
     figure = new(
         "calibration",
         "Calibration",
-        f"How often a pixel is lesion, against the probability that the network gives it, over the pixels of {images} "
-        "example images; the diagonal is perfect. In brackets: expected calibration error in %.",
+        f"How often a pixel is lesion, against the probability that the network gives it, over {over}; the diagonal "
+        "is perfect. In brackets: expected calibration error in %.",
         6.4,
         4.0,
     )

@@ -1,0 +1,22 @@
+"""How good a predicted mask is: scores of each image, one file for each kind.
+
+``overlap`` has the paper's four, from counts of pixels. ``nsd``, ``hd95`` and ``lesions`` look at the masks themselves;
+``measures`` lists them. One rule of empty masks holds for all scores: both empty is perfect (1, and HD95 0), one of the
+two empty is the worst (0, and HD95 the image's diagonal).
+"""
+
+from lightning_seg.metrics.masks import Masks
+from lightning_seg.metrics.measures import MEASURES, MaskMetric, Measure, measured
+from lightning_seg.metrics.overlap import Metric, Scores, confusion_counts, image_scores
+
+__all__ = [
+    "MEASURES",
+    "MaskMetric",
+    "Masks",
+    "Measure",
+    "Metric",
+    "Scores",
+    "confusion_counts",
+    "image_scores",
+    "measured",
+]
