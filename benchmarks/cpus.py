@@ -16,7 +16,7 @@ from grids import run_grid
 from measure import Stopwatch, alternate, report
 
 GRID = ("model=unet,colonsegnet", "model.width=32", "loss=dice,bce,iou_focal", "repeat=0,1")
-SIZE = ("data.image_size=64", "dataset.count=80", "trainer.max_epochs=5")
+SIZE = ("data.image_size=32", "dataset.count=60", "trainer.max_epochs=4")
 
 
 def main() -> None:
