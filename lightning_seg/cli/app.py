@@ -22,6 +22,7 @@ from lightning_seg.cli.predict import predict
 from lightning_seg.cli.prepare import prepare
 from lightning_seg.cli.report import report
 from lightning_seg.cli.status import status
+from lightning_seg.cli.study import study
 from lightning_seg.cli.sync import sync
 from lightning_seg.machine.processes import find_modules_as_here
 
@@ -67,6 +68,7 @@ def train(
 for command in (
     status,
     advise,
+    study,
     plan,
     prepare,
     inspect,

@@ -11,6 +11,7 @@ from statistics import mean
 from typing import Any
 
 from lightning_seg.errors import UserError
+from lightning_seg.machine.devices import cores
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.planning.timing import Timing, time_training
 from lightning_seg.runs.fingerprint import differences
@@ -88,7 +89,8 @@ class Plan:
     Attributes:
         done: cells with a result.
         left: runs without, in the grid's order.
-        gains: by network, how many times the work of one run two side by side get done; empty if that was not timed.
+        gains: by network, how many times the work of one run get done by two side by side on a GPU, or by one run a
+            core with one thread each on a CPU; empty if that was not timed.
         cache_bytes: of the decoded datasets that are not there yet.
         others: cells in whose place lies a finished run of another configuration, which training would not replace.
     """
@@ -105,7 +107,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
 
     Args:
         cells: of the grid, its trials before them.
-        side_by_side: time two runs of each network at once as well.
+        side_by_side: time runs of each network at once as well, see :class:`Plan`.
         announce: told the name of each network before it is timed.
 
     Raises:
@@ -131,7 +133,9 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
         try:
             [timings[key]] = _time(cell, 1)
             if side_by_side:
-                gains[name] = sum(timings[key].train_step / timing.train_step for timing in _time(cell, 2))
+                on_gpu = timings[key].device_bytes > 0
+                at_once = _time(cell, 2) if on_gpu else _time(_of_one_thread(cell), cores())
+                gains[name] = sum(timings[key].train_step / timing.train_step for timing in at_once)
         except UserError as error:
             failures.append(str(error))
     if failures:
@@ -163,6 +167,11 @@ def _distinct(cells: list[Cell], key: Callable[[Cell], str]) -> dict[str, Cell]:
 def _network_key(cell: Cell) -> str:
     decisive = {key: value for key, value in cell.config.items() if key not in _IDLE_KEYS}
     return Cell(cell.overrides, decisive).key(*_NETWORK_KEYS)
+
+
+def _of_one_thread(cell: Cell) -> Cell:
+    """A cell as ``hydra/launcher=cpus`` trains it."""
+    return Cell(cell.overrides, cell.config | {"threads": 1})
 
 
 def _time(cell: Cell, together: int) -> list[Timing]:

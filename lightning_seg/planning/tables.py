@@ -58,8 +58,19 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
         lines.append(
             f"Subsets of {name} are assumed to follow data.fractions: it is not here to be split by data.split."
         )
+    if plan.gains and not timing.device_bytes:
+        lines.append(_one_a_core(plan, total))
     console.print(*lines, sep="\n", highlight=False)
     console.print(_workers(runs))
+
+
+def _one_a_core(plan: Plan, total: float) -> str:
+    """Whether a run a core, with one thread each, takes less time than one run after the other with all threads."""
+    runs = plan.left
+    together = sum(run.seconds() / plan.gains[run.cell.config["model.name"]] for run in runs)
+    if together < total:
+        return f"A run a core, each with one thread: {duration(together)}. Add hydra/launcher=cpus to the same line."
+    return f"A run a core, each with one thread, would take {duration(together)}: one after the other is as fast."
 
 
 def _models(plan: Plan, price: float | None) -> Table:
@@ -69,7 +80,7 @@ def _models(plan: Plan, price: float | None) -> Table:
     if on_gpu:
         table.add_column("fit side by side", justify="right")
     if plan.gains:
-        table.add_column("two at once", justify="right")
+        table.add_column("two at once" if on_gpu else "one a core", justify="right")
     for name, runs in _grouped(plan.left, lambda run: run.cell.config["model.name"]):
         timing = runs[0].timing
         memory = max(run.peak_bytes() for run in runs)

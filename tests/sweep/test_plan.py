@@ -62,7 +62,9 @@ def run(**changes: Any) -> PlannedRun:
 
 def test_seconds_of_a_run() -> None:
     epoch = 8 * 0.1 + 2 * 0.01 + 0.5  # 61 images in batches of 8, 20 in batches of 16
-    once = 0.3 + 2.0 + 2 * 0.01 + 2 * 0.01  # the test, and validation images once more by the best weights
+    once = (
+        planning.BETWEEN_RUNS_SECONDS + 2.0 + 2 * 0.01 + 2 * 0.01
+    )  # the test, and validation images once more by the best weights
     assert run().seconds() == pytest.approx(once + 10 * epoch)
     assert run().seconds(20) == pytest.approx(once + 20 * epoch)
 
