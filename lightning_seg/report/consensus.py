@@ -45,8 +45,8 @@ class Consensus:
     """What losses agree on.
 
     Attributes:
-        images: one row a test image: dataset, id, model and repeat that spoke, agreement (Dice of two losses' masks, over
-            all pairs; 1 where all are empty), dice (mean over losses), size and called (share of the image that is
+        images: one row a test image: dataset, id, model and repeat that spoke, agreement (Dice of two losses' masks,
+            over all pairs; 1 where all are empty), dice (mean over losses), size and called (share of the image that is
             lesion, and that most losses call so), inverse (mean Dice with the mask's inverse).
         masks: of the images that are shown.
         problems: sentences on files that cannot be read.
