@@ -83,6 +83,7 @@ class Analysis:
             them; none where there is one reading.
         beside_published: level ("dataset" or "model") -> losses beside those of the published table of that level;
             without a level at which fewer than two losses, or no row, are shared.
+        comparable: those levels of it at which means over the other one are of published rows alone.
         notes: sentences on what could not be read, does not agree, or is left out.
     """
 
@@ -115,6 +116,7 @@ class Analysis:
     trials: Trials
     readings_text: list[str]
     beside_published: dict[str, pd.DataFrame]
+    comparable: list[str]
     notes: list[str]
     rope: float
 
@@ -197,6 +199,7 @@ def analyse(
         trials=trials,
         readings_text=_readings_text(readings, trials),
         beside_published=_beside(by_dataset, by_model) if yardstick == DICE else {},
+        comparable=_comparable(by_dataset, by_model),
         notes=notes,
         rope=rope,
     )
@@ -272,3 +275,15 @@ def _beside(by_dataset: Ranking | None, by_model: Ranking | None) -> dict[str, p
         table["published_rank"] = table["published"].rank(ascending=False)
         found[level] = table.sort_values("study_rank").rename_axis("loss")
     return found
+
+
+def _comparable(by_dataset: Ranking | None, by_model: Ranking | None) -> list[str]:
+    """The levels whose means are over nothing but published networks, or datasets, as the published means are."""
+    if by_dataset is None or by_model is None:
+        return []
+    published = load_published()
+    held = {
+        "dataset": by_model.means.index.isin(published.by_model.index),
+        "model": by_dataset.means.index.isin(published.by_dataset.index),
+    }
+    return [level for level, known in held.items() if known.all()]
