@@ -123,10 +123,10 @@ def run_lightning_seg(arguments: list[str]) -> int:
 
     name, *rest = arguments
     grid = "-m" in rest or any(argument.startswith("experiment=") for argument in rest)
-    if name in ("train", "plan") and "--help" not in rest and "--cfg" not in rest:
+    if name in ("train", "plan", "study") and "--help" not in rest and "--cfg" not in rest:
         if COMPOSED.search(" ".join(rest)):
-            return compose(rest, grid or name == "plan")
-        rest = made_small(rest, grid or name == "plan")
+            return compose(rest, grid or name != "train")
+        rest = made_small(rest, grid or name != "train")
     if name == "advise":
         rest = made_small([*rest, "model=unet", "loss=bce,dice", "dataset=folder"], grid=True)
         rest.remove("dataset=folder")  # said by the folder itself
