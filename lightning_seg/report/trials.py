@@ -17,6 +17,9 @@ from lightning_seg.rules import is_number
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.tuning import Choice, describe
 
+_LONGEST = 120  # characters of settings in words
+_MOST_TOLD = 12  # settings that one sentence tells of
+
 
 @dataclass
 class Trials:
@@ -62,10 +65,10 @@ def read_trials(study: Study, losses: Sequence[str]) -> Trials:
 def sentences(trials: Trials, tuned: Verdict | None) -> list[str]:
     """What a common setting would have said, beside the tuned answer, and choices at the edge of what was tried."""
     text = []
-    if len(trials.common) > 1 and tuned is not None:
+    if 1 < len(trials.common) <= _MOST_TOLD and tuned is not None:
         each: dict[str, list[str]] = {}
         for settings, verdict in trials.common.items():
-            each.setdefault(_of(verdict), []).append(settings)
+            each.setdefault(_of(verdict), []).append(settings[:_LONGEST])
         parts = join([f"{what} at {join(settings)}" for what, settings in each.items()])
         best = {verdict.losses[0] for verdict in trials.common.values()} | {tuned.losses[0]}
         told = any(verdict.unit != "none" for verdict in trials.common.values())
@@ -83,7 +86,7 @@ def _edges(trials: Trials) -> list[str]:
     counts: dict[tuple[str, str], int] = {}
     for (_, _, loss), choice in trials.choices.items():
         for key in choice.edge:
-            what = (describe({key: choice.settings.get(key)}), loss)
+            what = (describe({key: choice.settings.get(key)})[:_LONGEST], loss)
             counts[what] = counts.get(what, 0) + 1
     by_setting: dict[str, list[str]] = {}
     for (setting, loss), count in sorted(counts.items()):
@@ -103,9 +106,11 @@ def rows(trials: Trials) -> pd.DataFrame:
             dataset_name(dataset),
             model_name(model),
             loss_name(loss),
-            describe(choice.settings),
+            describe(choice.settings)[:_LONGEST],
             "yes" if choice.edge else "no",
-            "; ".join(f"{describe(each['settings'])}: {_mean(each['val_dice']):.4f}" for each in choice.tried),
+            "; ".join(
+                f"{describe(each['settings'])[:_LONGEST]}: {_mean(each['val_dice']):.4f}" for each in choice.tried
+            ),
         )
         for (dataset, model, loss), choice in trials.choices.items()
     ]

@@ -21,7 +21,7 @@ from lightning_seg.report.reading_words import sentences
 from lightning_seg.report.readings import Readings, read_all
 from lightning_seg.report.records import load_study
 from lightning_seg.report.tables import study_tables
-from lightning_seg.report.trials import read_trials
+from lightning_seg.report.trials import read_trials, rows
 from lightning_seg.report.trials import sentences as trial_sentences
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.predictions import Predictions, write
@@ -195,3 +195,15 @@ def test_the_page_shows_readings_thresholds_and_calibration(tmp_path: Path) -> N
         path.unlink()
     shown = page()  # of an older version's records
     assert 'id="readings"' not in shown and 'id="table-thresholds"' not in shown
+
+
+def test_settings_of_any_length_do_not_fill_the_page(tmp_path: Path) -> None:
+    place = study(tmp_path, {}, models=["unet"], repeats=2)
+    tried = [{"settings": {"x": "y" * 10**5}, "val_dice": [0.5]}, {"settings": {"x": 1}, "val_dice": [0.4]}]
+    choice = {"settings": tried[0]["settings"], "tried": tried, "edge": ["x"], "identity": ""}
+    edit(place, lambda record, _: record.update(tuning=choice))
+    found = load_study(place)
+    trials = read_trials(found, LOSSES)
+    told = trial_sentences(trials, read(place).readings[0].verdict)
+    assert told
+    assert max(map(len, [*told, *rows(trials).to_numpy().ravel()])) < 1000
