@@ -15,8 +15,8 @@ from pathlib import Path
 from grids import run_grid
 from measure import Stopwatch, alternate, report
 
-GRID = ("model=unet,colonsegnet", "model.width=32", "loss=dice,bce,iou_focal", "repeat=0,1")
-SIZE = ("data.image_size=32", "dataset.count=60", "trainer.max_epochs=4")
+GRID = ("model=colonsegnet", "model.width=32", "loss=dice,bce,iou_focal", "repeat=0,1,2,3")
+SIZE = ("data.image_size=32", "dataset.count=40", "trainer.max_epochs=3")
 
 
 def main() -> None:
@@ -44,7 +44,7 @@ def main() -> None:
             watch.stop()
             return watch
 
-        times = alternate({label: lambda o=o: way(o) for label, o in ways.items()}, arguments.rounds, warm_up=1)
+        times = alternate({label: lambda o=o: way(o) for label, o in ways.items()}, arguments.rounds, warm_up=0)
         report("12 runs", times, next(iter(ways)))
         alone = scores(Path(name), ("threads=1",), next(number), cache)
         together = scores(Path(name), ("hydra/launcher=cpus",), next(number), cache)
