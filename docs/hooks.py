@@ -11,7 +11,7 @@ from lightning_seg.catalogue import LOSSES
 from lightning_seg.config.named import build_loss
 from lightning_seg.config.variants import survey
 from lightning_seg.report.figures.losses import gallery
-from lightning_seg.report.figures.style import save
+from lightning_seg.report.figures.style import for_page, save
 
 
 @cache
@@ -21,7 +21,8 @@ def figures() -> dict[str, str]:
     losses = {name: build_loss(name) for name in names}
     with TemporaryDirectory() as folder:
         return {
-            figure.name: f'<figure class="gallery {figure.name}">{save(figure, Path(folder))}'
+            figure.name: f'<figure class="gallery {figure.name}">'
+            f"{for_page(save(figure, Path(folder), ()), figure.title)}"
             f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
             for figure in gallery(losses)
         }

@@ -197,7 +197,7 @@ def test_the_report_shows_them_with_their_metric_and_figure(workplace: Path) -> 
     assert made.returncode == 0, made.stderr
     report = workplace / "multirun/own/report"
     page = (report / "index.html").read_text()
-    assert "What their own figure shows." in page and (report / "figures/mean_dice.png").is_file()
+    assert "What their own figure shows." in page and (report / "figures/mean_dice.svg").is_file()
     overall = pd.read_csv(report / "tables/overall.csv")
     runs = pd.read_parquet(report / "runs.parquet")
     assert overall.loc[0, "specificity"] == pytest.approx(runs["test_specificity"].mean(), abs=1e-4)

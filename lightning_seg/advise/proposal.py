@@ -4,7 +4,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import torch
@@ -19,14 +19,19 @@ from lightning_seg.config.plugins import choices
 from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.planning.estimate import make_plan
+from lightning_seg.planning.schedule import makespan
+from lightning_seg.planning.workers import Workers, workers_of
 from lightning_seg.report.published import load_published
 from lightning_seg.sweep.cells import grid_cells
+from lightning_seg.sweep.tuning import grid_and_trials
 from lightning_seg.wording import duration
 
 GRID_KEYS = ("model", "loss", "repeat")  # that a proposal decides, unless the user has
 BASELINE = "unet"  # the common yardstick, which starts from no downloaded weights
 BEST = 3  # models of the highest published Dice that are thought of beside it
 FEWEST_REPEATS, USUAL_REPEATS, MOST_REPEATS = 3, 5, 10
+CAREFUL = ("tune=lr", "augmentation=standard")  # beside a grouped split; the published protocol has none of them
+_OF_ADVICE = ("data.split=grouped", *CAREFUL)
 _OF_EFFORT = r"(data\.image_size|trainer\.max_epochs|early_stopping\.patience)=[0-9]{1,5}"
 _GUESS = 2.0  # times timed at another size are scaled by pixels; they may be wrong by this factor
 
@@ -103,7 +108,7 @@ def read_proposal(value: object, given: Sequence[str]) -> Proposal:
     kept = [argument for argument in given if argument.split("=")[0] not in GRID_KEYS]
     models = [argument.removeprefix("model=") for argument in overrides if argument.startswith("model=")]
     for argument in overrides:
-        known = argument in kept or argument == "data.split=grouped" or re.fullmatch(_OF_EFFORT, argument)
+        known = argument in kept or argument in _OF_ADVICE or re.fullmatch(_OF_EFFORT, argument)
         if not known and not argument.startswith("model="):
             raise UnreadableError(f"it sets {argument!r}, which no proposal does")
     if absent := set(kept) - set(overrides):
@@ -154,8 +159,12 @@ def propose(
     timer = timer or _timer(cfg, kept, losses[0], announce)
     available = count_repeats(cfg.data.split, Fractions(**cfg.data.fractions))
     most = min(USUAL_REPEATS if halving else MOST_REPEATS, available or MOST_REPEATS)
+    trials, trial_epochs = _trials_of_a_cell([*kept, f"model={models[0]}", f"loss={losses[0]}", "repeat=0"])
     limits = _Limits(
         seconds=hours * 3600,
+        trials=trials,
+        trial_epochs=trial_epochs,
+        workers=workers_of(kept),
         fewest=len(fixed["repeat"] or range(min(FEWEST_REPEATS, most))),
         most=len(fixed["repeat"] or range(most)),
         every_model=fixed["model"] is not None,
@@ -165,8 +174,8 @@ def propose(
     fitting = _most_thorough(efforts, first, models, losses, order, limits, timer)
     effort, losses, names, times, count = fitting
     overrides = [*kept, f"model={','.join(names)}", *effort.overrides(cfg)]
-    seconds = sum(times[name] for name in names) * len(losses) * count
-    reasons = _reasons(fixed, names, losses, effort, times)
+    seconds = limits.of(effort).elapsed(times, names, len(losses), count)
+    reasons = [*_reasons(fixed, names, losses, effort, times), *limits.remarks()]
     if fixed["repeat"] is None and not halving:
         if count == available:
             remark = f" (all that data.split={cfg.data.split} has)"
@@ -212,14 +221,16 @@ def _most_thorough(
     """
     timed = {first: timer(models, first)}
     for effort in efforts:
+        here = limits.of(effort)
         if effort not in timed:
             guess = {name: seconds * effort.cost / first.cost for name, seconds in timed[first].items()}
-            if limits.fit(guess, len(losses), _GUESS) is None:
+            if here.fit(guess, len(losses), _GUESS) is None:
                 continue
-            timed[effort] = timer(limits.hopeful(guess, len(losses)), effort)
-        if chosen := limits.fit(timed[effort], len(losses)):
+            timed[effort] = timer(here.hopeful(guess, len(losses)), effort)
+        if chosen := here.fit(timed[effort], len(losses)):
             return _Fitting(effort, list(losses), chosen[0], timed[effort], chosen[1])
     effort = efforts[-1]
+    limits = limits.of(effort)
     times = timed.get(effort) or timer(models, effort)
     promising = [loss for loss in order if loss in losses] + [loss for loss in losses if loss not in order]
     while not (chosen := limits.fit(times, len(promising))):
@@ -254,10 +265,44 @@ def candidates() -> list[str]:
 
 @dataclass(frozen=True)
 class _Limits:
+    """What the time allows.
+
+    Attributes:
+        seconds: there are.
+        trials: of each model and loss, before its runs.
+        trial_epochs: of each, at most; None for as many as a run has.
+        workers: that share the runs.
+        fewest, most: repeats.
+        every_model: whether all models must fit.
+        share: of a run's time that a trial takes.
+    """
+
     seconds: float
+    trials: int
+    trial_epochs: int | None
+    workers: Workers
     fewest: int
     most: int
     every_model: bool
+    share: float = 1.0
+
+    def of(self, effort: Effort) -> "_Limits":
+        """The same where each network is trained so thoroughly."""
+        return replace(self, share=min(1.0, (self.trial_epochs or effort.max_epochs) / effort.max_epochs))
+
+    def elapsed(self, times: Mapping[str, float], names: Sequence[str], losses: int, repeats: int) -> float:
+        """Seconds until the last run ends: trials first, then runs, on all workers."""
+        runs = [times[name] for name in names for _ in range(losses)]
+        trials = [self.share * seconds for seconds in runs] * self.trials
+        count, launcher = self.workers.count, self.workers.launcher
+        return makespan(trials, count, launcher) + makespan(runs * repeats, count, launcher)
+
+    def remarks(self) -> list[str]:
+        """Sentences on what the time is made of."""
+        text = [self.workers.remark] if self.workers.remark else []
+        if self.trials:
+            text.append(f"Before its runs, each model and loss has {self.trials} trials, which the time includes.")
+        return text
 
     def fit(self, times: Mapping[str, float], losses: int, slack: float = 1.0) -> tuple[list[str], int] | None:
         """As many models (in their order of preference) and repeats as the time allows; ``None`` if none.
@@ -270,7 +315,7 @@ class _Limits:
         available = self.seconds * slack
 
         def fits(names: Sequence[str], repeats: int) -> bool:
-            return sum(times[name] for name in names) * losses * repeats <= available
+            return self.elapsed(times, names, losses, repeats) <= available
 
         starts = [list(times)] if self.every_model else [[name] for name in times]
         chosen = next((names for names in starts if fits(names, self.fewest)), None)
@@ -322,6 +367,14 @@ def _timer(cfg: DictConfig, given: Sequence[str], loss: str, announce: Callable[
     return seconds_of_a_run
 
 
+def _trials_of_a_cell(arguments: Sequence[str]) -> tuple[int, int | None]:
+    """How many trials the arguments ask for before the runs of one model and loss, and their epochs if these differ."""
+    if not any(argument.startswith(("tune=", "tune.")) for argument in arguments):
+        return 0, None
+    cells, trials = grid_and_trials(list(arguments))
+    return len(trials), cells[0].config.get("tune.epochs")
+
+
 def _reasons(
     fixed: Mapping[str, list[str] | None],
     models: Sequence[str],
@@ -355,9 +408,10 @@ def _reasons(
 
 
 def _nothing_fits(times: Mapping[str, float], losses: int, effort: Effort, limits: _Limits) -> UserError:
-    seconds = sum(times.values()) if limits.every_model else min(times.values())
+    names = list(times) if limits.every_model else [min(times, key=lambda name: times[name])]
+    seconds = limits.elapsed(times, names, losses, limits.fewest)
     return UserError(
         f"{limits.seconds / 3600:g} h are too short even for {'one loss' if losses == 1 else 'two losses'} with "
-        f"{limits.fewest} repeats at {effort.image_size} pixels, about {duration(losses * limits.fewest * seconds)} on "
+        f"{limits.fewest} repeats at {effort.image_size} pixels, about {duration(seconds)} on "
         "this device; give more --hours, or a smaller network such as model=unet model.width=16."
     )

@@ -8,12 +8,17 @@ from lightning_seg.advise.halving import Halving, Rule, Stop
 from lightning_seg.advise.settling import Answer, Settling
 from lightning_seg.advise.studying import Settled
 from lightning_seg.catalogue import dataset_name, loss_name
+from lightning_seg.report import reading_words
 from lightning_seg.report.answer import failed_run_sentences, scope_of, sentences
-from lightning_seg.report.comparison import compare, failed_runs
+from lightning_seg.report.comparison import compare, compared_rows, failed_runs
+from lightning_seg.report.kept import load_kept
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
+from lightning_seg.report.readings import CHOSEN, read_all
 from lightning_seg.report.records import load_study
 from lightning_seg.report.statistics import omnibus
+from lightning_seg.report.trials import read_trials
+from lightning_seg.report.trials import sentences as trial_words
 from lightning_seg.report.verdict import judge_comparison
 
 _UNLIKE = 1.0  # distance from which on no published set is called similar
@@ -75,17 +80,30 @@ def halved_study_sentences(study: Path) -> tuple[list[str], list[str]]:
     return before, failed_run_sentences(failed_runs(found.runs), found.runs["loss"].value_counts())
 
 
-def study_sentences(study: Path) -> tuple[list[str], str | None]:
-    """The report's answer in words, with what to run next, and the report's lines for that."""
+def study_sentences(study: Path, chosen_threshold: bool = False) -> tuple[list[str], str | None]:
+    """The report's answer in words, with what to run next, and the report's lines for that.
+
+    Args:
+        study: its folder.
+        chosen_threshold: answer at the threshold that validation images choose, where runs have kept what that needs.
+    """
     found = load_study(study)
     comparison = compare(found)
     pairs = comparison.pairs["dice"]
     if not len(pairs):
         return ["No repeat has usable runs of the losses: nothing can be concluded.", *comparison.left_out], None
-    verdict = judge_comparison(comparison)
+    kept = load_kept(found, compared_rows(found.runs, pairs))
+    readings = read_all(found, comparison, kept)
+    chosen = [reading for reading in readings.readings if reading.threshold == CHOSEN and chosen_threshold]
+    verdict = chosen[0].verdict if chosen else judge_comparison(comparison)
     advice, lines = next_step(found, comparison, verdict)
+    at = "At the threshold that validation images choose for each run:"
+    first, *rest = sentences(verdict, scope_of(pairs))
     text = [
-        *sentences(verdict, scope_of(pairs)),
+        f"{at} {first}" if chosen else first,
+        *rest,
+        *reading_words.sentences(readings.readings),
+        *trial_words(read_trials(found, comparison.losses), verdict),
         *failed_run_sentences(failed_runs(found.runs), found.runs["loss"].value_counts()),
         *comparison.left_out,
         f"Next: {advice}",

@@ -43,6 +43,15 @@ def advise(
             help="Drop losses that are surely worse on the way; errs in at most 5 % if all are about equally noisy.",
         ),
     ] = False,
+    paper: Annotated[
+        bool,
+        typer.Option(
+            "--paper",
+            help="The published protocol: one learning rate for all losses, no augmentation, random splits, threshold "
+            "0.5. Otherwise the rate is tuned for each loss, images are augmented, similar ones stay on one side of a "
+            "split, and validation images choose the threshold.",
+        ),
+    ] = False,
     until_settled: Annotated[
         bool,
         typer.Option(
@@ -58,7 +67,7 @@ def advise(
     console = Console()
     if halving and until_settled:
         raise UserError("--halving and --until-settled are two ways to end early; choose one.")
-    asked = _look(data, overrides or [], halving, console)
+    asked = _look(data, overrides or [], halving, paper, console)
     refuse_links(asked.place / ADVICE, asked.place.parent)
     proposal = _earlier_proposal(asked.place, asked.inputs, asked.given)
     if proposal is None:
@@ -75,10 +84,7 @@ def advise(
     if until_settled:
         run_until_settled(Grid(line[1:]), hours, console)
         return
-    if asked.rule:
-        code = _run_halving(proposal, asked.rule, asked.place, hours, line, console)
-    else:
-        code = _run_all(proposal, asked.place, console)
+    code = _run_halving(proposal, asked, hours, line, console) if asked.rule else _run_all(proposal, asked, console)
     if code:
         console.print("Some runs failed (above); the same command tries them again.")
         raise typer.Exit(code)
@@ -95,6 +101,7 @@ class _Asked:
         inputs: of this command, by which a later call knows whether it goes on with the same question.
         place: the study's folder.
         rule: by which losses are dropped on the way, if they are.
+        paper: whether it is the published protocol.
     """
 
     found: "Inspection"
@@ -103,9 +110,10 @@ class _Asked:
     inputs: dict[str, Any]
     place: Path
     rule: "Rule | None"
+    paper: bool
 
 
-def _look(data: str, overrides: list[str], halving: bool, console: Console) -> _Asked:
+def _look(data: str, overrides: list[str], halving: bool, paper: bool, console: Console) -> _Asked:
     """Compose the configuration and look at the images.
 
     Raises:
@@ -134,15 +142,15 @@ def _look(data: str, overrides: list[str], halving: bool, console: Console) -> _
         shares = Fractions(**cfg.data.fractions)
         looks = looks_within(count_repeats(cfg.data.split, shares))
         rule = Rule(looks, test_to_train=shares.test / shares.train)
-    inputs = {"data": data, "overrides": overrides, "halving": halving}
-    return _Asked(found, cfg, given, inputs, Path(cfg.output_dir).expanduser() / str(cfg.study), rule)
+    inputs = {"data": data, "overrides": overrides, "halving": halving, "paper": paper}
+    return _Asked(found, cfg, given, inputs, Path(cfg.output_dir).expanduser() / str(cfg.study), rule, paper)
 
 
 def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     from lightning_seg.advise.features import measure_features, rank_by_likeness
-    from lightning_seg.advise.proposal import propose
+    from lightning_seg.advise.proposal import CAREFUL, propose
     from lightning_seg.advise.words import likeness_sentences, promising_losses
-    from lightning_seg.data.rules import siblings_remedy
+    from lightning_seg.data.rules import SIBLINGS, siblings_remedy
     from lightning_seg.wording import duration
 
     found, cfg, given, rule = asked.found, asked.cfg, asked.given, asked.rule
@@ -152,9 +160,15 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     reasons = []
     if len(found.ids) < _FEW_IMAGES:
         reasons.append(f"{len(found.ids)} images are few: each test set is small, and only large differences show.")
-    if "data.split" not in (argument.split("=")[0] for argument in given) and _leaks(found):
+    keys = [argument.split("=")[0] for argument in given]
+    if not asked.paper:
+        given = [*given, *(each for each in CAREFUL if each.split("=")[0] not in keys)]
+        reasons += _careful_reasons(given)
+    if not asked.paper and "data.split" not in keys and _leaks(found):
         given = [*given, "data.split=grouped"]
-        together = "Near duplicates" if cfg.data.groups is None else f"Images of one group of {cfg.data.groups}"
+        together = (
+            "Near duplicates" if cfg.data.groups in (None, SIBLINGS) else f"Images of one group of {cfg.data.groups}"
+        )
         reasons.append(f"{together} are kept on one side of each split (data.split=grouped).")
     elif (counts := found.siblings.get(cfg.data.split)) and not isinstance(counts, str) and sum(counts):
         remedy = siblings_remedy(cfg.data.split)
@@ -169,9 +183,19 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
             f"another are dropped; it ends when the answer is settled, cannot be settled so, or {hours:g} h are over."
         )
     else:
-        reasons.append(f"All runs one after the other: about {duration(proposal.seconds)}, of {hours:g} h.")
+        reasons.append(f"All of it takes about {duration(proposal.seconds)}, of {hours:g} h.")
     _say(console, "Proposal", [*proposal.reasons, *reasons])
     return proposal
+
+
+def _careful_reasons(given: Sequence[str]) -> list[str]:
+    """Why the study is not the published one."""
+    text = []
+    if "tune=lr" in given:
+        text.append("Each loss is tried with three learning rates and uses its best, by validation images (tune=lr).")
+    if "augmentation=standard" in given:
+        text.append("Training images are augmented, in the same way for all losses (augmentation=standard).")
+    return [*text, "The answer is at the threshold that validation images choose. --paper is the published protocol."]
 
 
 def _leaks(found: "Inspection") -> bool:
@@ -180,30 +204,30 @@ def _leaks(found: "Inspection") -> bool:
     return isinstance(random, list) and sum(random) > 0 and isinstance(grouped, list)
 
 
-def _run_all(proposal: "Proposal", place: Path, console: Console) -> int:
+def _run_all(proposal: "Proposal", asked: _Asked, console: Console) -> int:
     """Run a proposal to its end and give the answer; returns the exit code of the training."""
     from lightning_seg.advise.words import study_sentences
     from lightning_seg.cli.train import train_with
 
     code = train_with(proposal.line())
     _end_if_stopped(code, console)
-    answer, following = study_sentences(place)
+    answer, following = study_sentences(asked.place, chosen_threshold=not asked.paper)
     _say(console, "Answer", answer)
     if following is not None:
         say(f"\n{following}", console)
-    say_report(place, console)
+    say_report(asked.place, console)
     return code
 
 
-def _run_halving(
-    proposal: "Proposal", rule: "Rule", place: Path, hours: float, shown: list[str], console: Console
-) -> int:
+def _run_halving(proposal: "Proposal", asked: _Asked, hours: float, shown: list[str], console: Console) -> int:
     """Run a proposal look by look and give the answer; returns the exit code of the training."""
     from lightning_seg.advise.execute import halve
     from lightning_seg.advise.words import dropped_sentences, halved_study_sentences, halving_sentences
     from lightning_seg.cli.train import train_with
     from lightning_seg.report.build import build_report
 
+    rule, place = asked.rule, asked.place
+    assert rule is not None
     halved = halve(
         proposal,
         rule,
@@ -211,11 +235,13 @@ def _run_halving(
         tell=lambda before, after: _say(console, "", dropped_sentences(before, after)),
         announce=lambda arguments: None if arguments == shown else _show_line(console, arguments),
         train=train_with,
+        chosen_threshold=not asked.paper,
     )
     words = halving_sentences(halved.end, rule, halved.models, halved.out_of_time)
     nothing_learned, failures = halved_study_sentences(place)
     _end_if_stopped(halved.code, console)
-    _say(console, "Answer", [*(nothing_learned or words), *failures])
+    at = [] if asked.paper else ["Dice here is that at the threshold which validation images choose for each run."]
+    _say(console, "Answer", [*(nothing_learned or [*words, *at]), *failures])
     say_report(place, console)
     console.print(
         "It compares all losses on the repeats that all of them have, and its tests know nothing of the looks: "
@@ -250,7 +276,8 @@ def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> 
         kept = read_json(path)
         if not isinstance(kept, dict) or not isinstance(kept.get("inputs"), dict):
             raise UnreadableError("it is no proposal")
-        changed = [key for key, value in inputs.items() if kept["inputs"].get(key) != value]
+        # What an older version did not ask for goes on as it was proposed.
+        changed = [key for key, value in inputs.items() if kept["inputs"].get(key, value) != value]
         proposal = read_proposal(kept.get("proposal"), given) if not changed else None
     except FileNotFoundError:
         return None

@@ -5,9 +5,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lightning_seg.cli.completion import complete
+
 
 def plan(
-    overrides: Annotated[list[str], typer.Argument(help="The same as for train: experiment=paper model=unet,fcn ...")],
+    overrides: Annotated[
+        list[str],
+        typer.Argument(help="The same as for train: experiment=paper model=unet,fcn ...", autocompletion=complete),
+    ],
     price_per_hour: Annotated[float | None, typer.Option(help="Of this device, to see costs.")] = None,
     side_by_side: Annotated[
         bool,

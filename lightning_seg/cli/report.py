@@ -1,16 +1,18 @@
 """``lightning-seg report``: from run records to the page."""
 
+import gc
 import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
+from lightning_seg.report.current import is_current, keep_stamp, report_dir, stamp
 from lightning_seg.studies.folder import StudyFolder, find_study
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
 _REFRESH_SECONDS = 60
 _State = frozenset[tuple[str, int]]  # ended runs and when they ended
+_FORMATS = ("svg", "pdf", "png")
 _PUBLISHED = ".published"  # in the folder of studies; a name with a point is no study's
 
 
@@ -53,11 +56,14 @@ def report(
     ] = "dice",
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
     rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Points below which losses are equal.")] = 0.5,
+    formats: Annotated[
+        str | None,
+        typer.Option("--formats", help="Write every figure of the paper as files too: svg, pdf, png (pdf,png)."),
+    ] = None,
 ) -> None:
-    """Write a study's report and print the path of its page."""
-    from lightning_seg.report.build import build_published_report, build_report
-
+    """Write a study's report and print the path of its page; what has not changed is not made again."""
     console = Console()
+    asked = _formats(formats)
     if study is None:
         if not published:
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
@@ -65,29 +71,49 @@ def report(
             raise UserError(
                 "--watch, --wandb, --losses, --with and --groups are for a study's report: name the study too."
             )
-        index = build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100)
-        say(index, console)
+        from lightning_seg.report.build import build_published_report
+
+        say(build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100, asked), console)
         return
     found = find_study(output_dir, study)
-    seen = _state(found)
-    build = partial(
-        build_report,
-        found.path,
-        draws=draws,
-        rope=rope / 100,
-        losses=losses.split(",") if losses else (),
-        published=published,
-        groups=groups.expanduser() if groups else None,
-        metric=metric,
-        beside=[find_study(output_dir, name).path for name in with_ or []],
-        own_figures=[_figure(name) for name in figure or []],
-    )
-    index = build(refresh=_REFRESH_SECONDS if watch else None)
+    seen = _state(found) if watch else frozenset()
+    options: dict[str, Any] = {
+        "draws": draws,
+        "rope": rope / 100,
+        "losses": losses.split(",") if losses else [],
+        "published": published,
+        "groups": groups.expanduser() if groups else None,
+        "metric": metric,
+        "beside": [find_study(output_dir, name).path for name in with_ or []],
+        "formats": sorted({*asked, "png"} if to_wandb else asked),
+    }
+    place = report_dir(found.path, options["losses"], metric)
+    # What lies outside of the study is not watched for changes.
+    made = None if figure or watch or with_ or groups else stamp(found.path, place, options)
+    if is_current(place, made):
+        index = place / "index.html"
+    else:
+        index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
+        keep_stamp(place, made)
     say(index, console)
     if to_wandb:
         _log_to_wandb(index.parent, found, console)
     if watch:
-        _watch(found, seen, build, console)
+        _watch(found, seen, partial(_build, found, options, figure or []), console)
+
+
+def _build(study: StudyFolder, options: dict[str, Any], figures: list[str], refresh: int | None = None) -> Path:
+    gc.set_threshold(100_000, 50, 100)  # the usual count of objects is looked through every few milliseconds here
+    from lightning_seg.report.build import build_report
+
+    return build_report(study.path, refresh=refresh, own_figures=[_figure(name) for name in figures], **options)
+
+
+def _formats(text: str | None) -> list[str]:
+    chosen = [part.strip().lower() for part in text.split(",")] if text else []
+    if unknown := [part for part in chosen if part not in _FORMATS]:
+        raise UserError(f"--formats knows {', '.join(_FORMATS)}, not {unknown[0]!r}.")
+    return chosen
 
 
 def _log_to_wandb(report: Path, study: StudyFolder, console: Console) -> None:

@@ -14,11 +14,13 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_seg.cli.help import with_comments
 from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.plugins import import_from_working_directory
 from lightning_seg.errors import UserError
 from lightning_seg.files import unwritable
+from lightning_seg.machine.processes import find_modules_as_here
 from lightning_seg.runs.stop import INTERRUPTED, INTERRUPTION, StoppedError
 from lightning_seg.wording import printable
 
@@ -31,24 +33,33 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing i
 def app(cfg: DictConfig) -> float | None:
     """Train one run and return its best validation Dice; in grids see :mod:`lightning_seg.sweep.worker`."""
     # Here, so that `--help` and a finished grid need no torch.
+    from lightning_seg.runs.fingerprint import flatten
+    from lightning_seg.runs.folder import RunFolder
     from lightning_seg.runs.run import run
     from lightning_seg.sweep.worker import run_isolated
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_isolated(cfg)
     try:
-        return run(cfg)
+        score = run(cfg)
     except Exception as error:
         fail(error)  # here: Hydra would print the traceback first
+    print(f"results: {printable(RunFolder.of(flatten(cfg)).path)}")
+    return score
 
 
 def main() -> None:
     """Entry point of ``train.py`` and ``lightning-seg train``."""
+    find_modules_as_here()
     import_from_working_directory()
     arguments = prepared(sorted(sys.argv[1:], key=_is_override))  # Hydra takes no flag between two overrides
     # Optuna's plugin minimizes, and Hydra refuses a preset that has its name.
     sys.argv[1:] = ["hydra/sweeper=search" if each == "hydra/sweeper=optuna" else each for each in arguments]
     try:
+        if {"--help", "-h"} & {*arguments}:
+            program = sys.argv[0] if sys.argv[0].startswith("lightning-seg") else f"python {sys.argv[0]}"
+            print(with_comments(app, arguments, program), end="")
+            return
         app()
     except Exception as error:
         fail(error)
@@ -94,10 +105,14 @@ def fail(error: Exception) -> NoReturn:
     sys.exit(2)
 
 
+# Files that may not be written, names that are too long, and folders in a file's place or the other way round.
+_NO_PLACE = (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP)
+
+
 def _of_disk(error: Exception) -> str | None:
     """A sentence on a disk that takes no more, or a name that it does not take; ``None`` for other errors."""
     reason = unwritable(error)
-    if reason is None and isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
+    if reason is None and isinstance(error, OSError) and error.errno in _NO_PLACE:
         reason = os.strerror(error.errno).lower()
     if reason is None:
         return None

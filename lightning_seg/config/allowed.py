@@ -74,7 +74,7 @@ def refuse_foreign(node: object, group: str, where: str) -> None:
         elif isinstance(value, str) and len(value) > _LONGEST:
             raise UserError(f"{where}: its config.{group} holds a text of {len(value):,} characters.")
         elif isinstance(value, int | float) and abs(value) > _LARGEST[group]:
-            raise UserError(f"{where}: its config.{group} holds the number {value:.3g}, which is out of range.")
+            raise UserError(f"{where}: its config.{group} holds the number {str(value)[:24]}, which is out of range.")
     if parts > _MOST_PARTS:
         raise UserError(f"{where}: its config.{group} is made of {parts} parts; {_MOST_PARTS} are the most.")
     for target in sorted(set(targets(node)) - _built_in(group)):

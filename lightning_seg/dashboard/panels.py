@@ -1,6 +1,7 @@
 """The dashboard of a study: a W&B report with panels per dataset and loss, described in code."""
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -79,8 +80,8 @@ def save(dashboard: reports.Report, study: Path) -> str:
 
 
 def _is(key: str, name: str) -> Any:
-    # The library writes filters as text and reads them again, where a "=" in a name would be a comparison.
-    return expr.Config(key) == name.replace("=", "\\x3d")
+    # The library writes filters as text and reads them again, where a quote in a name would end it.
+    return expr.Config(key) == re.sub(r"[^\w .-]", lambda sign: f"\\U{ord(sign[0]):08x}", name)
 
 
 def _curves(grouped_by: str) -> list[Any]:

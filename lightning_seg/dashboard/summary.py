@@ -1,16 +1,25 @@
 """The W&B run that carries a study's report: its tables, its figures and its page."""
 
+import io
+import logging
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import wandb
+from PIL import Image
 
+from lightning_seg.files import MOST_TABLE_BYTES, open_plain, read_bytes
 from lightning_seg.training.wandb_run import run_id, start_run
+from lightning_seg.wording import printable
+
+log = logging.getLogger(__name__)
 
 JOB_TYPE = "summary"
+_MOST_FIGURE_BYTES = 64 * 2**20
 
 
 def log_summary(
@@ -34,9 +43,10 @@ def log_summary(
         the local folder of the W&B run.
     """
     for superseded in _own(report, "wandb/offline-run-*"):
-        shutil.rmtree(superseded)
-    tables = {f"table_{path.stem}": _table(path) for path in _own(report, "tables/*.csv")}
-    figures = {f"figure_{path.stem}": wandb.Image(str(path)) for path in _own(report, "figures/*.png")}
+        if superseded.is_dir():
+            shutil.rmtree(superseded)
+    tables = _logged("table", _own(report, "tables/*.csv"), _table)
+    figures = _logged("figure", _own(report, "figures/*.png"), _figure)
     with start_run(
         mode,
         project=project,
@@ -64,7 +74,24 @@ def _own(report: Path, pattern: str) -> list[Path]:
     return [path for path in sorted(report.glob(pattern)) if not path.is_symlink()]
 
 
+def _logged(kind: str, paths: list[Path], read: Callable[[Path], Any]) -> dict[str, Any]:
+    """What is logged of files, by its name; a received study may hold some that are not what they are called."""
+    found = {}
+    for path in paths:
+        try:
+            found[f"{kind}_{path.stem}"] = read(path)
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            log.warning("%s is not logged (%s).", printable(path), printable(error))
+    return found
+
+
+def _figure(path: Path) -> wandb.Image:
+    # Given the path, Pillow would open whatever the file holds, and hand EPS to another program.
+    with open_plain(path, _MOST_FIGURE_BYTES) as file, Image.open(file, formats=("PNG",)) as image:
+        return wandb.Image(image)
+
+
 def _table(path: Path) -> wandb.Table:
-    frame = pd.read_csv(path)
+    frame = pd.read_csv(io.BytesIO(read_bytes(path, MOST_TABLE_BYTES)))
     rows = [[None if pd.isna(value) else value for value in row] for row in frame.astype(object).to_numpy().tolist()]
     return wandb.Table(columns=[str(column) for column in frame.columns], data=rows, allow_mixed_types=True)

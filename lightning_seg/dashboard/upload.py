@@ -1,16 +1,22 @@
 """Uploads the runs that were logged offline, by ``wandb sync``, each once."""
 
+import logging
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from lightning_seg.dashboard.offline import foreign_file
 from lightning_seg.dashboard.project import RUN_FOLDERS
 from lightning_seg.errors import UserError
 from lightning_seg.files import refuse_links
 from lightning_seg.runs.claim import is_claimed
+from lightning_seg.wording import printable
+
+log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 60.0  # for the upload of one run, and again for the server
 _BATCH = 16  # runs for one start of wandb
@@ -48,18 +54,30 @@ def upload(folders: list[Path]) -> Iterator[tuple[Path, str]]:
 
 
 def _stays_in(folder: Path, study: Path) -> bool:
-    """Whether a run lies in the study, not behind a link, and W&B would upload and write none of others' files.
+    """Whether W&B would upload and write none of others' files for a run; if it would, that is said."""
+    reason = _reach(folder, study)
+    if reason is not None:
+        log.warning("%s is not uploaded: %s.", printable(folder), printable(reason))
+    return reason is None
 
-    It uploads what lies in ``files``, and writes a log beside the run. Its own links there, such as ``latest-run``,
-    lead to what lies beside them.
+
+def _reach(folder: Path, study: Path) -> str | None:
+    """Why W&B would reach out of a run's folder; ``None`` if it would not.
+
+    It uploads what lies in ``files`` and what its own file of the run names, and marks that file. Its own links, such
+    as ``latest-run``, lead to what lies beside them.
     """
     try:
         refuse_links(folder, study)
-    except UserError:
-        return False
+    except UserError as error:
+        return str(error).partition(":")[0]
     home = folder.parent.resolve()
-    links = [path for path in (*folder.parent.iterdir(), *(folder / "files").rglob("*")) if path.is_symlink()]
-    return all(path.resolve().is_relative_to(home) for path in links)
+    for path in (*folder.parent.iterdir(), *folder.iterdir(), *(folder / "files").rglob("*")):
+        if path.is_symlink() and not path.resolve().is_relative_to(home):
+            return f"{path} is a link"
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            return f"{path} is no file"
+    return foreign_file(folder)
 
 
 def _waits(folder: Path) -> bool:
@@ -87,19 +105,20 @@ def _sync(folders: list[Path]) -> str:
     """
     command = [sys.executable, "-m", "wandb", "sync", *map(str, folders)]
     patience = PATIENCE_SECONDS * (1 + len(folders))
-    try:
-        ended = subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=patience,
-            stdin=subprocess.DEVNULL,
-            # Its own log goes beside the first run, not into the working directory; errors must be said.
-            env=os.environ | {"WANDB_DIR": str(folders[0].parents[1]), "WANDB_SILENT": "false", "NO_COLOR": "1"},
-        )
-    except subprocess.TimeoutExpired:
-        raise TimeoutError(f"not uploaded, W&B did not end within {patience:.0f} s") from None
+    # W&B reads settings from its folder, such as the server that is sent the key: none that came with a study.
+    with tempfile.TemporaryDirectory() as own:
+        try:
+            ended = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=patience,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | {"WANDB_DIR": own, "WANDB_SILENT": "false", "NO_COLOR": "1"},  # errors must be said
+            )
+        except subprocess.TimeoutExpired:
+            raise TimeoutError(f"not uploaded, W&B did not end within {patience:.0f} s") from None
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip() for line in ended.stderr.splitlines() if line.strip()]
     errors = [line.partition("ERROR")[2].strip() for line in lines if "ERROR" in line]
     if errors:

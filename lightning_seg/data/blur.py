@@ -32,13 +32,9 @@ def main_colours(counts: Counter[float], wanted: Iterable[int] = ()) -> tuple[in
 
     for colour, _ in counts.most_common(_CANDIDATES):
         apart = _apart(colours, int(colour))
-        near = pixels[apart <= _NEAR].sum()
+        near, around = pixels[apart <= _NEAR].sum(), pixels[(apart > _NEAR) & (apart < _AROUND)].sum()
         # A fringe runs evenly from one colour to another.
-        if (
-            is_free(int(colour))
-            and near >= _LEAST * drawn
-            and near >= pixels[(apart > _NEAR) & (apart < _AROUND)].sum()
-        ):
+        if is_free(int(colour)) and near >= _LEAST * drawn and near >= around:
             mains.append(int(colour))
     for colour in wanted:
         if is_free(colour) and (_apart(colours, colour) <= _NEAR).any():
@@ -53,7 +49,7 @@ def among(mains: Sequence[int], wanted: Sequence[int]) -> tuple[int, ...]:
 
 
 def nearest(colours: NDArray[np.int32], mains: Sequence[int], chosen: Sequence[int]) -> NDArray[np.bool_]:
-    """Where colours, ``(H, W)``, are nearer to one of the main colours ``chosen`` than to all others; bool ``(H, W)``."""
+    """Where colours ``(H, W)`` are nearer to one of the main colours ``chosen`` than to all others, bool ``(H, W)``."""
     held, position = np.unique(colours, return_inverse=True)
     distances = np.stack([((_channels(held) - _channels(np.array([main]))) ** 2).sum(axis=1) for main in mains])
     is_chosen = np.isin(mains, chosen)

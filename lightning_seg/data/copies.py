@@ -4,15 +4,14 @@ Difference hashes (:mod:`lightning_seg.data.duplicates`) find images that are st
 mirrored copy has another hash. Here images are compared in three steps, all on band-passed grey, which neither
 brightness nor contrast changes, and by correlation:
 
-1. Each image, and each without a uniform border, at 16 x 16 pixels, with six windows of each other image (whole, and
+1. Each image, and each without a uniform border, at 16 x 16 pixels, with seven windows of each other image (whole, and
    a little cropped) in all eight orientations. Only what comes near goes on.
-2. At 32 x 32 pixels, the one shifted over the other at several scales.
-3. At 64 x 64 pixels and in fine detail, about where the second step has put it: lesions of one shape on plain skin
-   agree until then, copies also here.
+2. At 32 x 32 pixels, the one with the part of the other that it fits best, which is found from the window onwards.
+3. At 64 x 64 pixels and in fine detail, about the part of the second step: lesions of one shape on plain skin agree
+   until then, copies also here.
 
-``scripts/measure_copies.py`` measures how many copies are found and how many unrelated images are taken for copies.
-On 360 images of the six datasets, of each of 24 kinds of copies at least 99 % are found (of those that have lost a
-tenth on each of their four sides, 60 %); of 64,325 pairs of unrelated images, 1 is taken for copies.
+``scripts/measure_copies.py`` measures how many copies are found and how many unrelated images are taken for copies;
+``benchmarks/README.md`` has its figures for the six published datasets.
 """
 
 import logging
@@ -20,41 +19,65 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter1d
 
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.kept import kept_path
 from lightning_seg.errors import UnreadableError
 from lightning_seg.files import read_json, write_json
+from lightning_seg.rules import is_number, is_whole
 
 log = logging.getLogger(__name__)
 
-VERSION = 1  # of the kept pairs; raise it when other pairs would be found
-LEAST = (0.85, 0.9, 0.7)  # correlations of the three steps
-LEAST_OF_KIN = (0.7, 0.8, 0.5)  # the same of images whose names are kin, such as case_01 and case_01_2
-_COARSE, _FINE, _DETAIL = 16, 32, 64  # sides in pixels
+VERSION = 2  # of the kept pairs; raise it when other pairs would be found
+LEAST = (0.85, 0.9, 0.82)  # correlations of the three steps
+LEAST_OF_KIN = (0.7, 0.85, 0.75)  # the same of images whose names are kin, such as case_01 and case_01_2
+_GAIN = 0.05  # what the search of step 2 adds for a copy, at most: it begins at one of the windows
 _LOOKED_AT = 192  # pixels of the longer side of what is compared
+_KEPT = 128  # side in pixels of what steps 2 and 3 look at
+_MOST_CROPPED = 0.18  # of a side
 _UNIFORM = 0.04  # of the range of grey: a row or column within it is border
 _WINDOWS = (  # what is cropped: left, top, right, bottom
     (0.0, 0.0, 0.0, 0.0),
     (0.05, 0.05, 0.05, 0.05),
+    (0.1, 0.1, 0.1, 0.1),
     (0.08, 0.0, 0.0, 0.0),
     (0.0, 0.08, 0.0, 0.0),
     (0.0, 0.0, 0.08, 0.0),
     (0.0, 0.0, 0.0, 0.08),
 )
-_SCALES = (32, 30, 28)  # sides at which one image is shifted over the other's 32
+# How a part is changed in the search for the one that fits best: a side, two opposite sides alike, or all four.
+_CHANGES = np.array(
+    [
+        *(sign * side for sign in (1, -1) for side in np.eye(4)),
+        *([1, 0, -1, 0], [-1, 0, 1, 0], [0, 1, 0, -1], [0, -1, 0, 1], [1, 1, 1, 1], [-1, -1, -1, -1]),
+    ]
+)
+_MOST_CHANGES = 4  # of each width
 _BLOCK = 16  # images compared with all others at a time
 _KIN = re.compile(r"(.+?)[_\- ](?:\(?\d{1,3}\)?|copy|flip\w*|rot\w*|aug\w*|mirror\w*)$", re.IGNORECASE)
 
 Array = NDArray[np.float32]
+Inset = NDArray[np.float64]  # what is cropped: left, top, right, bottom
+
+
+class _Band(NamedTuple):
+    """A step's look at images: at ``side`` pixels, what is between ``fine`` and ``coarse`` pixels in size."""
+
+    side: int
+    fine: float
+    coarse: float
+
+
+_NEAR, _FITTED, _DETAIL = _Band(16, 0.7, 3), _Band(32, 1, 4), _Band(64, 0.7, 2)
 
 
 class Copy(NamedTuple):
@@ -83,32 +106,37 @@ class Prints(NamedTuple):
     """What is compared of N images, each as a whole and without its border.
 
     Attributes:
-        windows: step 1, of unit length, float32 ``(N, 2, 6, 16, 16)``.
-        fine: step 2, float32 ``(N, 2, 32, 32)``.
-        detail: step 3, float32 ``(N, 2, 64, 64)``.
+        windows: step 1, of unit length, float32 ``(N, 2, 7, 16, 16)``.
+        grey: steps 2 and 3, uint8 ``(N, 2, 128, 128)``.
     """
 
     windows: Array
-    fine: Array
-    detail: Array
+    grey: NDArray[np.uint8]
 
 
-class _Alignment(NamedTuple):
-    """How one of two images lies in the other.
+class _Near(NamedTuple):
+    """What step 1 takes for a copy.
 
     Attributes:
-        likeness: their correlation there.
-        swapped: it is the first that lies in the second.
-        height, width: of the one, where the other has 32 x 32 pixels.
-        top, left: of its corner.
+        likeness: the correlation.
+        image, other: positions of an image and of one that may lie in it.
+        form, other_form: 0 as a whole, 1 without the border.
+        window: position in ``_WINDOWS`` of the part of the image.
+        orientation: of the image, see :class:`Copy`.
     """
 
     likeness: float
-    swapped: bool
-    height: int
-    width: int
-    top: int
-    left: int
+    image: int
+    other: int
+    form: int
+    other_form: int
+    window: int
+    orientation: int
+
+    @property
+    def pair(self) -> tuple[int, int]:
+        """Both positions in order."""
+        return min(self.image, self.other), max(self.image, self.other)
 
 
 def find_copies(dataset: LesionDataset, cache_dir: str | Path | None = None) -> list[Copy]:
@@ -123,15 +151,31 @@ def find_copies(dataset: LesionDataset, cache_dir: str | Path | None = None) -> 
     facts = [VERSION, type(dataset).__qualname__, dataset.ids(), dataset.signature()]
     path = kept_path(dataset, cache_dir, facts, ".copies.json")
     try:
-        return [Copy(*pair) for pair in read_json(path)]
+        return _checked(read_json(path), len(dataset.ids()))
     except FileNotFoundError:
         pass
-    except (UnreadableError, TypeError) as error:
+    except UnreadableError as error:
         log.warning("%s is damaged (%s), and is made again.", path, error)
     copies = copies_among(prints_of(dataset), dataset.ids())
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, copies)
     return copies
+
+
+def _checked(value: object, count: int) -> list[Copy]:
+    """What is kept of the copies among ``count`` images.
+
+    Raises:
+        UnreadableError: it is not what this module writes.
+    """
+    if not isinstance(value, list) or not all(isinstance(each, list) and len(each) == 4 for each in value):
+        raise UnreadableError("it is no list of pairs")
+    pairs = [Copy(*each) for each in value]
+    for first, second, likeness, orientation in pairs:
+        known = all(map(is_whole, (first, second, orientation))) and is_number(likeness)
+        if not known or not first < second < count or orientation > 7:
+            raise UnreadableError("it holds no pairs of these images")
+    return pairs
 
 
 def prints_of(dataset: LesionDataset) -> Prints:
@@ -154,11 +198,11 @@ def image_print(image: Image.Image) -> Prints:
     """What is compared of one image: the arrays of :class:`Prints` without their first axis."""
     image = image.convert("L")
     image.thumbnail((_LOOKED_AT, _LOOKED_AT))
-    whole = np.asarray(image, dtype=np.float32)
+    whole = np.asarray(image)
     forms = (whole, _without_border(whole))
-    windows = [[_unit(_band(_cropped(form, window), _COARSE, 0.7, 3)) for window in _WINDOWS] for form in forms]
-    fine, detail = ([_band(form, *band) for form in forms] for band in ((_FINE, 1, 4), (_DETAIL, 0.7, 2)))
-    return Prints(np.array(windows, dtype=np.float32), np.array(fine), np.array(detail))
+    windows = [[_bands([_cropped(form, window)], _NEAR) for window in _WINDOWS] for form in forms]
+    grey = [np.asarray(_resized(Image.fromarray(form), _KEPT)) for form in forms]
+    return Prints(np.array(windows, dtype=np.float32).reshape(2, len(_WINDOWS), _NEAR.side, _NEAR.side), np.array(grey))
 
 
 def copies_among(prints: Prints, ids: list[str]) -> list[Copy]:
@@ -169,20 +213,15 @@ def copies_among(prints: Prints, ids: list[str]) -> list[Copy]:
         ids: their N names: those that are kin need not be as alike.
     """
     kin = _kin(ids)
-    best: dict[tuple[int, int], tuple[float, int, int, int, int, int]] = {}
-    for near, image, other, form, orientation, other_form in _near(prints.windows, (LEAST_OF_KIN if kin else LEAST)[0]):
-        pair = (min(image, other), max(image, other))
-        if (near > LEAST[0] or pair in kin) and near > best.get(pair, (0.0,))[0]:
-            best[pair] = (near, image, other, form, orientation, other_form)
+    best: dict[tuple[int, int], _Near] = {}
+    for near in _near(prints.windows, (LEAST_OF_KIN if kin else LEAST)[0]):
+        if (near.likeness > LEAST[0] or near.pair in kin) and near > best.get(near.pair, (0.0,)):
+            best[near.pair] = near
     found = []
-    for pair, (_, image, other, form, orientation, other_form) in sorted(best.items()):
-        least = LEAST_OF_KIN if pair in kin else LEAST
-        aligned = _align(_turned(prints.fine[image, form], orientation), prints.fine[other, other_form])
-        if aligned.likeness <= least[1]:
-            continue
-        detail = _detail(_turned(prints.detail[image, form], orientation), prints.detail[other, other_form], aligned)
-        if detail > least[2]:
-            found.append(Copy(*pair, round(detail, 4), orientation))
+    for pair, near in sorted(best.items()):
+        likeness = _likeness(prints.grey, near, LEAST_OF_KIN if pair in kin else LEAST)
+        if likeness is not None:
+            found.append(Copy(*pair, round(likeness, 4), near.orientation))
     return found
 
 
@@ -203,21 +242,22 @@ def _kin(ids: list[str]) -> set[tuple[int, int]]:
     }
 
 
-def _near(windows: Array, least: float) -> Iterator[tuple[float, int, int, int, int, int]]:
-    """Step 1: likeness, image, other image, form, orientation and the other's form, of all pairs above ``least``."""
+def _near(windows: Array, least: float) -> Iterator[_Near]:
+    """Step 1: all pairs above ``least``."""
     count = len(windows)
     queries = windows[:, :, 0].reshape(2 * count, -1)
     for start in range(0, count, _BLOCK):
         block = windows[start : start + _BLOCK]
-        keys = np.stack([_turned(block, orientation) for orientation in range(8)], axis=3)  # (B, 2, 6, 8, 16, 16)
+        keys = np.stack([_turned(block, orientation) for orientation in range(8)], axis=3)  # (B, 2, 7, 8, 16, 16)
         likeness = keys.reshape(-1, queries.shape[1]) @ queries.T
         likeness = likeness.reshape(len(block), -1, count, 2).transpose(0, 2, 1, 3).reshape(len(block), count, -1)
         for row, other in np.argwhere(likeness.max(axis=2) > least):
             if start + row != other:
                 best = int(likeness[row, other].argmax())
                 key, other_form = divmod(best, 2)
-                form, orientation = key // (len(_WINDOWS) * 8), key % 8
-                yield float(likeness[row, other, best]), int(start + row), int(other), form, orientation, other_form
+                form, window, orientation = np.unravel_index(key, (2, len(_WINDOWS), 8))
+                found = (start + row, other, form, other_form, window, orientation)
+                yield _Near(float(likeness[row, other, best]), *map(int, found))
 
 
 def _turned(images: Array, orientation: int) -> Array:
@@ -225,42 +265,64 @@ def _turned(images: Array, orientation: int) -> Array:
     return np.rot90(images[..., ::-1] if orientation > 3 else images, orientation % 4, axes=(-2, -1))
 
 
-def _align(first: Array, second: Array) -> _Alignment:
-    """Step 2: where the one, at several scales, correlates best with a part of its size of the other."""
-    found = []
-    for swapped, image, template in ((False, first, second), (True, second, first)):
-        for height in _SCALES:
-            for width in _SCALES:
-                correlations = _shifted(image, _resized(template, height, width))
-                top, left = np.unravel_index(correlations.argmax(), correlations.shape)
-                found.append(_Alignment(float(correlations.max()), swapped, height, width, int(top), int(left)))
-    return max(found)
+def _turned_inset(inset: Sequence[float], orientation: int) -> Inset:
+    """What is cropped of an image that is turned: see :func:`_turned`."""
+    left, top, right, bottom = inset
+    if orientation > 3:
+        left, right = right, left
+    return np.roll([left, top, right, bottom], -(orientation % 4))
 
 
-def _detail(first: Array, second: Array, aligned: _Alignment) -> float:
-    """Step 3: the best correlation about the alignment, whose pixels are twice as large."""
-    image, template = (second, first) if aligned.swapped else (first, second)
-    best = 0.0
-    for height in range(2 * aligned.height - 2, min(2 * aligned.height + 2, _DETAIL) + 1):
-        for width in range(2 * aligned.width - 2, min(2 * aligned.width + 2, _DETAIL) + 1):
-            rows = slice(max(0, 2 * aligned.top - 2), min(_DETAIL, 2 * aligned.top + 2 + height))
-            columns = slice(max(0, 2 * aligned.left - 2), min(_DETAIL, 2 * aligned.left + 2 + width))
-            best = max(best, float(_shifted(image[rows, columns], _resized(template, height, width)).max()))
-    return best
+def _likeness(grey: NDArray[np.uint8], near: _Near, least: tuple[float, float, float]) -> float | None:
+    """Steps 2 and 3: the correlation in fine detail, or ``None`` if one is not above ``least``."""
+    image = Image.fromarray(np.ascontiguousarray(_turned(grey[near.image, near.form], near.orientation)))
+    other = Image.fromarray(grey[near.other, near.other_form])
+    inset = _turned_inset(_WINDOWS[near.window], near.orientation)
+    ways = ((image, other, inset), (other, image, np.zeros(4)))
+    if max(_fit(*way, _FITTED)[0] for way in ways) <= least[1] - _GAIN:
+        return None
+    fitted = [(*_fit(whole, part, start, _FITTED, (1 / 32,)), whole, part) for whole, part, start in ways]
+    likeness, inset, whole, part = max(fitted, key=itemgetter(0))
+    if likeness <= least[1]:
+        return None
+    likeness, _ = _fit(whole, part, inset, _DETAIL, (1 / 64, 1 / 128, 1 / 256))
+    return likeness if likeness > least[2] else None
 
 
-def _shifted(image: Array, template: Array) -> Array:
-    """The correlation of a template with each part of its size of an image, by the part's top and left."""
-    parts = sliding_window_view(image, template.shape)
-    flat = parts.reshape(-1, template.size)
-    flat = flat - flat.mean(axis=1, keepdims=True)
-    lengths = np.maximum(np.linalg.norm(flat, axis=1), 1e-3)
-    return (flat @ _unit(template).ravel() / lengths).reshape(parts.shape[:2])
+def _fit(
+    whole: Image.Image, part: Image.Image, inset: Inset, band: _Band, widths: Sequence[float] = ()
+) -> tuple[float, Inset]:
+    """Where an image correlates best with another: the correlation, and what is cropped of the other.
+
+    Args:
+        whole: of which a part is looked for, 128 x 128.
+        part: which it shall fit, 128 x 128.
+        inset: where the search begins.
+        band: what is compared.
+        widths: of the changes that are tried, one after the other, in sides of the image.
+    """
+    wanted = _bands([part], band)[0]
+    best = float(_bands([_inside(whole, inset, band)], band)[0] @ wanted)
+    for width in widths:
+        for _ in range(_MOST_CHANGES):
+            tried = np.clip(inset + width * _CHANGES, 0, _MOST_CROPPED)
+            likeness = _bands([_inside(whole, each, band) for each in tried], band) @ wanted
+            if likeness.max() <= best + 1e-4:
+                break
+            best, inset = float(likeness.max()), tried[likeness.argmax()]
+    return best, inset
 
 
-def _without_border(grey: Array) -> Array:
+def _inside(image: Image.Image, inset: Inset, band: _Band) -> Image.Image:
+    """The image without what is cropped, as small as the band needs."""
+    left, top, right, bottom = inset * _KEPT
+    box = (left, top, _KEPT - right, _KEPT - bottom)
+    return image.resize((band.side, band.side), Image.Resampling.BILINEAR, box=box)
+
+
+def _without_border(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The image without the rows and columns at its sides that are of one grey, but at least half of it."""
-    tolerance = _UNIFORM * (grey.max() - grey.min() + 1e-6)
+    tolerance = _UNIFORM * (float(grey.max()) - float(grey.min()) + 1e-6)
     top, bottom = _ends(np.ptp(grey, axis=1) > tolerance)
     left, right = _ends(np.ptp(grey[top:bottom], axis=0) > tolerance)
     return grey[top:bottom, left:right]
@@ -273,25 +335,29 @@ def _ends(varied: NDArray[np.bool_]) -> tuple[int, int]:
     return int(found[0]), int(found[-1]) + 1
 
 
-def _cropped(grey: Array, window: tuple[float, float, float, float]) -> Array:
+def _cropped(grey: NDArray[np.uint8], window: tuple[float, float, float, float]) -> Image.Image:
     height, width = grey.shape
     left, top, right, bottom = window
     rows = slice(round(height * top), height - round(height * bottom))
-    return grey[rows, round(width * left) : width - round(width * right)]
+    return Image.fromarray(grey[rows, round(width * left) : width - round(width * right)])
 
 
-def _band(grey: Array, side: int, fine: float, coarse: float) -> Array:
-    """The image at ``side`` pixels without what is finer than ``fine`` and coarser than ``coarse`` pixels."""
-    small = _resized(grey, side, side, Image.Resampling.BOX if min(grey.shape) >= side else Image.Resampling.BILINEAR)
-    return (gaussian_filter(small, fine) - gaussian_filter(small, coarse)).astype(np.float32)
+def _bands(images: Sequence[Image.Image], band: _Band) -> Array:
+    """What a band holds of N images, with mean 0 and length 1; zero where it is of one grey; ``(N, side * side)``."""
+    fine, coarse = _smoothing(band.side, band.fine), _smoothing(band.side, band.coarse)
+    grey = np.stack([np.asarray(_resized(image, band.side), dtype=np.float32) for image in images])
+    found = (fine @ grey @ fine.T - coarse @ grey @ coarse.T).reshape(len(images), -1)
+    found -= found.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(found, axis=1, keepdims=True)
+    return np.where(length > 1e-3, found / np.maximum(length, 1e-3), 0)
 
 
-def _resized(grey: Array, height: int, width: int, method: Image.Resampling = Image.Resampling.BILINEAR) -> Array:
-    return np.asarray(Image.fromarray(np.ascontiguousarray(grey)).resize((width, height), method), dtype=np.float32)
+@cache
+def _smoothing(side: int, sigma: float) -> Array:
+    """The matrix that smooths the rows of an image of ``side`` pixels, as a Gaussian filter does."""
+    return gaussian_filter1d(np.eye(side), sigma, axis=0).astype(np.float32)
 
 
-def _unit(image: Array) -> Array:
-    """The image with mean 0 and length 1; zero where it is of one grey."""
-    centred = image - image.mean()
-    length = np.linalg.norm(centred)
-    return centred / length if length > 1e-3 else np.zeros_like(centred)
+def _resized(image: Image.Image, side: int) -> Image.Image:
+    method = Image.Resampling.BOX if min(image.size) >= side else Image.Resampling.BILINEAR
+    return image if image.size == (side, side) else image.resize((side, side), method)

@@ -130,16 +130,23 @@ class Sample:
 
 @dataclass(frozen=True)
 class Problem:
-    """A file that cannot be used, and why, in words."""
+    """A file that cannot be used.
+
+    Attributes:
+        path: which.
+        reason: why, in words; files of one reason share a line.
+        detail: said instead where the file has a line of its own.
+    """
 
     path: Path
     reason: str
+    detail: str = ""
 
     def __str__(self) -> str:
         try:
-            return f"{self.path}: {self.reason}".encode().decode()
+            return f"{self.path}: {self.detail or self.reason}".encode().decode()
         except UnicodeEncodeError:
-            return f"{os.fsencode(self.path)!r}: {self.reason}"
+            return f"{os.fsencode(self.path)!r}: {self.detail or self.reason}"
 
 
 class BadPairError(UserError):
@@ -281,13 +288,9 @@ class FileDataset(LesionDataset):
                 problems.append(Problem(error.path, error.reason))
                 continue
             if image is not None and mask.size != image.size:
-                problems.append(
-                    Problem(
-                        path,
-                        f"the mask is {mask.size[0]}x{mask.size[1]} but its image {sample.image.name} is "
-                        f"{image.size[0]}x{image.size[1]}",
-                    )
-                )
+                sizes = [f"{width}x{height}" for width, height in (mask.size, image.size)]
+                detail = f"the mask is {sizes[0]} but its image {sample.image.name} is {sizes[1]}"
+                problems.append(Problem(path, "the mask is not of its image's size", detail))
             masks.append(mask.image)
         return image, masks, problems
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 import tifffile
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, ImageFile, UnidentifiedImageError
 
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
@@ -252,7 +252,7 @@ def _open(file: BinaryIO, path: Path, deepen: Deepen | None, deep_colours: bool)
     return image
 
 
-def _identified(file: BinaryIO, path: Path) -> Image.Image:
+def _identified(file: BinaryIO, path: Path) -> ImageFile.ImageFile:
     """The image that Pillow finds in a file, its header read.
 
     Raises:

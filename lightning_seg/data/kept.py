@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lightning_seg.data.dataset import LesionDataset
+from lightning_seg.files import open_plain
 
 log = logging.getLogger(__name__)
+_MOST_HEADER = 65536  # bytes
 
 
 def kept_path(dataset: LesionDataset, directory: str | Path, facts: list[Any], ending: str = "") -> Path:
@@ -32,10 +35,14 @@ def kept_array(
 ) -> NDArray[Any] | None:
     """An array that is kept; ``None`` without, where the file is damaged, and where it is of another shape or dtype."""
     try:
-        array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
+        with open_plain(path, _MOST_HEADER + math.prod(shape) * np.dtype(dtype).itemsize) as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            if read(file)[::2] != (shape, dtype):  # before room is made for whatever it says
+                return None
+        return np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, EOFError) as error:
         log.warning("%s is damaged (%s), and is made again.", path, error)
         return None
-    return array if array.shape == shape and array.dtype == dtype else None

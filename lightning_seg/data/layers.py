@@ -145,7 +145,7 @@ def _relation(layers: Layers, counts: Counter[float], alpha_counts: Counter[floa
         return "none"
     if len(alpha_counts) == 1:
         return "constant"
-    if len(counts) == 1:
+    if len(counts) == 1 or (layers.kind == "index" and len({layers.palette[int(value)] for value in counts}) == 1):
         return "alone"
     opaque, colours = layers.alpha >= 128, layers.colours()
     outside = colours.flat[int(opaque.argmin())]  # of the first pixel that is not opaque

@@ -334,9 +334,10 @@ def _question(masks: Sequence[Seen], suggested: list[str]) -> UserError:
     several = f"dataset.lesion=[{','.join(suggested[:2])}]"
     quoted = (f'"{first}"', f'"{several}"') if suggested[0].startswith("'") else (first, several)
     noise = ", most of them noise of a format that blurs values" if blurred else ""
+    for_several = f"{quoted[1]} or dataset.lesion=nonzero for several" if suggested[1:] else "dataset.lesion=nonzero"
     return UserError(
         f"The masks hold {_contents(masks)}{noise}: which of it is lesion? Say so, for instance with {quoted[0]}, or "
-        f"with {quoted[1]} or dataset.lesion=nonzero for several."
+        f"with {for_several}."
     )
 
 

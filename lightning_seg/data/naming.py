@@ -20,7 +20,19 @@ MASK_SUFFIX = re.compile(r"[_\- ](mask|masks|segmentation|seg|label|labels|gt|gr
 
 # The words of folders' names, below the root and at any depth, and of files that lie beside their images.
 _IMAGE_WORDS = frozenset(
-    {*IMAGE_FOLDERS, "jpegimages", "original", "originals", "input", "inputs", "photo", "photos", "frames", "data"}
+    {
+        *IMAGE_FOLDERS,
+        "jpegimages",
+        "original",
+        "originals",
+        "input",
+        "inputs",
+        "photo",
+        "photos",
+        "frame",
+        "frames",
+        "data",
+    }
 )
 _MASK_WORDS = frozenset(
     {*MASK_FOLDERS, "groundtruth", "truth", "seg", "segs", "segmentationclass", "annotation", "manual", "lesion"}
@@ -28,6 +40,7 @@ _MASK_WORDS = frozenset(
 _ASIDE_WORDS = frozenset(
     {"segmentationobject", "superpixels", "overlay", "overlays", "roi", "edge", "edges", "heatmap"}
 )
+_MASK_PREFIX = re.compile(r"(masks?|gt|seg|segmentation|labels?)[_\- ]?\d+$", re.IGNORECASE)
 _SUBSETS = {
     "train": "train", "training": "train", "tr": "train", "val": "val", "valid": "val", "validation": "val",
     "dev": "val", "test": "test", "testing": "test", "ts": "test",
@@ -75,8 +88,8 @@ def role_of(folder: str, loose: bool = False) -> Role:
 
 
 def is_mask_name(stem: str) -> bool:
-    """Whether a file is called like a mask: ``x_mask``, or just ``mask``."""
-    return MASK_SUFFIX.search(stem) is not None or stem.lower() in _MASK_WORDS
+    """Whether a file is called like a mask: ``x_mask``, ``mask_7``, or just ``mask``."""
+    return bool(MASK_SUFFIX.search(stem) or _MASK_PREFIX.match(stem)) or stem.lower() in _MASK_WORDS
 
 
 def core(stem: str) -> str:

@@ -210,4 +210,4 @@ def _crossed(points: NDArray[np.float64], columns: slice, rows: slice) -> NDArra
         x = x0[edge] + (row + 0.5 - y0[edge]) * ((x1[edge] - x0[edge]) / (y1[edge] - y0[edge]))
         column = np.ceil(x - 0.5).clip(columns.start, columns.stop).astype(np.int64)
         np.add.at(crossed, (row - rows.start) * width + column - columns.start, np.uint8(1))
-    return (crossed & 1).reshape(rows.stop - rows.start, width)
+    return (crossed & np.uint8(1)).reshape(rows.stop - rows.start, width)

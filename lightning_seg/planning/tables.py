@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, PlannedRun
 from lightning_seg.planning.schedule import LAUNCHERS, scaling
-from lightning_seg.wording import byte_count, duration
+from lightning_seg.wording import byte_count, duration, printable
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -29,6 +29,13 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
     console.print(
         f"{len(plan.done) + len(runs)} runs: {len(plan.done)} done, {len(runs)} left{of_them}", highlight=False
     )
+    if plan.others:
+        console.print(
+            f"{len(plan.others)} of them lie where a finished run of another configuration is, such as "
+            f"{printable(plan.others[0].folder.path)}: name another study with study=..., or add rerun=true.",
+            highlight=False,
+            markup=False,
+        )
     if not runs:
         return
     timing = runs[0].timing

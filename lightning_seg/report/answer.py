@@ -15,6 +15,8 @@ from lightning_seg.report.statistics import count_pairs, critical_difference
 from lightning_seg.report.verdict import Dispute, Verdict
 
 ROPE = 0.005
+NOTHING_USABLE = "No loss has a usable run yet: nothing can be concluded."
+_TO_DO = "What to do: "
 # At most so many losses, or runs, are named one by one.
 _NAMED = 5
 
@@ -34,7 +36,7 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE, place: str = "")
     """
     losses = verdict.losses
     if not losses:
-        return ["No loss has a usable run yet: nothing can be concluded."]
+        return [NOTHING_USABLE]
     if len(losses) == 1:
         return [f"Only {loss_name(losses[0])} has usable runs: there is nothing to compare it with."]
     if verdict.nothing_learned:
@@ -54,6 +56,12 @@ def sentences(verdict: Verdict, scope: str, rope: float = ROPE, place: str = "")
     text.append(_method_sentence(verdict, scope))
     text += _rank_sentences(verdict)
     return text
+
+
+def split_answer(answer: list[str]) -> tuple[list[str], list[str]]:
+    """The paragraphs up to what is to be done, and those that say how far they hold."""
+    place = next((n for n, text in enumerate(answer) if text.startswith(_TO_DO)), len(answer) - 1)
+    return answer[: place + 1], answer[place + 1 :]
 
 
 def headline(verdict: Verdict, rope: float, place: str) -> str:
@@ -107,30 +115,30 @@ def _practice(verdict: Verdict, rope: float) -> str:
     matters = f"{100 * rope:g} {verdict.yardstick.points}"
     if verdict.disputes:
         return (
-            "In practice: find out why these runs fail before you choose. A loss that fails now and then can be run "
+            f"{_TO_DO}find out why these runs fail before you choose. A loss that fails now and then can be run "
             "again; one that is a little worse every time cannot be helped."
         )
     if verdict.winner:
         margins = [float(row.difference) for row in verdict.pairs.itertuples() if row.a == verdict.losses[0]]
         if min(margins) >= rope:
-            return f"In practice: train with {best}."
+            return f"{_TO_DO}train with {best}."
         close = [loss for loss, (difference, _) in verdict.worse.items() if difference < rope]
         return (
-            f"In practice: train with {best}. {_names(close, 'and')} came within {matters}, less than what matters "
+            f"{_TO_DO}train with {best}. {_names(close, 'and')} came within {matters}, less than what matters "
             "here: where another reason speaks for one of these, take it."
         )
     alike, _ = verdict.alike(rope)
     if set(alike) == set(verdict.group):
         return (
-            "In practice: choose among them by what else counts, such as training time or the images that you must "
+            f"{_TO_DO}choose among them by what else counts, such as training time or the images that you must "
             f"not get wrong; their difference is below what matters ({matters})."
         )
     if verdict.worse:
         return (
-            f"In practice: choose among {_names(verdict.group, 'and')} by what else counts; this study does not say "
+            f"{_TO_DO}choose among {_names(verdict.group, 'and')} by what else counts; this study does not say "
             "which is best."
         )
-    return "In practice: keep the loss that you have, or run more (see below); this study names none to change to."
+    return f"{_TO_DO}keep the loss that you have, or run more (see below); this study names none to change to."
 
 
 def _dispute_sentence(verdict: Verdict, dispute: Dispute) -> str:

@@ -1,6 +1,6 @@
 """Builds a report's folder: page, figures, tables and tidy data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,14 +8,17 @@ from lightning_seg.files import refuse_links, write_text
 from lightning_seg.metrics.measures import MEASURES
 from lightning_seg.report.analysis import Analysis, analyse, analyse_rows
 from lightning_seg.report.answer import ROPE
+from lightning_seg.report.current import report_dir
+from lightning_seg.report.drawing import Drawing, draw_all
 from lightning_seg.report.draws import DRAWS
+from lightning_seg.report.failing_tables import failing_tables
+from lightning_seg.report.failures import write_suspects
 from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
-from lightning_seg.report.figures.style import save as save_figure
 from lightning_seg.report.fill import fill_measures
 from lightning_seg.report.groups import read_groups
-from lightning_seg.report.losses import loss_figures
+from lightning_seg.report.losses import losses_drawing
 from lightning_seg.report.measure_tables import measure_tables
 from lightning_seg.report.page import published_page, study_page
 from lightning_seg.report.published import load_published, rank_published
@@ -25,7 +28,7 @@ from lightning_seg.report.records import image_counts, load_study, measures_of, 
 from lightning_seg.report.subgroup_tables import subgroup_tables
 from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
 from lightning_seg.report.tables import save as save_table
-from lightning_seg.report.yardstick import DICE, yardstick
+from lightning_seg.report.yardstick import yardstick
 
 
 def build_report(
@@ -41,6 +44,7 @@ def build_report(
     groups: Path | None = None,
     metric: str = "dice",
     beside: Sequence[Path] = (),
+    formats: Collection[str] = (),
 ) -> Path:
     """Read a study's records and write its report.
 
@@ -58,6 +62,8 @@ def build_report(
         groups: a CSV file of test images, by whose columns they are divided.
         metric: by what losses are compared: a metric, or a measure of masks.
         beside: folders of studies that are set beside it: whether its answer holds with their settings too.
+        formats: ``svg``, ``pdf``, ``png``: with any of them, all figures are written as files, also those that the
+            page shows in another form. Else the page's own are, as SVG.
 
     Returns:
         path of ``index.html``.
@@ -73,7 +79,7 @@ def build_report(
     by = yardstick(metric, [*metrics_of(study.runs), *measures_of(study.runs)])
     if losses:
         study = only_losses(study, losses)
-    output_dir = output_dir or study_dir / ("-".join(["report", *losses]) + (f"_by_{metric}" if by != DICE else ""))
+    output_dir = output_dir or report_dir(study_dir, losses, metric)
     top = study_dir if output_dir.is_relative_to(study_dir) else output_dir
     for name in ("figures", "tables", "wandb"):
         refuse_links(output_dir / name, top)
@@ -81,19 +87,23 @@ def build_report(
     write_tables(study, output_dir)
     analysis = analyse(study, draws, rope, seed, beside, divided, by)
     further = [*subgroup_tables(analysis.for_whom), *measure_tables(analysis.measures)]
-    tables = study_tables(analysis) | reading_tables(analysis) | {table.name: table for table in further}
+    further += failing_tables(analysis.failing.kinds, analysis.failing.suspects)
+    write_suspects(analysis.failing, output_dir)
+    tables = study_tables(analysis, published) | reading_tables(analysis) | {table.name: table for table in further}
     if published:
         printed = load_published()
         for table in published_tables(printed, *rank_published(printed)):
-            shown = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
-            tables[shown.name] = shown
-    own = [draw(analysis) for draw in own_figures]
-    names = [figure.name for figure in own]
-    figures = [*study_figures(analysis), *own]
-    return _write(output_dir, figures, tables, lambda drawn: study_page(analysis, drawn, tables, refresh, names))
+            renamed = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
+            tables[renamed.name] = renamed
+    own = [Drawing(draw, (analysis,), kept=False) for draw in own_figures]
+    drawn = draw_all([*study_figures(analysis), *own], output_dir / "figures", formats)
+    names = [*drawn][len(drawn) - len(own) :]
+    return _write(output_dir, tables, study_page(analysis, drawn, tables, refresh, names))
 
 
-def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = ROPE) -> Path:
+def build_published_report(
+    output_dir: Path, draws: int = DRAWS, rope: float = ROPE, formats: Collection[str] = ()
+) -> Path:
     """Write the report of the published tables; returns the path of ``index.html``."""
     published = load_published()
     by_dataset, by_model = rank_published(published)
@@ -105,72 +115,78 @@ def build_published_report(output_dir: Path, draws: int = DRAWS, rope: float = R
         certainties.append((f"_{level}_without_focal", f"Over {scope}, without Focal", without))
     shown = published_tables(published, by_dataset, by_model)
     figures = [
-        paper.overall_bars(published.overall, published.derived),
-        paper.by_dataset_table(by_dataset),
-        paper.by_model_table(by_model),
+        Drawing(paper.overall_bars, (published.overall, published.derived)),
+        Drawing(paper.by_dataset_table, (by_dataset,), "fig2b_dataset_by_loss"),
+        Drawing(paper.by_model_table, (by_model,), "fig2c_model_by_loss"),
     ]
     for suffix, _, found in certainties:
         shown += certainty_tables(found, rope, suffix)
-        figures.append(certainty_figures.critical_differences(found.verdict.omnibus, f"critical_difference{suffix}"))
+        name = f"critical_difference{suffix}"
+        figures.append(Drawing(certainty_figures.critical_differences, (found.verdict.omnibus, name)))
     tables = {table.name: table for table in shown}
     for name in ("figures", "tables"):
         refuse_links(output_dir / name, output_dir.parent)
     output_dir.mkdir(parents=True, exist_ok=True)
-    return _write(
-        output_dir,
-        figures,
-        tables,
-        lambda drawn: published_page(by_dataset, by_model, certainties, drawn, tables),
-    )
+    drawn = draw_all(figures, output_dir / "figures", formats)
+    return _write(output_dir, tables, published_page(by_dataset, by_model, certainties, drawn, tables))
 
 
-def study_figures(analysis: Analysis) -> list[Figure]:
+def study_figures(analysis: Analysis) -> list[Drawing]:
     """All figures that the study's records allow."""
-    figures = []
     certainty = analysis.certainty
-    if analysis.cases:
-        losses = certainty.verdict.losses if certainty else analysis.comparison.losses
-        figures.append(paper.examples(analysis.cases, image_counts(analysis.study.runs)))
-        figures.append(paper.boundaries(analysis.cases, losses))
-        figures += [paper.case_grid(analysis.cases, losses, threshold) for threshold in ("sigmoid", "mean")]
+    losses = certainty.verdict.losses if certainty else analysis.comparison.losses
+    drawings = _figures_of_cases(analysis, losses)
     if certainty and analysis.by_dataset and analysis.by_model:
-        figures.append(paper.overall_bars(analysis.overall))
-        figures += [paper.by_dataset_table(analysis.by_dataset), paper.by_model_table(analysis.by_model)]
-    if certainty and len(certainty.verdict.losses) > 1:
+        drawings.append(Drawing(paper.overall_bars, (analysis.overall,)))
+        drawings.append(Drawing(paper.by_dataset_table, (analysis.by_dataset,), "fig2b_dataset_by_loss"))
+        drawings.append(Drawing(paper.by_model_table, (analysis.by_model,), "fig2c_model_by_loss"))
+    if certainty and len(losses) > 1:
         if certainty.verdict.omnibus.units > 1:
-            figures.append(certainty_figures.critical_differences(certainty.verdict.omnibus))
-        figures.append(certainty_figures.pair_map(certainty))
+            drawings.append(Drawing(certainty_figures.critical_differences, (certainty.verdict.omnibus,)))
+        drawings.append(Drawing(certainty_figures.pair_map, (certainty.verdict,)))
         if certainty.drawn is not None:
-            figures.append(certainty_figures.intervals(certainty.drawn, certainty.verdict))
-            figures.append(certainty_figures.stability(certainty.drawn))
+            drawings.append(Drawing(certainty_figures.intervals, (certainty.drawn, certainty.verdict)))
+            drawings.append(Drawing(certainty_figures.stability, (certainty.drawn,)))
     if analysis.variance is not None:
-        figures.append(certainty_figures.variance(analysis.variance))
-    if len(analysis.by_size):
-        figures.append(reasons.along(analysis.by_size, "size"))
-    if len(analysis.by_contrast):
-        figures.append(reasons.along(analysis.by_contrast, "contrast"))
-    if len(analysis.failures):
-        figures.append(reasons.failure_rates(analysis.failures))
-    if len(analysis.calibration):
-        figures.append(reasons.reliability(analysis.calibration, analysis.calibration_over))
-    if len(analysis.curves):
-        figures.append(reasons.curves(analysis.curves))
-    if len(analysis.costs):
-        figures.append(reasons.cost_and_accuracy(analysis.costs))
+        drawings.append(Drawing(certainty_figures.variance, (analysis.variance,)))
+    drawings += _figures_of_reasons(analysis)
     if analysis.comparison.losses:
-        figures += loss_figures(analysis.study, analysis.comparison.losses)
-    return figures
+        drawings.append(losses_drawing(analysis.study, analysis.comparison.losses))
+    return drawings
 
 
-def _write(
-    output_dir: Path,
-    figures: list[Figure],
-    tables: dict[str, Table],
-    page: Callable[[dict[str, tuple[Figure, str]]], str],
-) -> Path:
-    drawn = {figure.name: (figure, save_figure(figure, output_dir / "figures")) for figure in figures}
+def _figures_of_cases(analysis: Analysis, losses: Sequence[str]) -> list[Drawing]:
+    """The page shows them as pictures to choose from."""
+    if not analysis.cases:
+        return []
+    return [
+        Drawing(paper.examples, (analysis.cases, image_counts(analysis.study.runs)), "fig1_examples"),
+        Drawing(paper.boundaries, (analysis.cases, losses), "boundaries"),
+        Drawing(paper.case_grid, (analysis.cases, losses, "sigmoid"), "fig3a_cases_sigmoid"),
+        Drawing(paper.case_grid, (analysis.cases, losses, "mean"), "fig3b_cases_mean"),
+    ]
+
+
+def _figures_of_reasons(analysis: Analysis) -> list[Drawing]:
+    drawings = []
+    if len(analysis.by_size):
+        drawings.append(Drawing(reasons.along, (analysis.by_size, "size")))
+    if len(analysis.by_contrast):
+        drawings.append(Drawing(reasons.along, (analysis.by_contrast, "contrast")))
+    if len(analysis.failures):
+        drawings.append(Drawing(reasons.failure_rates, (analysis.failures,)))
+    if len(analysis.calibration):
+        drawings.append(Drawing(reasons.reliability, (analysis.calibration, analysis.calibration_over)))
+    if len(analysis.curves):
+        drawings.append(Drawing(reasons.curves, (analysis.curves,)))
+    if len(analysis.costs):
+        drawings.append(Drawing(reasons.cost_and_accuracy, (analysis.costs,)))
+    return drawings
+
+
+def _write(output_dir: Path, tables: Mapping[str, Table], page: str) -> Path:
     for table in tables.values():
         save_table(table, output_dir / "tables")
     index = output_dir / "index.html"
-    write_text(index, page(drawn))
+    write_text(index, page)
     return index

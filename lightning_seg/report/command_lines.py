@@ -8,11 +8,15 @@ from math import prod
 from pathlib import Path
 from typing import NamedTuple
 
-from lightning_seg.config.compose import CONFIG_DIR
-from lightning_seg.config.overrides import is_plain, override_value
+from lightning_seg.config.compose import CONFIG_DIR, compose_config
+from lightning_seg.config.overrides import is_plain, override_value, settings_overrides
+from lightning_seg.errors import UserError
 from lightning_seg.report.records import Study
+from lightning_seg.runs.fingerprint import belongs, essential, flatten
+from lightning_seg.runs.folder import RunFolder
 
 _CHOSEN = ("dataset", "model", "loss")
+_NOT_SHARED = ("model", "loss", "repeat", "dataset.name", "dataset._target_")
 # Arguments by their keys, "+" included; None where there is no "=".
 _Settings = dict[str, str | None]
 
@@ -26,23 +30,29 @@ class Run(NamedTuple):
     repeat: int
 
 
-def train_lines(study: Study, runs: Iterable[Run], *more: str) -> str | None:
+def train_lines(
+    study: Study, runs: Iterable[Run], *more: str, name: str | None = None, by_name: bool = False
+) -> str | None:
     """The fewest grids that train these runs and no others, one a line.
 
     A model that the study does not have yet goes by the name of its configuration.
 
     Args:
-        more: arguments for all of them.
+        more: arguments for all of them; of two that set the same, these count.
+        name: of another study to run them in.
+        by_name: suppose where the records tell nothing that a choice is named as its results are.
 
     Returns:
         the lines; None where the records do not tell how such runs are called for.
     """
     recorded = _Recorded(study)
-    cells = [recorded.settings(run) for run in runs]
+    cells = [recorded.settings(run, by_name) for run in runs]
     wanted = [cell for cell in cells if cell is not None]
     if len(wanted) < len(cells) or not cells:
         return None
-    place = [f"study={override_value(study.name)}"]
+    set_anew = {argument.partition("=")[0] for argument in more}
+    wanted = [{key: value for key, value in cell.items() if key not in set_anew} for cell in wanted]
+    place = [f"study={override_value(name or study.name)}"]
     if not _is_usual(study.directory.parent):
         place.append(f"output_dir={override_value(str(study.directory.parent))}")
     lines = [["lightning-seg", "train", "-m", *place, *_arguments(grid), *more] for grid in _grids(wanted)]
@@ -83,23 +93,45 @@ class _Recorded:
         }
         first = calls[0][3]["others"] if calls else ()
         self.common = tuple(argument for argument in first if all(argument in call[3]["others"] for call in calls))
+        self.study = study
+        self.spelt_out: dict[str, tuple[str, ...]] = {}
 
-    def settings(self, run: Run) -> _Settings | None:
-        if run.model not in self.names["model"] and any("experiment" in argument for argument in self.common):
-            return None  # an experiment may set what only the study's own networks know
+    def settings(self, run: Run, by_name: bool = False) -> _Settings | None:
+        """How a run is called for; None where the records do not tell."""
+        others = self.others.get(run[:2], self.common)
+        if run.model not in self.names["model"] and any("experiment" in argument for argument in others):
+            if run.dataset not in self.spelt_out:
+                self.spelt_out[run.dataset] = self._spell_out(run.dataset)
+            others = self.spelt_out[run.dataset]  # an experiment may set what only the study's own networks know
         arguments: list[str] = []
         for key, name in zip(_CHOSEN, run[:3], strict=True):
             chosen = self.chosen.get((key, name), ())
             if not any(argument.startswith(f"{key}=") for argument in chosen):
-                if not (CONFIG_DIR / key / f"{name}.yaml").is_file():
+                if not (by_name or (CONFIG_DIR / key / f"{name}.yaml").is_file()):
                     return None
                 chosen = (f"{key}={name}", *chosen)
             arguments += chosen
-        arguments += [*self.others.get(run[:2], self.common), f"repeat={run.repeat}"]
+        arguments += [*others, f"repeat={run.repeat}"]
         if not all(map(is_plain, arguments)):  # records come from anywhere, and the line is there to be run
             return None
         parts = (argument.partition("=") for argument in arguments)
         return {key: value if sign else None for key, sign, value in parts}
+
+    def _spell_out(self, dataset: str) -> tuple[str, ...]:
+        """What the study's runs of a dataset have set beside model and loss, each setting by itself."""
+        runs = self.study.runs
+        for path in runs.loc[runs["overrides"].notna() & (runs["dataset"] == dataset), "path"]:
+            record = RunFolder(self.study.directory / path).record()
+            if record is None:
+                continue
+            chosen = [argument for argument in record.overrides if argument.startswith("dataset=")]
+            try:
+                usual = essential(flatten(compose_config([*filter(is_plain, chosen)])))
+            except UserError:
+                continue
+            recorded = {k: v for k, v in essential(flatten(record.config)).items() if not belongs(k, _NOT_SHARED)}
+            return tuple(settings_overrides({k: v for k, v in recorded.items() if k in usual and usual[k] != v}))
+        return ()
 
 
 def _split(arguments: list[str]) -> dict[str, tuple[str, ...]]:

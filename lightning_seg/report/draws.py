@@ -44,12 +44,17 @@ class Draws:
     level_units: int
 
     def intervals(self) -> pd.DataFrame:
-        """Per loss: mean with low and high; contrast to the mean of all losses; difference to the best loss."""
+        """Per loss: mean with low and high; contrast to the mean of all losses; difference to the best loss.
+
+        ``shown_low`` and ``shown_high`` are the contrast's interval around the mean of all losses, as it is drawn.
+        """
         table = self.found.intervals()
         ends = [interval(self.level + self.contrasts[:, n], self.level_units) for n in range(len(table))]
         table.insert(0, "mean", self.found.means)
         table.insert(1, "mean_low", [low for low, _ in ends])
         table.insert(2, "mean_high", [high for _, high in ends])
+        for end in ("low", "high"):
+            table[f"shown_{end}"] = table["mean"].mean() + table[f"contrast_{end}"]
         return table
 
 

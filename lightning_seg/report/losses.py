@@ -1,45 +1,65 @@
 """The losses of a study, built again from its records, and their pictures."""
 
-from collections.abc import Sequence
-
-from omegaconf import DictConfig
-from torch import nn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from lightning_seg.catalogue import BASIC_LOSSES, LOSSES, is_compound, loss_name
 from lightning_seg.config.allowed import as_text, refuse_foreign
-from lightning_seg.config.build import build_nameless
-from lightning_seg.config.named import build_loss
-from lightning_seg.report.figures.losses import evaluate, gallery, scenes
+from lightning_seg.report.drawing import Drawing
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.records import Study
 from lightning_seg.runs.folder import RunFolder
 
+if TYPE_CHECKING:
+    from torch import nn
 
-def loss_figures(study: Study, losses: Sequence[str]) -> list[Figure]:
-    """The gallery of a study's losses, as its runs had set them; of the published ones where none can be built."""
-    built = {name: loss for name in _in_order(losses) if (loss := rebuild(study, name)) is not None}
+# Of each loss, what the first of its runs that can be read has recorded; None for the packaged one.
+Recorded = Mapping[str, dict[str, Any] | None]
+
+
+def losses_drawing(study: Study, losses: Sequence[str]) -> Drawing:
+    """The gallery of a study's losses, as its runs had set them; it is kept where all of them are this package's."""
+    recorded = {name: found[0] for name in _in_order(losses) if (found := _recorded(study, name)) is not None}
+    absent = tuple(name for name in losses if name not in recorded)
+    return Drawing(draw_losses, (recorded, absent), kept=all(map(_is_packaged, recorded.values())))
+
+
+def draw_losses(recorded: Recorded, absent: Sequence[str] = ()) -> list[Figure]:
+    """Their figures; those of the published losses where none can be built.
+
+    Args:
+        absent: losses whose records do not say how they were set.
+    """
+    from lightning_seg.config.named import build_loss  # here, as it loads torch
+    from lightning_seg.report.figures.losses import gallery
+
+    built = {name: loss for name, settings in recorded.items() if (loss := rebuild(name, settings)) is not None}
     figures = gallery(built or {name: build_loss(name) for name in LOSSES})
-    absent = [loss_name(name) for name in losses if name not in built]
-    if absent:
-        note = f" The records do not say how to build {', '.join(absent)} on this machine"
+    without = [loss_name(name) for name in (*recorded, *absent) if name not in built]
+    if without:
+        note = f" The records do not say how to build {', '.join(without)} on this machine"
         note += "." if built else ": the published losses are shown instead."
         for figure in figures:
             figure.caption += note
     return figures
 
 
-def rebuild(study: Study, name: str) -> nn.Module | None:
-    """A loss from the settings that its first readable run recorded; None where it cannot be had or be drawn.
+def rebuild(name: str, settings: dict[str, Any] | None) -> "nn.Module | None":
+    """A loss from what was recorded of it; None where it cannot be had or be drawn.
 
     Records may come from anywhere: nothing is called but losses that are built in, installed or the user's own.
     """
+    from lightning_seg.config.build import build_nameless
+    from lightning_seg.config.named import build_loss
+    from lightning_seg.report.figures.losses import evaluate, scenes, single_thread
+
     try:
-        recorded = _recorded(study, name)
-        if recorded is not None:
-            loss: nn.Module | None = build_nameless(recorded, "loss")
+        if settings is not None:
+            refuse_foreign(settings, "loss", name)
+            loss: nn.Module = build_nameless(as_text(settings), "loss")
         else:
-            loss = build_loss(name) if name in LOSSES else None
-        if loss is not None:
+            loss = build_loss(name)
+        with single_thread():
             for scene in scenes():
                 evaluate(loss, scene.logits, scene.truth)
     except Exception:  # whatever a loss of one's own raises, the report is made without its picture
@@ -47,15 +67,25 @@ def rebuild(study: Study, name: str) -> nn.Module | None:
     return loss
 
 
-def _recorded(study: Study, name: str) -> DictConfig | None:
+def _recorded(study: Study, name: str) -> tuple[dict[str, Any] | None] | None:
+    """What a loss's first readable run says of it, in a tuple; of a packaged one it may say nothing."""
     runs = study.runs
     for path in runs.loc[(runs["loss"] == name) & runs["status"].isin(["finished", "diverged"]), "path"]:
         record = RunFolder(study.directory / path).record()
         recorded = record.config.get("loss") if record is not None else None
         if isinstance(recorded, dict) and "_target_" in recorded:
-            refuse_foreign(recorded, "loss", path)
-            return as_text(recorded)
-    return None
+            return (recorded,)
+    return (None,) if name in LOSSES else None
+
+
+def _is_packaged(settings: dict[str, Any] | None) -> bool:
+    """Whether its code, and that of its parts, is this package's."""
+    for key, value in (settings or {}).items():
+        if isinstance(value, dict) and not _is_packaged(value):
+            return False
+        if key == "_target_" and not str(value).startswith("lightning_seg."):
+            return False
+    return True
 
 
 def _in_order(losses: Sequence[str]) -> list[str]:

@@ -11,11 +11,12 @@ from lightning_seg.catalogue import NETWORKS, dataset_name, loss_name, model_nam
 from lightning_seg.data.split import Fractions, count_repeats
 from lightning_seg.errors import UserError
 from lightning_seg.report.answer import ROPE, join
-from lightning_seg.report.command_lines import Run, report_line, train_lines
+from lightning_seg.report.command_lines import Run, quoted, report_line, train_lines
 from lightning_seg.report.comparison import BLOCK, Comparison, compare, unusable
 from lightning_seg.report.power import Power
 from lightning_seg.report.records import KEYS, Study, only_losses
 from lightning_seg.report.verdict import Verdict, judge_comparison
+from lightning_seg.runs.folder import RunFolder
 
 # More repeats than this are no advice; further models or datasets are.
 _MOST_REPEATS = 20
@@ -27,7 +28,20 @@ Step = tuple[str, str | None]
 
 
 def next_step(study: Study, comparison: Comparison, verdict: Verdict, rope: float = ROPE) -> Step:
-    """What to run next, on the losses that are still in doubt alone.
+    """What to run next, with the lines for it; where nothing is left to compare, how the best loss is used.
+
+    Returns:
+        a sentence, and lines for the shell; None where the records do not even name what can be typed.
+    """
+    text, lines = _to_settle(study, comparison, verdict, rope)
+    if lines is None and verdict.losses:
+        more, lines = _longer(study) if verdict.nothing_learned else _use(study, verdict)
+        text = f"{text} {more}" if lines else text
+    return text, lines
+
+
+def _to_settle(study: Study, comparison: Comparison, verdict: Verdict, rope: float) -> Step:
+    """What would settle the question, on the losses that are still in doubt alone.
 
     Those are compared on the repeats that they share, whatever the others lack. Taking them out of the larger
     comparison and testing them again can err once more; both together are wrong in at most twice 5 % of studies.
@@ -191,9 +205,37 @@ def _is_worth_comparing_alone(
     return more or after.detectable <= rope < before.detectable
 
 
+def _longer(study: Study) -> Step:
+    """The same runs with twice the epochs, in a study of their own."""
+    longest = study.runs["epochs"].max()
+    if pd.isna(longest):
+        return "", None
+    epochs = f"trainer.max_epochs={2 * int(longest)}"
+    lines = train_lines(study, _known(study.runs), epochs, name=f"{study.name}_longer")
+    return "The same runs with twice the epochs:", lines
+
+
+def _use(study: Study, verdict: Verdict) -> Step:
+    """How the loss with the highest mean is used: by the weights of its best run, or by a training that keeps them."""
+    best = verdict.losses[0]
+    runs = study.runs[(study.runs["loss"] == best) & study.runs["best_val_dice"].notna()]
+    if runs.empty:
+        return "", None
+    for path in runs.sort_values("best_val_dice", ascending=False)["path"]:
+        folder = RunFolder(study.directory / path)
+        if folder.weights.is_file():
+            line = " ".join(map(quoted, ["lightning-seg", "predict", str(folder.path), "IMAGES"]))
+            return f"To use {loss_name(best)} as it is, put your images or their folder in place of IMAGES:", line
+    row = runs.loc[runs["best_val_dice"].idxmax()]
+    run = Run(str(row["dataset"]), str(row["model"]), best, int(row["repeat"]))
+    lines = train_lines(study, [run], "keep_weights=true", name=f"{study.name}_{best}")
+    return f"To use {loss_name(best)} as it is, train it once more and keep the weights:", lines
+
+
 def _with_lines(text: str, study: Study, runs: Sequence[Run], *more: str) -> Step:
     lines = train_lines(study, runs, *more)
     if lines is None:
+        lines = train_lines(study, runs, *more, by_name=True)
         text += (
             " The records do not tell how such runs are called for. With the settings of the study, run "
             f"{join([dataset_name(name) for name in dict.fromkeys(run.dataset for run in runs)])} with "
@@ -202,6 +244,8 @@ def _with_lines(text: str, study: Study, runs: Sequence[Run], *more: str) -> Ste
             f"{join([str(number) for number in dict.fromkeys(run.repeat for run in runs)])}"
             f"{f' ({chr(44).join(more)})' if more else ''}."
         )
+        if lines is not None:
+            text += " Where they are chosen by the names of their results, and nothing else was set, that is:"
     return text, lines
 
 

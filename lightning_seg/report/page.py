@@ -13,15 +13,15 @@ from markupsafe import Markup
 import lightning_seg
 from lightning_seg.catalogue import METRIC_NAMES, METRICS, dataset_name, loss_name, model_name
 from lightning_seg.report.analysis import Analysis, Certainty
-from lightning_seg.report.answer import scope_of
-from lightning_seg.report.figures.style import Figure
+from lightning_seg.report.answer import NOTHING_USABLE, scope_of, split_answer
+from lightning_seg.report.drawing import Shown
 from lightning_seg.report.pictures import gallery
 from lightning_seg.report.published import CITATION
 from lightning_seg.report.ranking import Ranking
 from lightning_seg.report.records import image_counts
 from lightning_seg.report.tables import Table
 
-Drawn = Mapping[str, tuple[Figure, str]]
+Drawn = Mapping[str, Shown]
 
 
 def study_page(
@@ -34,18 +34,25 @@ def study_page(
     """The page of a study.
 
     Args:
-        figures: name -> figure and its SVG for the page.
+        figures: by name.
         refresh: seconds after which the page loads itself again; None for never.
         own_figures: names of the figures that are not the report's own.
     """
     pairs = analysis.comparison.scores
     losses = analysis.certainty.verdict.losses if analysis.certainty else analysis.comparison.losses
     runs = analysis.study.runs
+    lead, rest = split_answer(analysis.certainty.answer if analysis.certainty else [NOTHING_USABLE])
+    rest = [*rest, *analysis.for_whom.told]
+    if analysis.measures and analysis.measures.disagrees:
+        rest.append(analysis.measures.sentence)
     return _render(
         "study.html",
         title=f"Study {analysis.study.name}",
         scope=scope_of(pairs) if len(pairs) else "nothing to compare yet",
         analysis=analysis,
+        lead=lead,
+        rest=rest,
+        typed=_typed(runs),
         figures=figures,
         tables=tables,
         gallery=gallery(analysis.cases, losses, image_counts(runs)),
@@ -142,6 +149,17 @@ def _runs(runs: pd.DataFrame) -> list[list[Any]]:
         row = [dataset_name(dataset), model_name(model), loss_name(loss), int(repeat), state]
         rows.append([*row, *(_short(number) for number in numbers), str(error)])
     return rows
+
+
+def _typed(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """(name shown, argument that chooses it) of the losses, networks and datasets that are shown by another name."""
+    named = (("loss", loss_name), ("model", model_name), ("dataset", dataset_name))
+    return [
+        (name(value), f"{key}={value}")
+        for key, name in named
+        for value in sorted(map(str, runs[key].unique()))
+        if name(value) != value
+    ]
 
 
 def _short(number: Any) -> float | None:

@@ -141,7 +141,7 @@ def image_counts(runs: pd.DataFrame) -> dict[str, int]:
 
 
 def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Training curves of the given runs (default: all): the keys, epoch, train_loss, val_loss, val_dice.
+    """Training curves of the given runs (default: all): the keys, epoch (from 1), train_loss, val_loss, val_dice.
 
     Runs without a readable ``metrics.csv`` are left out.
     """
@@ -155,6 +155,9 @@ def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
             table = table.select(wanted).cast(pa.schema([(name, pa.float64()) for name in wanted]))
         except (OSError, ValueError, pa.ArrowException, KeyError):
             return None
+        epochs = table["epoch"].to_numpy()
+        if len(epochs) and epochs[0] == 0:  # tables of the first version count from 0
+            table = table.set_column(0, "epoch", pa.array(epochs + 1))
         return _with_keys(table, {"dataset": dataset, "model": model, "loss": loss, "repeat": repeat})
 
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:

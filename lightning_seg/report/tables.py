@@ -107,8 +107,12 @@ def escape_tex(text: str) -> str:
     return "".join(_TEX.get(sign, sign) for sign in text).replace("–", "--")
 
 
-def study_tables(analysis: Analysis) -> dict[str, Table]:
-    """All tables of a study's report, by name."""
+def study_tables(analysis: Analysis, published: bool = False) -> dict[str, Table]:
+    """All tables of a study's report, by name.
+
+    Args:
+        published: whether to set it beside the published tables where the two cannot be compared, too.
+    """
     tables = [_coverage(analysis.coverage), _failed_runs(analysis.failed_runs)]
     if len(analysis.splits):
         tables.append(_splits(analysis.splits))
@@ -125,7 +129,11 @@ def study_tables(analysis: Analysis) -> dict[str, Table]:
         shown.columns = ["Term", "Sum of squares", "df", "Share (%)"]
         caption = f"Sequential sums of squares of the test {analysis.comparison.yardstick.title} of single runs."
         tables.append(Table("variance", "Shares of variance", caption, shown, {"Share (%)": 2, "Sum of squares": 5}))
-    tables += [_beside(table, level) for level, table in analysis.beside_published.items()]
+    tables += [
+        _beside(table, level)
+        for level, table in analysis.beside_published.items()
+        if published or level in analysis.comparable
+    ]
     if len(analysis.failures):
         shown = (100 * analysis.failures).reset_index()
         shown["loss"] = [loss_name(str(loss)) for loss in shown["loss"]]
@@ -257,9 +265,10 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
     data = pd.DataFrame(
         {
             "Loss": [loss_name(loss) for loss in order],
+            "To type": order,
             "Mean": intervals["mean"],
-            "Mean low": intervals["mean_low"],
-            "Mean high": intervals["mean_high"],
+            "Low": intervals["shown_low"],
+            "High": intervals["shown_high"],
             "To the mean": 100 * intervals["contrast"],
             "its low": 100 * intervals["contrast_low"],
             "its high": 100 * intervals["contrast_high"],
@@ -269,6 +278,8 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
             "Mean rank": verdict.omnibus.mean_ranks.loc[order],
             "First (%)": 100 * stability[("mean", "first")],
             "First three (%)": 100 * stability[("mean", "first three")],
+            "Level low": intervals["mean_low"],
+            "Level high": intervals["mean_high"],
             "Verdict": ["worse" if loss in verdict.worse else "cannot be told apart" for loss in order],
         }
     )
@@ -276,10 +287,12 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
     for dispute in verdict.disputes:
         data.loc[dispute.loss, "Verdict"] = "mean and ranks disagree"
     caption = (
-        f"Mean {verdict.yardstick.title} with its 95 % interval, and the difference to the mean of all losses with "
-        "that of a single comparison, as in the figure; the difference to the best with an interval that holds for all "
-        f"pairs at once, since the best is chosen from the data ({verdict.yardstick.points}); and how often the loss "
-        "is first, and among the first three, in draws of the study."
+        f"Mean {verdict.yardstick.title}; from low to high, as in the figure, the 95 % interval of its distance to the "
+        f"mean of all losses, drawn around that mean. The same distance in {verdict.yardstick.points}, with the "
+        "interval of a single comparison; the difference to the best with an interval that holds for all pairs at "
+        "once, since the best is chosen from the data; and how often the loss is first, and among the first three, in "
+        "draws of the study. The level's interval is of the mean itself: also of how hard other splits, or other "
+        "datasets and models, are."
     )
     digits = dict.fromkeys(["To the mean", "its low", "its high", "To the best", "low", "high", "Mean rank"], 2)
     digits |= {"First (%)": 1, "First three (%)": 1}

@@ -3,6 +3,7 @@
 import logging
 import pickletools
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 from zipfile import ZIP_STORED, ZipFile
@@ -57,6 +58,10 @@ class DirectCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, file)  # type: ignore[arg-type]  # which writes and flushes, no more
 
 
+class ForeignCheckpointError(Exception):
+    """A checkpoint is whole, but not of the training that was to go on from it."""
+
+
 class ResumeCheckpoint(Callback):
     """Save the whole training state at an epoch's end, atomically, at most every ``every_minutes``, and on a stop.
 
@@ -91,12 +96,27 @@ class ResumeCheckpoint(Callback):
         problem = _problem(self.path)
         if not problem:
             return self.path
+        self._set_aside(problem)
+        return None
+
+    def refuse_foreign(self, error: Exception) -> None:
+        """Look whether a training that went on from the checkpoint ended since that is of another one.
+
+        Raises:
+            ForeignCheckpointError: so it is; the checkpoint is set aside.
+        """
+        of_machine = isinstance(error, OSError | MemoryError | torch.OutOfMemoryError)
+        frames = traceback.extract_tb(error.__traceback__)
+        if not of_machine and any("checkpoint_connector" in frame.filename for frame in frames):  # Lightning's
+            self._set_aside(" ".join(f"{type(error).__name__} {error}".split())[:200])
+            raise ForeignCheckpointError from error
+
+    def _set_aside(self, problem: str) -> None:
         aside = self.path.with_name(f"{self.path.name}.damaged")
         log.warning(
             "%s is damaged (%s): it is set aside as %s, and training begins anew.", self.path, problem, aside.name
         )
         self.path.replace(aside)
-        return None
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         trainer.strategy.checkpoint_io = DirectCheckpointIO()

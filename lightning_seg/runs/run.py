@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
-from safetensors.torch import save_file
 
 from lightning_seg.arrays import save_arrays
 from lightning_seg.catalogue import COUNTS, METRICS
@@ -34,10 +32,11 @@ from lightning_seg.runs.fingerprint import differences, fingerprint, flatten
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.position import position
 from lightning_seg.runs.record import SCHEMA, Record, versions
-from lightning_seg.runs.resume import ResumeCheckpoint
+from lightning_seg.runs.resume import ForeignCheckpointError, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.runs.tuning import Choice, choice_of
 from lightning_seg.runs.unfinished import refuse_half_done
+from lightning_seg.runs.weights import BEST, drop_lesser, keeps_weights, write_weights
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, shown_masks
@@ -88,7 +87,10 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
         refuse_half_done(folder, flat)
         try:
             with in_one_sentence(cfg):
-                return _train(cfg, folder, title, choice), True
+                try:
+                    return _train(cfg, folder, title, choice), True
+                except ForeignCheckpointError:  # which is set aside
+                    return _train(cfg, folder, title, choice), True
         except (StoppedError, ClaimedError):
             raise
         except Exception as error:
@@ -149,10 +151,13 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None
                 test = scores.means
                 if wandb is not None:
                     wandb.log_test(test, shown_masks(watch.cases.arrays))
-            _write_weights(cfg, folder, watch.best)
+            if keeps_weights(cfg):
+                write_weights(cfg, folder, watch.best.weights)
         seconds = {"data": prepared - clock, "fit": watch.history.seconds, "test": time.perf_counter() - fitted}
         record = _record(cfg, data, module, test, watch, siblings, started, seconds, choice)
         folder.write(record)
+        if cfg.keep_weights == BEST:
+            drop_lesser(folder)
         folder.clear_leftovers()
         _announce(record, title)
     return watch.best.score
@@ -201,9 +206,15 @@ class _Watch:
 
         Raises:
             StoppedError: a stop was requested.
+            ForeignCheckpointError: what was saved is of another training, and is set aside.
         """
         saved = self._checkpoint.usable()
-        trainer.fit(module, datamodule=self.data, ckpt_path=saved, weights_only=True)
+        try:
+            trainer.fit(module, datamodule=self.data, ckpt_path=saved, weights_only=True)
+        except Exception as error:
+            if saved is not None:
+                self._checkpoint.refuse_foreign(error)
+            raise
         if self._checkpoint.stopped:
             epochs = len(self.history.rows)
             raise StoppedError(f"{self.title}: stopped after epoch {epochs}; the same command goes on from there")
@@ -221,13 +232,6 @@ def _write_test(
     write_atomic(folder.cases, lambda path: save_arrays(path, watch.cases.arrays))
     predictions.write(folder, predictions.Predictions(watch.predictions.val, watch.predictions.test))
     measures.write(folder, watch.predictions.test, data.cache.masks[data.split.test][:, 0], of_masks)
-
-
-def _write_weights(cfg: DictConfig, folder: RunFolder, best: BestWeights) -> None:
-    """Write the best weights, where they are kept."""
-    if _keeps_weights(cfg):
-        marked = {"fingerprint": fingerprint(cfg)}  # so that weights are not taken for another run's
-        write_atomic(folder.weights, lambda path: save_file(best.weights, path, metadata=marked))
 
 
 def _record(
@@ -261,7 +265,7 @@ def _record(
         weights_source=getattr(module.model, "weights_source", None),
         training_version=getattr(module.model, "training_version", 1),
         epochs=len(watch.history.rows),
-        best_epoch=watch.best.epoch,
+        best_epoch=watch.best.epoch + 1,
         best_val_dice=watch.best.score,
         test=test,
         images={name: len(ids) for name, ids in data.ids().items()},
@@ -285,19 +289,13 @@ def _announce(record: Record, title: str) -> None:
     if record.status == "diverged":
         log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", title, record.epochs)
     tested = f"test Dice {record.test['dice']:.4f}, " if record.test else ""
-    log.info("%s: %sbest val Dice %.4f at epoch %d", title, tested, record.best_val_dice, (record.best_epoch or 0) + 1)
+    log.info("%s: %sbest val Dice %.4f at epoch %d", title, tested, record.best_val_dice, record.best_epoch)
 
 
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
-
-
-def _keeps_weights(cfg: DictConfig) -> bool:
-    if cfg.keep_weights is not None:
-        return cfg.keep_weights
-    return not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN
 
 
 def _save_hydra(cfg: DictConfig, folder: RunFolder) -> None:

@@ -50,8 +50,9 @@ class StudyFolder:
 
     def trial_studies(self) -> "list[StudyFolder]":
         """The studies of trials, by name."""
-        found = sorted(self.trials.iterdir()) if self.trials.is_dir() else []
-        return [StudyFolder(path) for path in found if path.is_dir() and not path.name.startswith(".")]
+        if self.trials.is_symlink() or not self.trials.is_dir():
+            return []
+        return [StudyFolder(Path(path)) for path in sorted(entry.path for entry in _folders(str(self.trials), []))]
 
     def runs(self) -> tuple[list[RunFolder], str]:
         """The runs that the folder holds or that grids have announced, in order, and what is wrong with the list.

@@ -21,6 +21,7 @@ from omegaconf import DictConfig
 from lightning_seg.config.build import build
 from lightning_seg.config.overrides import override_value, settings_overrides
 from lightning_seg.errors import UserError
+from lightning_seg.files import refuse_links
 from lightning_seg.rules import is_number, is_whole
 from lightning_seg.runs.fingerprint import belongs, essential
 from lightning_seg.runs.tuning import Choice, add_choices, cell_of, describe, is_tuned, read_choices
@@ -60,6 +61,8 @@ class Tuning:
         self._proposals = _checked(self._tuner.propose())
         self._names = _names(self._proposals)
         self.study = cells[0].folder.study
+        for name in self._names:
+            refuse_links(StudyFolder(self.study).trials / name, self.study)
         for cell, key in itertools.product(cells, self.keys):
             if key not in cell.config and not any(belongs(known, [key]) for known in cell.config):
                 raise UserError(

@@ -42,6 +42,15 @@ def lesions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def test_the_published_protocol_is_one_flag(lesions: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("lightning_seg.advise.proposal.propose", propose_what_is_given)
+    lines = {flag: shown_arguments(advise(lesions.name, *flag)) for flag in ((), ("--paper",), ("augmentation=none",))}
+    careful = {"tune=lr", "augmentation=standard", "data.split=grouped"}
+    assert careful <= set(lines[()])
+    assert not careful & set(lines[("--paper",)])
+    assert set(lines[("augmentation=none",)]) & careful == careful - {"augmentation=standard"}
+
+
 def test_siblings_across_a_chosen_split_are_told_once(lesions: Path):
     shown = advise(lesions.name, *SMALL, *GRID, "data.split=kfold", "--hours", "0.5")
     assert shown.exit_code == 0, shown.output
@@ -55,6 +64,7 @@ def test_from_a_folder_to_an_answer_and_again(lesions: Path):
     shown = advise(name, *SMALL, *GRID, "--hours", "0.5")
     assert shown.exit_code == 0, shown.output
     assert "six published datasets" in shown.output and "Nothing was run" in shown.output
+    assert "tune=lr" in shown.output and "6 trials" not in shown.output and "3 trials" in shown.output
     assert "26 images are few" in shown.output and "data.split=grouped" in shown.output
     line = next(line for line in shown.output.splitlines() if line.startswith("lightning-seg train -m"))
     assert '"dataset.root=my lesions"' in line and line.endswith("loss=dice,bce repeat=0,1,2")
@@ -64,6 +74,8 @@ def test_from_a_folder_to_an_answer_and_again(lesions: Path):
     assert ran.exit_code == 0, ran.output
     study = lesions.parent / "multirun" / "advise_my_lesions"
     assert len(list(study.glob("*/unet/*/repeat_*/result.json"))) == 6
+    assert len(list((study / ".tuning").glob("*/*/unet/*/repeat_0/result.json"))) == 6
+    assert "At the threshold that validation images choose" in ran.output or "learned nothing" in ran.output
     learned = "Over 1 dataset x 1 model, 3 repeats" in ran.output
     assert learned != ("learned nothing yet" in ran.output)
     assert (study / "report" / "index.html").is_file()
@@ -78,10 +90,22 @@ def test_from_a_folder_to_an_answer_and_again(lesions: Path):
 @pytest.mark.slow
 def test_halving_trains_and_answers_with_its_error_rate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    given = ("synthetic", "dataset.count=30", *SMALL, "loss=dice,bce,focal", "--halving", "--yes", "--hours", "0.5")
+    given = (
+        "synthetic",
+        "dataset.count=30",
+        *SMALL,
+        "loss=dice,bce,focal",
+        "tune=none",
+        "augmentation=none",
+        "--halving",
+        "--yes",
+        "--hours",
+        "0.5",
+    )
     ran = advise(*given)
     assert ran.exit_code == 0, ran.output
     assert "After 3, 5, 8 and 12 repeats" in ran.output and "Answer" in ran.output
+    assert "at the threshold which validation images choose" in ran.output or "learned nothing" in ran.output
     study = tmp_path / "multirun" / "advise_synthetic"
     assert len(list(study.glob("*/unet/*/repeat_*/result.json"))) >= 9
     assert json.loads((study / commands.ADVICE).read_text())["inputs"]["halving"] is True

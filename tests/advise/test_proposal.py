@@ -113,3 +113,29 @@ def test_values_of_a_key():
     assert sweep_values(given, "repeat") is None
     with pytest.raises(UserError, match="cannot be read"):
         sweep_values(["model"], "model")
+
+
+def test_trials_are_in_the_time_and_shorter_ones_take_less():
+    def seconds(*given: str) -> float:
+        return make(1000.0, "model=unet", "loss=dice,bce", "repeat=0,1", *given).seconds
+
+    runs = 2 * 2 * HOUR / 10
+    assert seconds() == pytest.approx(runs)
+    assert seconds("tune=lr") == pytest.approx(runs + 2 * 3 * HOUR / 10)
+    assert seconds("tune=lr", "tune.repeats=2") == pytest.approx(runs + 2 * 2 * 3 * HOUR / 10)
+    assert seconds("tune=lr", "tune.epochs=50") == pytest.approx(runs + 2 * 3 * HOUR / 40)
+    whole = ("model=unet", "data.image_size=224", "trainer.max_epochs=200", "early_stopping.patience=40")
+    assert (len(make(8.0, *whole).repeats), len(make(8.0, *whole, "tune=lr").repeats)) == (8, 5)
+    assert any("3 trials, which the time includes" in reason for reason in make(8.0, "tune=lr").reasons)
+
+
+def test_launchers_that_run_side_by_side_are_counted(monkeypatch: pytest.MonkeyPatch):
+    given = ("model=unet", "loss=dice,bce", "repeat=0,1", "tune=lr")
+    alone = make(1000.0, *given)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    two = make(1000.0, *given, "hydra/launcher=gpus", "runs_per_gpu=3")  # which share a GPU's speed
+    assert alone.seconds / 2 == pytest.approx(two.seconds, abs=60)
+    assert any("On 2 devices of this machine" in reason for reason in two.reasons)
+    assert "hydra/launcher=gpus" in two.overrides
+    cluster = make(1000.0, *given, "hydra/launcher=slurm", "hydra.launcher.array_parallelism=4")
+    assert cluster.seconds < two.seconds and any("4 jobs at once" in reason for reason in cluster.reasons)

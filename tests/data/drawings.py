@@ -66,10 +66,15 @@ def grey_alpha(mask: NDArray[np.bool_], path: Path) -> None:
     Image.merge("LA", [Image.new("L", SIDES, 255), Image.fromarray(mask * np.uint8(255))]).save(path)
 
 
-def transparent_palette(mask: NDArray[np.bool_], path: Path) -> None:
-    image = Image.fromarray(mask.astype(np.uint8), mode="P")
-    image.putpalette([255, 255, 255, 255, 255, 255])
-    image.save(path, transparency=0)
+def transparent_palette(*colour: int) -> Callable[[NDArray[np.bool_], Path], object]:
+    """A palette of one colour, of which one index is transparent."""
+
+    def write(mask: NDArray[np.bool_], path: Path) -> None:
+        image = Image.fromarray(mask.astype(np.uint8), mode="P")
+        image.putpalette([*colour, *colour])
+        image.save(path, transparency=0)
+
+    return write
 
 
 def red(mask: NDArray[np.bool_], path: Path) -> None:
@@ -242,7 +247,8 @@ FORMS: dict[str, Write] = {
     "alpha over white": each(alpha(255)),
     "alpha over black": each(alpha(0)),
     "alpha over white, grey": each(grey_alpha),
-    "palette with transparency": each(transparent_palette),
+    "white palette with transparency": each(transparent_palette(255, 255, 255)),
+    "red palette with transparency": each(transparent_palette(255, 0, 0)),
 }
 ANNOTATIONS: dict[str, Write] = {
     "COCO polygons": coco(coco_polygons),

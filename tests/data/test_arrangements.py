@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from lightning_seg.data import Folder
+from lightning_seg.data.cache import open_cache
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.readers import folder as folder_reader
 from lightning_seg.data.split import Fractions, make_split
@@ -71,6 +72,17 @@ LAYOUTS = {
          ("Set_with_GT/malignant/y (1).png", "Set_with_GT/malignant/y (1)_mask_1.png")],
         ["x (1)", "y (1)"],
     ),
+    "ETIS": ([("ETIS/1.tif", "Ground Truth/p1.tif"), ("ETIS/12.tif", "Ground Truth/p12.tif")], ["1", "12"]),
+    "another first word": (
+        [("images/image_01.png", "masks/mask_01.png"), ("images/image_02.png", "masks/mask_02.png")],
+        ["image_01", "image_02"],
+    ),
+    "another first word, side by side": ([("img1.png", "mask1.png"), ("img2.png", "mask2.png")], ["img1", "img2"]),
+    "SUN-SEG": (
+        [("Train/Frame/case1/a_1.jpg", "Train/GT/case1/a_1.png"),
+         ("Train/Frame/case2/a_1.jpg", "Train/GT/case2/a_1.png")],
+        ["Train_case1_a_1", "Train_case2_a_1"],
+    ),
     "DRIVE": (
         [("training/images/21_training.tif", "training/1st_manual/21_manual1.gif"),
          ("test/images/01_test.tif", "test/1st_manual/01_manual1.gif")],
@@ -88,6 +100,13 @@ def test_layouts(layout: str, tmp_path: Path) -> None:
     dataset = Folder(tmp_path, "mine")
     assert dataset.ids() == expected
     assert all(dataset.read(index, 12)[1].sum() == 36 for index in range(len(expected)))
+
+
+def test_first_words_that_differ_among_masks_are_no_rule(tmp_path: Path) -> None:
+    """``a1`` and ``b1`` may both be masks of ``1``, or of other images."""
+    pairs(tmp_path, ("images/1.png", "masks/a1.png"), ("images/2.png", "masks/b2.png"))
+    with pytest.raises(UserError, match="4 bad file"):
+        Folder(tmp_path, "mine")
 
 
 def test_the_folders_split_and_the_folders_groups(tmp_path: Path) -> None:
@@ -216,6 +235,17 @@ class TestNoFileIsLeftOutSilently:
         _, *lines = str(error.value).splitlines()
         assert len(lines) == 2
         assert "12 files, such as" in lines[1] and lines[1].count(".png") == 3 and "of no known kind" in lines[1]
+
+    def test_mistakes_that_differ_in_details_alone_are_one_line(self, tmp_path: Path) -> None:
+        for number in range(6):
+            pairs(tmp_path, (f"images/{number}.png", f"masks/{number}.png"))
+            picture(tmp_path / f"masks/{number}.png", WHITE, size=9 + number % 2)
+            (tmp_path / f"images/{number}x.png").symlink_to(f"/nowhere/{number}.png")
+        with pytest.raises(UserError) as error:
+            open_cache(Folder(tmp_path, "mine"), 16, tmp_path / "cache")
+        _, *lines = str(error.value).splitlines()
+        said = [(line.split(" files, such as ")[0].strip(), line.split(": ")[-1]) for line in lines]
+        assert ("6", "is a broken link") in said and ("6", "the mask is not of its image's size") in said
 
 
 def test_composed_and_decomposed_names_are_the_same(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 import zipfile
 from pathlib import Path
@@ -115,6 +116,24 @@ def test_a_loss_without_weights() -> None:
         WeightedSum({}, None)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("choice", "sentence"),
+    [
+        ("photos", 'photos is a folder; type dataset=folder "dataset.root=photos"'),
+        ("phots", "There is no dataset 'phots', nor a folder of that name here; choose one of breast_benign, "),
+        ("lay/x", "There is no folder lay/x: {} has no 'lay'"),
+        ("photos/x/y", "There is no folder photos/x/y: {}/photos has no 'x'"),
+    ],
+)
+def test_a_folder_that_is_missing_is_said_to_be(
+    choice: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=re.escape(sentence.format(tmp_path))):
+        compose_config([f"dataset={choice}"])
+
+
 class TestGroups:
     def test_groups_that_training_would_not_heed_are_refused(self, tmp_path: Path) -> None:
         (tmp_path / "groups.csv").write_text("id,group\n")
@@ -205,7 +224,7 @@ class TestRemarks:
                 layouts.save(image, tmp_path / f"set/{name}/{stem}.png")
                 layouts.save(mask, tmp_path / f"set/{name}/{stem}_mask.png")
         dataset = Folder(tmp_path / "set", "mine")
-        assert dataset.ids() == sorted(sum(subsets.values(), []))
+        assert dataset.ids() == sorted(stem for ids in subsets.values() for stem in ids)
         (tmp_path / "own.json").write_text(json.dumps(subsets))
         path = str(tmp_path / split) if split.endswith("json") else split
 

@@ -133,7 +133,7 @@ def test_no_sentence_claims_more_than_the_analysis(design: Design, seed: int, ro
         return
     check_headline(text[0], verdict, pairs, rope)
     check_rest(text, verdict, pairs)
-    assert text[1 + len(verdict.disputes)].startswith("In practice: ")
+    assert text[1 + len(verdict.disputes)].startswith("What to do: ")
     if verdict.collapsed and verdict.without_collapsed and (other := verdict.without_collapsed).unit != "none":
         (told,) = [sentence for sentence in text if sentence.startswith("Some runs predict one class")]
         if "the answer is another: " in told:
@@ -178,7 +178,7 @@ def test_paragraphs_stand_in_the_order_of_who_reads_them():
     text = words(frame_of(Design(4, 4, 3, 4, better=0.02)))
     order = [
         next(n for n, sentence in enumerate(text) if sentence.startswith(opening))
-        for opening in ("Use ", "In practice: ", "For other models", "For other datasets", "How sure: ", "Statistics: ")
+        for opening in ("Use ", "What to do: ", "For other models", "For other datasets", "How sure: ", "Statistics: ")
     ]
     assert order[0] == 0 and all(a < b for a, b in pairwise(order))
     assert len(text[0].split()) < 40

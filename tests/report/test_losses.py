@@ -9,7 +9,7 @@ import torch
 
 from lightning_seg.catalogue import LOSSES
 from lightning_seg.losses import FocalLoss
-from lightning_seg.report.losses import loss_figures, rebuild
+from lightning_seg.report.losses import losses_drawing, rebuild
 from lightning_seg.report.records import Study, load_study
 from tests.report.make_study import make_study
 
@@ -26,7 +26,7 @@ def study_of(folder: Path, losses: dict[str, dict[str, Any]]) -> Study:
 
 
 def drawn(study: Study) -> list[str]:
-    figure = loss_figures(study, study.runs["loss"].tolist())[0]
+    figure = losses_drawing(study, study.runs["loss"].tolist()).figures()[0]
     return [line.get_label() for line in figure.canvas.axes[0].lines if not str(line.get_label()).startswith("_")]
 
 
@@ -34,7 +34,7 @@ def test_a_loss_is_as_its_runs_had_set_it(tmp_path: Path) -> None:
     focal = {"_target_": "lightning_seg.losses.FocalLoss", "alpha": 0.3, "gamma": 4.0}
     study = study_of(tmp_path / "study", {"focal": focal, "bce": {}})
     logits, truth = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
-    found = rebuild(study, "focal")
+    found = rebuild("focal", focal)
     assert found is not None
     assert found(logits, truth) == FocalLoss(alpha=0.3, gamma=4.0)(logits, truth)
     assert drawn(study) == ["BCE", "Focal"]  # BCE recorded nothing: the packaged one
@@ -54,7 +54,7 @@ def test_records_call_nothing_but_losses(tmp_path: Path, target: str, monkeypatc
     nested = {"_target_": "lightning_seg.losses.WeightedSum", "weights": {"a": 1.0}}
     nested["terms"] = {"a": {"_target_": target, "_args_": ["made"]}}
     study = study_of(tmp_path / "study", {"mine": nested})
-    assert rebuild(study, "mine") is None
+    assert rebuild("mine", nested) is None
     assert not (tmp_path / "made").exists()
     assert len(drawn(study)) == len(LOSSES)
-    assert "build mine on this machine" in loss_figures(study, ["mine"])[0].caption
+    assert "build mine on this machine" in losses_drawing(study, ["mine"]).figures()[0].caption

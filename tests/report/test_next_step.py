@@ -80,7 +80,7 @@ def test_the_proposed_runs_count_and_the_next_proposal_is_another(tmp_path):
     assert found.models == 12 and found.detectable < before.power.detectable
     text, lines = advice(study, losses_of(line), rope=0.0005)
     for line in lines:
-        if line.startswith("lightning-seg train"):
+        if line.startswith("lightning-seg train") and " study=s " in line:
             assert places(cells_of(line)).isdisjoint(
                 proposed | {("isic", m, k, r) for m in MODELS[:2] for k in LOSSES for r in range(5)}
             )
@@ -162,7 +162,9 @@ def test_what_no_line_can_say_is_said_in_words(tmp_path):
     for loss in ("dice", "mine"):
         write(tmp_path / "s", ("isic", "unet", loss, 0))
     text, lines = advice(tmp_path / "s")
-    assert lines == [] and "run ISIC-2017 with U-Net, Dice and mine and repeats 0, 1, 2, 3 and 4." in text
+    assert "run ISIC-2017 with U-Net, Dice and mine and repeats 0, 1, 2, 3 and 4." in text
+    assert "Where they are chosen by the names" in text
+    assert lines[0].endswith(" dataset=isic model=unet loss=dice,mine repeat=0,1,2,3,4")
 
 
 def test_an_experiments_settings_are_not_tried_on_other_networks(tmp_path):
@@ -170,8 +172,16 @@ def test_an_experiments_settings_are_not_tried_on_other_networks(tmp_path):
     for path in study.rglob("result.json"):
         given = ["dataset=synthetic", "model=unet", f"loss={path.parts[-3]}", "experiment=demo"]
         path.write_text(json.dumps(json.loads(path.read_text()) | {"overrides": given}))
-    text, lines = advice(study)
-    assert "further models" in text and "The records do not tell" in text and lines == []
+        # as the experiment has set it, but for the network's width
+        settings = {"data": {"image_size": 64}, "trainer": {"max_epochs": 8}, "dataset": {"count": 120}}
+        record = json.loads(path.read_text())
+        record["config"] = {**record["config"], **settings, "model": {"name": "unet", "width": 8}}
+        path.write_text(json.dumps(record))
+    text, (line,) = advice(study)
+    assert "further models" in text and " experiment=" not in line
+    for cell in cells_of(line):
+        assert cell.config["model.name"] != "unet"
+        assert [cell.config[key] for key in ("data.image_size", "dataset.count", "trainer.max_epochs")] == [64, 120, 8]
 
 
 def test_runs_that_count_for_nothing_are_run_again_before_anything_else(tmp_path):
@@ -212,8 +222,19 @@ def test_nothing_is_concluded_from_networks_that_have_learned_nothing(tmp_path, 
     verdict = judge_comparison(compare(load_study(study)))
     assert "learned nothing yet" in verdict.nothing_learned
     assert (verdict.winner, verdict.group, verdict.worse) == (None, verdict.losses, {})
-    text, lines = advice(study)
-    assert "Train longer" in text and lines == []
+    text, (line,) = advice(study)
+    assert "Train longer" in text and "trainer.max_epochs=" in line and "study=s_longer" in line
+
+
+def test_a_study_that_is_settled_ends_with_the_use_of_its_winner(tmp_path):
+    truth = Truth(effects={"iou_focal": 0.1})
+    study = make_study(tmp_path / "s", ["isic"], MODELS[:2], ["dice", "bce", "iou_focal"], 4, cases=0, truth=truth)
+    text, (line,) = advice(study)
+    assert "Nothing more has to be run" in text and "keep the weights" in text
+    assert "loss=iou_focal" in line and "study=s_iou_focal" in line and line.endswith(" keep_weights=true")
+    run = study / "isic" / MODELS[1] / "iou_focal" / "repeat_0"
+    (run / "weights.safetensors").write_bytes(b"weights")
+    assert advice(study)[1] == [f"lightning-seg predict {run} IMAGES"]
 
 
 def test_few_repeats_differ_where_their_split_is_one(tmp_path):

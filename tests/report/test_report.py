@@ -1,5 +1,6 @@
 """The built report: complete, self-contained, and with a true sentence for whatever records there are."""
 
+import html
 import json
 import re
 import shutil
@@ -35,11 +36,11 @@ def built(tmp_path_factory) -> Path:
     truth = Truth(effects={"focal": -0.05})
     study = make_study(tmp_path_factory.mktemp("multirun") / "demo", repeats=2, losses=LOSSES[:4], truth=truth)
     collapse_run(study / "isic" / "fcn" / "focal" / "repeat_0")
-    return build_report(study, draws=200)
+    return build_report(study, draws=200, formats=("pdf", "png"))
 
 
 def test_every_figure_and_table_has_its_files(built):
-    figures = {path.stem for path in (built.parent / "figures").iterdir()}
+    figures = {path.stem for path in (built.parent / "figures").glob("*.*") if path.suffix != ".json"}
     expected = "fig1_examples fig2a_overall fig2b_dataset_by_loss fig2c_model_by_loss fig3a_cases_sigmoid "
     expected += "fig3b_cases_mean critical_difference intervals pairs stability variance dice_vs_size dice_vs_contrast "
     expected += "failures calibration curves pareto boundaries losses_by_logit losses_by_overlap losses_on_masks"
@@ -53,6 +54,30 @@ def test_every_figure_and_table_has_its_files(built):
         assert "\\toprule" in tex and tex.count("\\begin") == tex.count("\\end")
         assert len(pd.read_csv(path.with_suffix(".csv")))
     assert len(pd.read_parquet(built.parent / "images.parquet")) == 2 * 2 * 4 * 2 * 12
+
+
+def test_the_numbers_of_a_plot_are_those_of_its_table(built):
+    tips = {
+        name: [html.unescape(text) for text in re.findall(r"<title>(.*?)</title>", path.read_text())]
+        for name in ("intervals", "pairs", "fig2a_overall")
+        if (path := built.parent / "figures" / f"{name}.svg").is_file()
+    }
+    read = {name: pd.read_csv(built.parent / "tables" / f"{name}.csv") for name in ("losses", "pairs", "overall")}
+    rows = read["losses"].itertuples(index=False)
+    shown = {f"{row.Loss}: {row.Mean:.5f} [{row.Low:.5f}, {row.High:.5f}]" for row in rows}
+    assert shown == set(tips["intervals"]) and len(shown) == 4
+    for a, b, points in read["pairs"].iloc[:, :3].itertuples(index=False):
+        for text in (f"{a} - {b}: {points:+.3f} points", f"{b} - {a}: {-points:+.3f} points"):
+            assert any(tip.startswith(text) for tip in tips["pairs"]), text
+    for metric in ("Dice", "IoU", "Precision", "Recall"):
+        for loss, value in read["overall"][["Loss", metric]].itertuples(index=False):
+            assert f"{loss}: {metric} {value:.5f}" in tips["fig2a_overall"]
+
+
+def test_published_tables_are_shown_where_they_compare(tmp_path):
+    other = make_study(tmp_path / "s", ["synthetic"], ["fcn", "unet"], LOSSES[:2], repeats=2, cases=0)
+    assert "Beside the published" not in text_of(build_report(other, draws=100))
+    assert "Beside the published models" in text_of(build_report(other, draws=100, published=True))
 
 
 def test_no_text_of_a_figure_is_cut(built):
@@ -76,9 +101,9 @@ def test_the_page_needs_nothing_else(built):
     assert len(links) > 40 and all((built.parent / link).is_file() for link in links)
 
 
-def test_the_page_tells_coverage_then_answer_then_figures(built):
+def test_the_page_begins_with_the_answer(built):
     page = built.read_text()
-    order = [page.index(f'id="{name}"') for name in ("coverage", "answer", "figures", "certainty", "reasons", "method")]
+    order = [page.index(f'id="{name}"') for name in ("answer", "coverage", "figures", "certainty", "reasons", "method")]
     assert order == sorted(order)
     text = text_of(built)
     assert "32 of 32 known runs have a result" in text
@@ -121,19 +146,6 @@ def break_version(study: Path) -> None:
         path.write_text(json.dumps({"format": 9, "outcome": "fine"}))
 
 
-@pytest.fixture
-def pages_only(monkeypatch):
-    """Figures are drawn for the page, but not once more as PDF and PNG."""
-
-    def draw(figure, directory):
-        path = Path(directory) / f"{figure.name}.svg"
-        path.parent.mkdir(exist_ok=True)
-        figure.canvas.savefig(path)
-        return path.read_text()
-
-    monkeypatch.setattr(build, "save_figure", draw)
-
-
 BAD = {
     "empty": (lambda s: shrink(s, lambda run: False), "No loss has a usable run yet: nothing can be concluded."),
     "one run": (
@@ -156,7 +168,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, pages_only, case):
+def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, case):
     study = make_study(tmp_path / "study", losses=LOSSES[:3], repeats=2, cases=0)
     damage, sentence = BAD[case]
     damage(study)
@@ -165,7 +177,7 @@ def test_bad_input_gives_a_page_that_says_what_is_there(tmp_path, pages_only, ca
     assert "is better than each" not in text
 
 
-def test_pairs_that_are_not_tested_show_no_p(tmp_path, pages_only):
+def test_pairs_that_are_not_tested_show_no_p(tmp_path):
     index = build_report(make_study(tmp_path / "s", losses=LOSSES[:3], repeats=1, cases=0), draws=100)
     shown = pd.read_csv(index.parent / "tables" / "pairs.csv")
     assert list(shown) == ["Higher mean", "Lower mean", "Mean difference", "P(improvement)"]
@@ -212,7 +224,7 @@ def run_command():
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_the_command_prints_the_pages_path(run_command, pages_only, tmp_path):
+def test_the_command_prints_the_pages_path(run_command, tmp_path):
     make_study(tmp_path / "multirun" / "demo", datasets=["isic"], models=["fcn"], losses=LOSSES[:2], cases=0)
     result = run_command("demo", "--output-dir", tmp_path / "multirun", "--draws", 100)
     assert result.exit_code == 0, result.output
@@ -220,7 +232,7 @@ def test_the_command_prints_the_pages_path(run_command, pages_only, tmp_path):
     assert Path(result.output.strip()).is_file()
 
 
-def test_some_losses_alone_use_all_repeats_that_they_share(run_command, pages_only, tmp_path):
+def test_some_losses_alone_use_all_repeats_that_they_share(run_command, tmp_path):
     root = tmp_path / "multirun"
     study = make_study(root / "demo", datasets=["isic"], models=["fcn"], losses=LOSSES[:3], repeats=3, cases=0)
     shutil.rmtree(study / "isic" / "fcn" / "iou" / "repeat_2")
@@ -236,7 +248,7 @@ def test_some_losses_alone_use_all_repeats_that_they_share(run_command, pages_on
     assert "has no run with nil; it has bce, dice, iou." in str(unknown.exception)
 
 
-def test_the_published_tables_stand_beside_a_study(run_command, pages_only, tmp_path):
+def test_the_published_tables_stand_beside_a_study(run_command, tmp_path):
     make_study(tmp_path / "demo", datasets=["isic"], models=["fcn", "own"], losses=LOSSES[:3], repeats=2, cases=0)
     result = run_command("demo", "--published", "--draws", 100, "--output-dir", tmp_path)
     index = tmp_path / "demo" / "report" / "index.html"

@@ -26,6 +26,8 @@ def test_what_was_proposed_is_read_again() -> None:
     assert read_proposal(asdict(PROPOSAL), GIVEN) == PROPOSAL
     grouped = changed(overrides=[*KEPT, "data.split=grouped"])
     assert read_proposal(grouped, GIVEN).overrides[-1] == "data.split=grouped"
+    careful = changed(overrides=[*KEPT, "tune=lr", "augmentation=standard"])
+    assert read_proposal(careful, GIVEN).overrides[-2:] == ["tune=lr", "augmentation=standard"]
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,9 @@ def test_what_was_proposed_is_read_again() -> None:
         "rerun=true",
         "trainer.max_epochs=64 --config-dir=x",
         "model=dice",
+        "tune=grid",
+        "tune._target_=torch.load",
+        "augmentation._target_=torch.load",
     ],
 )
 def test_more_overrides_are_refused(extra: str) -> None:

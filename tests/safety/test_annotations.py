@@ -13,7 +13,7 @@ from PIL import Image
 from lightning_seg.data import Folder
 from lightning_seg.data.cache import open_cache
 from lightning_seg.data.readers.annotations import labelme
-from lightning_seg.data.shapes import Polygon, Runs
+from lightning_seg.data.shapes import Ellipse, Polygon, Runs
 from lightning_seg.errors import UserError
 
 SIDE = 32
@@ -119,3 +119,39 @@ def test_a_small_outline_on_a_great_image_takes_its_own_room(monkeypatch: pytest
     monkeypatch.setattr(np, "zeros", lambda shape, dtype: (made.append(shape), zeros(shape, dtype=dtype))[1])
     Polygon("x", np.array([[5.0, 5.0], [9.0, 5.0], [9.0, 9.0]])).pixels(2000, 3000)
     assert sum(int(np.prod(shape)) for shape in made) < 2000 * 3000 + 100
+
+
+def test_thousands_of_outlines_touch_what_they_cover_alone() -> None:
+    canvas = np.zeros((2000, 3000), dtype=bool)
+    for shape in (
+        Polygon("x", np.array([[5.0, 5.0], [9.0, 5.0], [9.0, 9.0]])),
+        Ellipse("x", (4.0, 4.0), (2.0, 2.0)),
+        Runs("x", np.array([2, 2]), (2, 2), by_columns=False, corner=(7, 7)),
+    ):
+        assert shape.draw(canvas) <= 36
+    assert 0 < canvas.sum() < 40
+
+
+def test_an_outline_of_a_million_corners_is_worked_out_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not edge by edge, which takes minutes."""
+    generator = np.random.default_rng(0)
+    points = generator.uniform(-8, 40, (500, 2))
+    expected = Polygon("x", points).pixels(SIDE, SIDE)
+    calls: list[int] = []
+    repeat = np.repeat
+    monkeypatch.setattr(np, "repeat", lambda *given: (calls.append(1), repeat(*given))[1])
+    np.testing.assert_array_equal(Polygon("x", points).pixels(SIDE, SIDE), expected)
+    assert len(calls) == 2
+    monkeypatch.setattr("lightning_seg.data.shapes._BLOCK", 100)
+    np.testing.assert_array_equal(Polygon("x", points).pixels(SIDE, SIDE), expected)
+
+
+def test_outlines_that_would_be_drawn_for_hours_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    zigzag = [[x % 32, 0 if x % 2 else 32] for x in range(200)]
+    monkeypatch.setattr("lightning_seg.data.shapes._MOST_CROSSINGS", 6000)
+    with pytest.raises(UserError, match="of 200 corners crosses the image's rows 6,400 times"):
+        dataset(tmp_path, "notes.json", json.dumps(label_me(points=zigzag))).load(0, SIDE)
+    monkeypatch.setattr("lightning_seg.data.readers.folder._MOST_DRAWN", 5 * SIDE * SIDE)
+    whole = label_me(points=[[0, 0], [SIDE, 0], [SIDE, SIDE], [0, SIDE]])
+    with pytest.raises(UserError, match=r"its 20 outlines cover a\.png time and again"):
+        dataset(tmp_path, "notes.json", json.dumps(whole | {"shapes": whole["shapes"] * 20})).load(0, SIDE)

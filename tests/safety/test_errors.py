@@ -21,7 +21,9 @@ from tests.conftest import Train
 FULL = Path("/dev/full")
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.ENAMETOOLONG, errno.EACCES])
+@pytest.mark.parametrize(
+    "number", [errno.ENOSPC, errno.EROFS, errno.ENAMETOOLONG, errno.EACCES, errno.EISDIR, errno.ENOTDIR]
+)
 def test_an_error_of_the_disk_is_a_sentence(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         fail(OSError(number, os.strerror(number), "place/file"))

@@ -8,6 +8,7 @@ import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,20 +18,26 @@ from PIL import Image
 from rich.console import Console
 from safetensors.torch import load_file, save_file
 
+from lightning_seg.advise.features import _saturation_of
 from lightning_seg.cli.caches import caches
 from lightning_seg.cli.convert import convert
 from lightning_seg.cli.evaluate import evaluate
 from lightning_seg.cli.export import export
 from lightning_seg.cli.predict import predict
-from lightning_seg.data import Folder, Synthetic
+from lightning_seg.data import Folder, Synthetic, images, layers
 from lightning_seg.data.cache import cache_folder, open_cache
+from lightning_seg.data.convert import write_plain
+from lightning_seg.data.copies import find_copies, prints_of
 from lightning_seg.data.duplicates import dataset_hashes
 from lightning_seg.data.images import great_images_alone, open_image
+from lightning_seg.data.inspect.measure import _measure
 from lightning_seg.data.prepare.prepare import prepare
 from lightning_seg.data.prepare.sources import SOURCES
 from lightning_seg.data.prepare.unpack import unpack
 from lightning_seg.data.split import Fractions, count_repeats, make_split
+from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
+from lightning_seg.inference.evaluate import native_mask
 from lightning_seg.report.figures.style import new, save
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.resume import ResumeCheckpoint
@@ -168,6 +175,12 @@ class TestCache:
         open_cache(dataset, self.SIZE, tmp_path)
 
 
+FOREIGN: tuple[dict[str, object], ...] = (
+    *({"loops": {}}, {"loops": [1]}, {"state_dict": {}}, {"state_dict": {"model.0.weight": torch.zeros(1)}}),
+    *({"optimizer_states": [{"state": {}, "param_groups": []}]}, {"pytorch-lightning_version": "\x1b[31m9.9"}),
+)
+
+
 class TestCheckpoint:
     """A training goes on from a checkpoint that is as it was written, or begins anew."""
 
@@ -227,6 +240,22 @@ class TestCheckpoint:
         assert (run / "test_images.csv").read_bytes() == before
         assert "training begins anew" in (run / "train.log").read_text()
         assert not list(run.glob("resume-*"))
+
+    def test_one_of_another_training_is_set_aside(self, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+        arguments = ("loss=bce", "checkpoint.every_minutes=0", "trainer.max_epochs=3")
+        monkeypatch.setattr(RunFolder, "checkpoint", lambda *_: train.directory / "kept.ckpt")
+        train.here(*arguments)
+        run = train.directory / "multirun/default/synthetic/tiny/bce/repeat_0"
+        sound = torch.load(train.directory / "kept.ckpt", weights_only=True)
+        weights = (run / "weights.safetensors").read_bytes()
+        for change in FOREIGN:
+            (run / "result.json").unlink()
+            torch.save(sound | change, train.directory / "kept.ckpt")
+            code, _, err = train.here(*arguments)
+            assert code == 0, err
+            assert "training begins anew" in err
+            assert "\x1b" not in err
+            assert (run / "weights.safetensors").read_bytes() == weights
 
 
 class TestWeights:
@@ -404,10 +433,123 @@ def test_great_images_are_held_one_at_a_time(tmp_path: Path, monkeypatch: pytest
         list(pool.map(use, range(4)))
     assert most > 1
     most = 0
-    monkeypatch.setattr("lightning_seg.data.images._GREAT", 32 * 32 - 1)
+    monkeypatch.setattr(images, "_GREAT", 32 * 32 - 1)
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(use, range(4)))
     assert most == 1
+
+
+def test_what_only_tifffile_reads_takes_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "_GREAT", 32 * 32 - 1)
+    small = write_image(tmp_path / "small.png", 8)
+    tifffile.imwrite(
+        tmp_path / "odd.tif", np.zeros((32, 32, 3), np.uint8), photometric="minisblack", planarconfig="contig"
+    )
+    tifffile.imwrite(tmp_path / "double.tif", np.zeros((32, 32)), photometric="minisblack")
+    for name in ("odd.tif", "double.tif"):
+        with great_images_alone(small, tmp_path / name):
+            assert images._great.locked()
+    assert open_image(tmp_path / "odd.tif").size == (32, 32)
+
+
+def test_all_that_looks_at_great_images_waits_for_its_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        write_image(tmp_path / f"{name}.png")
+        Image.new("L", (32, 32), 255).save(tmp_path / f"{name}_mask.png")
+    dataset = Folder(tmp_path, "great")
+    dataset.reading()
+    held: list[bool] = []
+    decode = images._decode
+
+    def seen(*given: Any, **more: Any) -> images.Picture:
+        held.append(images._great.locked())
+        return decode(*given, **more)
+
+    monkeypatch.setattr(images, "_GREAT", 32 * 32 - 1)
+    monkeypatch.setattr(images, "_decode", seen)
+    for look, count in (
+        (dataset_hashes, 2),
+        (prints_of, 2),
+        (lambda dataset: _measure(dataset, 0), 2),
+        (lambda dataset: native_mask(dataset, 0), 2),
+        (lambda dataset: _saturation_of(dataset, 0), 1),
+        (lambda dataset: write_plain(dataset, tmp_path / "plain"), 4),
+    ):
+        held.clear()
+        look(dataset)
+        assert held == [True] * count
+
+
+def test_an_image_is_held_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is decoded is what is given back: of 179 megapixels each copy takes 700 MB."""
+    copied: list[str] = []
+    monkeypatch.setattr(Image.Image, "copy", lambda image: copied.append(image.mode))
+    assert open_image(write_image(tmp_path / "a.png")).image.mode == "RGB"
+    assert copied == []
+
+
+def test_a_mask_of_millions_of_values_is_described_by_the_most_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(layers, "_BLOCK", 1000)
+    monkeypatch.setattr(layers, "_MOST_VALUES", 16)
+    values = np.arange(10_000, dtype=np.int32) % 5000
+    values[::3] = 7
+    counts = layers._counted(values)
+    assert len(counts) == 16
+    assert counts.most_common(1)[0] == (7, 3334 + int((values[1::3] == 7).sum() + (values[2::3] == 7).sum()))
+
+
+def test_windows_are_worked_out_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    pixels = generator.normal(500, 100, (37, 41)).astype(np.float32)
+    pixels[3, 4], pixels[5, 6] = np.nan, np.inf
+    for window in (Window(100, 900, False), Window(0, 100, True), Window(1, 99, True)):
+        whole = window.apply(pixels)
+        with monkeypatch.context() as patch:
+            patch.setattr("lightning_seg.data.window._BLOCK", 100)
+            np.testing.assert_array_equal(window.apply(pixels), whole)
+            patch.setattr("lightning_seg.data.window._WHOLE", 100)
+            assert abs(window.apply(pixels).astype(int) - whole).max() <= 1
+
+
+HEADER = b"\x93NUMPY\x01\x00v\x00"
+
+
+@pytest.mark.parametrize("what", ["a pipe", "a device", "a great header", "objects", "cut"])
+def test_hashes_that_are_none_are_made_again(what: str, tmp_path: Path) -> None:
+    dataset = Synthetic(count=3, seed=1)
+    before = dataset_hashes(dataset, tmp_path)
+    [path] = tmp_path.glob("*.npy")
+    content = path.read_bytes()
+    path.unlink()
+    shape = f"{{'descr': '|b1', 'fortran_order': False, 'shape': ({10**13},), }}".encode().ljust(117) + b"\n"
+    objects = b"{'descr': '|O', 'fortran_order': False, 'shape': (3, 256), }".ljust(117) + b"\n"
+    if what == "a pipe":
+        os.mkfifo(path)
+    elif what == "a device":
+        path.symlink_to("/dev/zero")
+    else:
+        path.write_bytes({"a great header": HEADER + shape, "objects": HEADER + objects, "cut": content[:-9]}[what])
+    assert np.array_equal(dataset_hashes(dataset, tmp_path), before)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "null", "[1]", "[[1, 2]]", '[["a", "b", "c", "d"]]', "[[0, 9, 0.9, 0]]", "[[1, 0, 0.9, 0]]"),
+        *("[[0, 1, 0.9, 99]]", "[[0, 1, null, 0]]", "[[-1, 1, 0.9, 0]]", "[" * 100_000, "[[true, 1, 0.9, 0]]"),
+    ],
+)
+def test_kept_copies_that_are_none_are_looked_for_again(
+    content: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = Synthetic(count=3, seed=1)
+    before = find_copies(dataset, tmp_path)
+    [path] = tmp_path.glob("*.copies.json")
+    path.write_text(content)
+    assert find_copies(dataset, tmp_path) == before
+    assert "is damaged (" in caplog.text
+    assert json.loads(path.read_text()) == [list(pair) for pair in before]
 
 
 def test_great_images_of_a_dataset_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

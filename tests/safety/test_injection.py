@@ -115,7 +115,15 @@ def test_no_cell_is_a_formula(sign: str, tmp_path: Path, study: Path) -> None:
     assert list(csv.reader((tmp_path / "t.csv").open(newline=""))) == [[f"'{text}"], [f"'{text}"]]
 
 
-@given(st.text(alphabet="'=+-@\t\r1.ae"))
+@pytest.mark.parametrize("lead", ["", "a;", 'a;"', "a; ", "a\t", "a\n", "a;;"])
+@pytest.mark.parametrize("sign", ["=", "+", "-", "@"])
+def test_no_cell_is_a_formula_where_semicolons_part_cells(lead: str, sign: str) -> None:
+    line = csv_text([["x", f"{lead}{sign}cmd()"]]).replace('""', '"')
+    for cell in re.split("[,;\t\n]", line):
+        assert not cell.strip("\"' ").startswith(sign) or cell.strip('"').startswith("'")
+
+
+@given(st.text(alphabet="'=+-@\t\r1.ae; \"\n"))
 def test_a_cell_can_be_read_again(text: str) -> None:
     assert from_cell(as_cell(text)) == text
 

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import jinja2
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,6 +19,7 @@ from lightning_seg.data.inspect.measure import SIDE, Inspection
 from lightning_seg.data.inspect.table import summary_rows
 from lightning_seg.data.prepare import source_of
 from lightning_seg.files import write_text
+from lightning_seg.wording import printable
 
 EXAMPLES = 12  # pictures in the gallery
 PAIRS = 24  # pairs of duplicates shown
@@ -42,7 +44,7 @@ def write_page(found: Inspection, path: Path) -> None:
         name=name,
         source=source_of(name) if name in DATASETS else None,
         rows=summary_rows(found),
-        figures=_figures(found),
+        figures=_plain_figures(found),
         examples=[picture(identifier) for identifier in _examples(found)],
         empty=found.empty,
         bad=found.bad_lines,
@@ -50,7 +52,7 @@ def write_page(found: Inspection, path: Path) -> None:
         more_pairs=[(first, second, label) for first, second, label in pairs[PAIRS:]],
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_text(path, text)
+    write_text(path, printable(text, lines=True))
 
 
 def _examples(found: Inspection) -> list[str]:
@@ -79,6 +81,13 @@ def _data_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", quality=80)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _plain_figures(found: Inspection) -> list[dict[str, str]]:
+    """The figures, whatever a ``matplotlibrc`` in the working directory says, such as to run LaTeX."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        return _figures(found)
 
 
 def _figures(found: Inspection) -> list[dict[str, str]]:

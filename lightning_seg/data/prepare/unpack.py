@@ -1,19 +1,27 @@
 """Unpacking an archive that one did not make oneself."""
 
+import gzip
+import lzma
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 from lightning_seg.errors import UserError
 
 ARCHIVES = (".zip", ".rar", ".tar", ".tar.gz", ".tgz")
 _CHUNK = 1 << 20
 _MOST_MEMBERS = 30_000  # files and folders; published archives hold up to 8,250
+_MOST_HEADER = 1 << 20  # bytes of a tar's headers before a member; a few kilobytes of zeros may become gigabytes
+_DAMAGE = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile),
+    *(EOFError, RuntimeError, NotImplementedError, ValueError, struct.error),
+)
 
 
 class Member(NamedTuple):
@@ -76,8 +84,8 @@ def unpack(archive: Path, target: Path, limit: int, only: str = "") -> None:
                         file.write(chunk)
     except FileExistsError as error:
         raise UserError(f"{archive}: holds {error.filename} twice; refused.") from error
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise UserError(f"{archive}: cannot be unpacked ({error}).") from error
+    except _DAMAGE as error:
+        raise UserError(f"{archive}: cannot be unpacked ({' '.join(str(error).split())}).") from error
 
 
 @contextmanager
@@ -89,8 +97,11 @@ def _members(archive: Path) -> Iterator[Iterator[Member]]:
     elif name.endswith(".rar"):
         yield _rar_members(archive)
     elif name.endswith(ARCHIVES):
-        with tarfile.open(archive) as tar:
-            yield _tar_members(tar)
+        with archive.open("rb") as file:
+            is_packed = file.read(2) == b"\x1f\x8b"
+            file.seek(0)
+            with gzip.GzipFile(fileobj=file) if is_packed else nullcontext(file) as content:
+                yield _tar_members(_Bounded(cast(IO[bytes], content)))
     else:
         raise UserError(f"{archive} is none of {', '.join(ARCHIVES)}; unpack it and give the folder instead.")
 
@@ -107,14 +118,40 @@ def _zip_members(archive: zipfile.ZipFile) -> Iterator[Member]:
             yield Member(path, "other", ())
 
 
-def _tar_members(archive: tarfile.TarFile) -> Iterator[Member]:
-    for info in archive:
-        if info.isreg():
-            file = archive.extractfile(info)
-            assert file is not None
-            yield Member(info.name, "file", _chunks(file))
-        else:
-            yield Member(info.name, "folder" if info.isdir() else "other", ())
+class _Bounded:
+    """A file of which :mod:`tarfile`, which takes any header's word for its length, reads so much and no more.
+
+    Attributes:
+        left: bytes that may be read; ``None`` for any number.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self.seek, self.tell = file.seek, file.tell
+        self.left: int | None = _MOST_HEADER
+
+    def read(self, size: int = -1) -> bytes:
+        if self.left is not None:
+            self.left -= size
+            if size < 0 or self.left < 0:
+                raise tarfile.ReadError("a header takes more than a mebibyte")
+        return self._file.read(size)
+
+
+def _tar_members(file: _Bounded) -> Iterator[Member]:
+    with tarfile.open(fileobj=cast(IO[bytes], file), mode="r:") as archive:
+        while True:
+            file.left = _MOST_HEADER
+            info = archive.next()
+            if info is None:
+                return
+            file.left = None
+            if info.isreg():
+                content = archive.extractfile(info)
+                assert content is not None
+                yield Member(info.name, "file", _chunks(content))
+            else:
+                yield Member(info.name, "folder" if info.isdir() else "other", ())
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:

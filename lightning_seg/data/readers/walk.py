@@ -13,6 +13,7 @@ from lightning_seg.data.naming import MASK_SUFFIX, core, is_hidden, is_mask_name
 
 _CHANNEL = re.compile(r"_\d{4}$")  # of nnU-Net's images
 _NNUNET = re.compile(r"images(Tr|Ts|Val)$")
+_FIRST_WORD = re.compile(r"[^\W\d_]*[_\- ]?")
 _DEEPEST = 8  # levels of folders
 _MOST = 500_000  # files, after which no more are counted
 _OWN = frozenset({".lightning-seg.json", "cells.json", "ids.json"})  # in folders of results, studies and caches
@@ -148,7 +149,8 @@ def pair_up(files: list[File], problems: list[Problem]) -> tuple[list[Sample], d
 
     A mask belongs to the image of the same name in the same place; else to the only image there, as in folders of one
     patient with several masks; else to the one whose name differs only in words such as ``manual``; else to the one of
-    its name anywhere.
+    its name anywhere; else, of all that are left, to the one whose name begins with another word (``image_7``,
+    ``mask_7``).
 
     Returns:
         The samples, those without a mask as well, and the image of each id.
@@ -162,6 +164,7 @@ def pair_up(files: list[File], problems: list[Problem]) -> tuple[list[Sample], d
         alone[file.place].append(file)
         anywhere[file.key].append(file)
     owned: dict[Path, list[File]] = {file.path: [] for file in images}
+    lost = []
     for mask in masks:
         stem = normalised(mask.path.stem)
         candidates = exact.get((mask.place, stem)) or exact.get((mask.place, mask.key))
@@ -174,10 +177,31 @@ def pair_up(files: list[File], problems: list[Problem]) -> tuple[list[Sample], d
         elif candidates:
             problems.append(Problem(mask.path, "there are several images of its name, and none in the same place"))
         else:
+            lost.append(mask)
+    partners = _by_first_word([file for file in images if not owned[file.path]], lost)
+    for mask in lost:
+        if mask.path in partners:
+            owned[partners[mask.path]].append(mask)
+        else:
             problems.append(Problem(mask.path, "no image belongs to this mask"))
     samples = [Sample(ids[file.path], file.path, tuple(mask.path for mask in owned[file.path])) for file in images]
     problems += _several_folders(owned)
     return samples, {ids[file.path]: file for file in images}
+
+
+def _by_first_word(images: list[File], masks: list[File]) -> dict[Path, Path]:
+    """The image of each mask, if all images begin with one word, or none, and all masks with another one."""
+    words = [{_FIRST_WORD.match(file.key)[0] for file in files} for files in (images, masks)]  # type: ignore[index]
+    if any(len(found) != 1 for found in words):
+        return {}
+    (first,), (second,) = words
+    for placed in (True, False):
+        of_rest = {(file.place * placed, file.key.removeprefix(first)): file.path for file in images}
+        rests = {file.path: (file.place * placed, file.key.removeprefix(second)) for file in masks}
+        is_clear = len(of_rest) == len(images) and len(set(rests.values())) == len(masks)
+        if is_clear and (found := {path: of_rest[rest] for path, rest in rests.items() if rest[1] and rest in of_rest}):
+            return found
+    return {}
 
 
 def _named(images: list[File], problems: list[Problem]) -> dict[Path, str]:
@@ -192,7 +216,8 @@ def _named(images: list[File], problems: list[Problem]) -> dict[Path, str]:
 def broken_links(files: Sequence[Path]) -> list[Problem]:
     """A problem for each picture that is a link to nothing."""
     links = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES and path.is_symlink()]
-    return [Problem(path, f"is a broken link, to {path.readlink()}") for path in links if not path.exists()]
+    broken = [path for path in links if not path.exists()]
+    return [Problem(path, "is a broken link", f"is a broken link, to {path.readlink()}") for path in broken]
 
 
 def visible_files(root: Path) -> list[Path]:

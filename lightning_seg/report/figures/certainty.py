@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from lightning_seg.catalogue import loss_label, loss_name
-from lightning_seg.report.analysis import Certainty
 from lightning_seg.report.contrasts import ALPHA
 from lightning_seg.report.draws import Draws
 from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new, room_for
@@ -29,7 +28,7 @@ def intervals(drawn: Draws, verdict: Verdict) -> Figure:
     axis.axvline(centre, color=FAINT, lw=1, zorder=1)
     for y, (loss, row) in enumerate(table.iterrows()):
         colour = BAD if loss in verdict.worse else GOOD
-        low, high = centre + row["contrast_low"], centre + row["contrast_high"]
+        low, high = row["shown_low"], row["shown_high"]
         (line,) = axis.plot([low, high], [y, y], color=colour, lw=2.4, solid_capstyle="round")
         (dot,) = axis.plot([row["mean"]], [y], "o", color=colour, ms=6)
         for artist in (line, dot):
@@ -81,9 +80,8 @@ def critical_differences(overall: Omnibus, name: str = "critical_difference") ->
     return figure
 
 
-def pair_map(certainty: Certainty) -> Figure:
+def pair_map(verdict: Verdict) -> Figure:
     """Row minus column, in points; a dot marks pairs that are told apart after adjusting for all pairs."""
-    verdict = certainty.verdict
     losses = verdict.losses
     place = {loss: n for n, loss in enumerate(losses)}
     names = [loss_label(loss) for loss in losses]

@@ -5,7 +5,8 @@ All is computed on a scene of 64 x 64 pixels with the losses themselves, so that
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +41,11 @@ class Scene(NamedTuple):
 
 def gallery(losses: Mapping[str, nn.Module]) -> list[Figure]:
     """The three figures of the losses, which are given by name; more than ten are spread over several of each."""
+    with single_thread():
+        return _gallery(losses)
+
+
+def _gallery(losses: Mapping[str, nn.Module]) -> list[Figure]:
     names = list(losses)
     parts = [names[start : start + MOST_IN_ONE] for start in range(0, len(names), MOST_IN_ONE)]
     figures = []
@@ -57,6 +63,17 @@ def disc(radius: float, row: float = SIDE / 2, column: float = SIDE / 2) -> Tens
     """Signed distance in pixels, ``(64, 64)``, positive within the disc."""
     rows, columns = torch.meshgrid(torch.arange(SIDE) + 0.5, torch.arange(SIDE) + 0.5, indexing="ij")
     return (radius - torch.hypot(rows - row, columns - column)).double()
+
+
+@contextmanager
+def single_thread() -> Iterator[None]:
+    """Compute with one thread: on scenes this small, more take ten times the processor time to do the same."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def evaluate(loss: nn.Module, logits: Tensor, truth: Tensor) -> tuple[float, Tensor]:

@@ -1,4 +1,4 @@
-"""The look of all figures, and how they are saved: SVG, PDF, PNG, and an SVG for the page."""
+"""The look of all figures, and how they are saved: as SVG, as PDF and PNG where asked for, and within the page."""
 
 import html
 import io
@@ -6,7 +6,7 @@ import logging
 import re
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib import font_manager
 from matplotlib.artist import Artist
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure as Canvas
 
 from lightning_seg.files import write_bytes, write_text
@@ -23,6 +24,7 @@ DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91
 # Ten hues that also differ in lightness; ends with a grey.
 _HUES = ["#4c6ef5", "#e8590c", "#2b8a3e", "#c2255c", "#0b7285", "#9c36b5", "#b08900", "#1864ab", "#a0522d", "#6e7781"]
 _MARKERS = "osD^vP*Xhd"
+FORMATS = ("svg", "pdf", "png")
 
 # Fonts that have Chinese, Japanese or Korean letters, which the usual one lacks: names of datasets may hold any.
 _EAST_ASIAN = (
@@ -39,6 +41,7 @@ def _for_other_scripts() -> list[str]:
 
 logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # such a font has no bold letters
 
+matplotlib.rcdefaults()  # whatever a file in the working directory says, such as to run LaTeX
 matplotlib.rcParams.update(
     {
         "font.family": ["sans-serif", *_for_other_scripts()],
@@ -114,29 +117,41 @@ def markers(losses: Sequence[str]) -> dict[str, str]:
     return {loss: _MARKERS[n % len(_MARKERS)] for n, loss in enumerate(sorted(losses))}
 
 
-def file_names(figure: Figure) -> list[str]:
+def file_names(figure: Figure, formats: Iterable[str] = FORMATS) -> list[str]:
     """The files that :func:`save` writes."""
-    return [f"{figure.name}.{ending}" for ending in ("svg", "pdf", "png")]
+    return [f"{figure.name}.{ending}" for ending in FORMATS if ending in {"svg", *formats}]
 
 
-def save(figure: Figure, directory: Path) -> str:
-    """Write ``<name>.svg``, ``.pdf`` and ``.png``, and return the SVG to be put into the page.
-
-    The page's SVG takes its ink from the page (``currentColor``), so that it holds in light and dark.
-    """
+def save(figure: Figure, directory: Path, formats: Collection[str] = FORMATS) -> str:
+    """Write ``<name>.svg`` and, where they are among the formats, ``.pdf`` and ``.png``; return the SVG as written."""
     directory.mkdir(parents=True, exist_ok=True)
-    buffer = io.StringIO()
-    with _letters_of_any_script(), matplotlib.rc_context({"svg.hashsalt": figure.name}):
-        figure.canvas.savefig(buffer, format="svg", metadata={"Date": None})
-    figure.canvas.set_layout_engine("none")  # the layout is found; the other formats keep it
-    svg = _with_tips(buffer.getvalue(), figure)
+    lay_out(figure.canvas)
+    svg = _with_tips(_svg(figure), figure)
     write_text(directory / f"{figure.name}.svg", svg)
     for ending, options in (("pdf", {"metadata": {"CreationDate": None}}), ("png", {"dpi": 160})):
-        drawn = io.BytesIO()
+        if ending in formats:
+            buffer = io.BytesIO()
+            with _letters_of_any_script():
+                figure.canvas.savefig(buffer, format=ending, **options)
+            write_bytes(directory / f"{figure.name}.{ending}", buffer.getvalue())
+    return svg
+
+
+def lay_out(canvas: Canvas) -> None:
+    """Find the places of all parts once; every format then keeps them."""
+    engine = canvas.get_layout_engine()
+    if engine is not None:
         with _letters_of_any_script():
-            figure.canvas.savefig(drawn, format=ending, **options)
-        write_bytes(directory / f"{figure.name}.{ending}", drawn.getvalue())
-    return _for_page(svg, figure)
+            engine.execute(canvas)
+        canvas.set_layout_engine("none")
+
+
+def _svg(figure: Figure) -> str:
+    """As ``savefig`` draws it, which draws twice to find a layout that is found already."""
+    buffer = io.StringIO()
+    with _letters_of_any_script(), matplotlib.rc_context({"svg.hashsalt": figure.name}):
+        FigureCanvasSVG(figure.canvas).print_svg(buffer, metadata={"Date": None})
+    return buffer.getvalue()
 
 
 @contextmanager
@@ -154,7 +169,12 @@ def _with_tips(svg: str, figure: Figure) -> str:
     return svg
 
 
-def _for_page(svg: str, figure: Figure) -> str:
+def for_page(svg: str, title: str) -> str:
+    """A saved SVG to be put into the page, from which it takes its ink (``currentColor``), in light and dark.
+
+    Args:
+        title: of the figure.
+    """
     svg = svg[svg.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.S)
     # The white background goes, the ink follows the theme; names of parts must be unique in the page.
@@ -167,5 +187,5 @@ def _for_page(svg: str, figure: Figure) -> str:
     size = re.search(r'width="([\d.]+)pt" height="([\d.]+)pt"', svg)
     if size:
         svg = svg.replace(size.group(0), f'style="max-width:{float(size.group(1)) * 1.35:.0f}px"', 1)
-    label = html.escape(figure.title, quote=True)
+    label = html.escape(title, quote=True)
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

@@ -1,0 +1,103 @@
+"""Whether a report is still what would be written: read from the files' traces alone, before anything is loaded."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Sequence
+from functools import cache
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from lightning_seg import __version__
+from lightning_seg.errors import UnreadableError
+from lightning_seg.files import read_json, write_json
+from lightning_seg.runs.claim import CLAIM
+
+_USUAL = "report"
+_STAMP = ".current.json"  # in the report's folder
+# Of the package, what a report is made by. Files that only other rooms read may change without a report's changing.
+_CODE = (
+    "report",
+    "losses",
+    "metrics",
+    "runs",
+    "studies",
+    "catalogue.py",
+    "predicted.py",
+    "wording.py",
+    "data/split.py",
+)
+
+
+def report_dir(study: Path, losses: Sequence[str] = (), metric: str = "dice") -> Path:
+    """Where the report of a study, or of some of its losses, by a metric lies."""
+    return study / ("-".join([_USUAL, *losses]) + (f"_by_{metric}" if metric != "dice" else ""))
+
+
+def trace(path: Path) -> str:
+    """What changes when a file does: its size and times; "" where there is none.
+
+    No file that arrives from elsewhere has a trace that it could tell beforehand: the time of its last change of state
+    is this machine's own.
+    """
+    try:
+        found = path.lstat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
+def stamp(study: Path, report: Path, arguments: Any) -> str | None:
+    """What a report of this study depends on, in short; None where that changes by itself, as a claim does.
+
+    Args:
+        arguments: of the report, as JSON has them.
+    """
+    digest = hashlib.sha256(json.dumps([__version__, code_hash(), arguments], sort_keys=True, default=str).encode())
+    for path in chain(_files(study, study / _USUAL, report), _files(Path("conf"))):  # own losses are told in conf
+        if path.name == CLAIM:
+            return None
+        digest.update(f"{path} {trace(path)}\n".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def is_current(report: Path, wanted: str | None) -> bool:
+    """Whether the report with this stamp lies there, untouched."""
+    try:
+        found = read_json(report / _STAMP)
+    except (OSError, UnreadableError):
+        return False
+    if wanted is None or not isinstance(found, dict) or found.get("stamp") != wanted:
+        return False
+    files = found.get("files")
+    return isinstance(files, dict) and all(trace(report / name) == was for name, was in files.items())
+
+
+def keep_stamp(report: Path, made: str | None) -> None:
+    """Note what the report that has just been written depends on."""
+    if made is None:
+        (report / _STAMP).unlink(missing_ok=True)
+        return
+    files = [path for path in _files(report, report / "wandb") if path.name != _STAMP]
+    write_json(report / _STAMP, {"stamp": made, "files": {str(p.relative_to(report)): trace(p) for p in files}})
+
+
+@cache
+def code_hash() -> str:
+    """What changes with the code that reports are made by."""
+    package = Path(__file__).parents[1]
+    digest = hashlib.sha256()
+    for name in _CODE:
+        top = package / name
+        for path in sorted(top.rglob("*")) if top.is_dir() else [top]:
+            if path.is_file() and path.suffix != ".pyc":
+                digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def _files(folder: Path, *leave_out: Path) -> Iterator[Path]:
+    """All files below a folder, sorted, without following links."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if Path(place, name) not in leave_out)
+        yield from (Path(place, name) for name in sorted(names))
