@@ -7,7 +7,7 @@ two empty is the worst (0, and HD95 the image's diagonal).
 
 from lightning_seg.metrics.masks import Masks
 from lightning_seg.metrics.measures import MEASURES, MaskMetric, Measure, measured
-from lightning_seg.metrics.overlap import Metric, Scores, confusion_counts, image_scores
+from lightning_seg.metrics.overlap import Metric, Scores, confusion_counts, image_scores, mask_counts
 
 __all__ = [
     "MEASURES",
@@ -18,5 +18,6 @@ __all__ = [
     "Scores",
     "confusion_counts",
     "image_scores",
+    "mask_counts",
     "measured",
 ]

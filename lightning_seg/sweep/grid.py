@@ -20,6 +20,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from lightning_seg.config.external import external_nodes, refuse_absent
 from lightning_seg.errors import UserError
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import CLAIM, await_heartbeats
@@ -301,15 +302,22 @@ def _announce(cells: list[Cell]) -> float:
 
 
 def check_datasets(cells: list[Cell]) -> None:
-    """Open each dataset of the cells, without decoding it.
+    """Open each dataset of the cells, and each on which they are tested beside it, without decoding it.
 
     Raises:
         UserError: one is missing or its files do not fit together; no run on it could succeed.
     """
     prefix = "dataset."
-    for options in {repr(o): o for cell in cells if (o := cell.group(prefix))}.values():
+    nodes = [nested(options) for options in {repr(o): o for cell in cells if (o := cell.group(prefix))}.values()]
+    tested = [cell for cell in cells if cell.config.get("external") and cell.config["test"]]
+    keys = ("external", "data_dir", "dataset.name", "dataset.root")
+    for cell in {cell.key(*keys): cell for cell in tested}.values():
+        others = external_nodes(cell.config["external"], cell.config["data_dir"], cell.group(prefix))
+        refuse_absent(others)
+        nodes += others.values()
+    for node in {repr(node): node for node in nodes}.values():
         try:
-            instantiate(nested(options))
+            instantiate(node)
         except InstantiationException as error:
             raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from error
 
