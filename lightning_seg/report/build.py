@@ -11,6 +11,7 @@ from lightning_seg.report.answer import ROPE
 from lightning_seg.report.current import report_dir
 from lightning_seg.report.drawing import Drawing, draw_all
 from lightning_seg.report.draws import DRAWS
+from lightning_seg.report.elsewhere_tables import elsewhere_tables
 from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
@@ -85,6 +86,7 @@ def build_report(
     write_tables(study, output_dir)
     analysis = analyse(study, draws, rope, seed, beside, divided, by)
     further = [*subgroup_tables(analysis.for_whom), *measure_tables(analysis.measures)]
+    further += elsewhere_tables(analysis.elsewhere)
     tables = study_tables(analysis, published) | reading_tables(analysis) | {table.name: table for table in further}
     if published:
         printed = load_published()

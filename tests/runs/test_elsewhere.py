@@ -2,17 +2,23 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from typer.testing import CliRunner
 
+from lightning_seg.catalogue import COUNTS, METRICS
+from lightning_seg.cli.app import app
 from lightning_seg.config.compose import compose_config
 from lightning_seg.data import Synthetic
 from lightning_seg.data.corruption import KINDS, STRENGTHS, corrupted
 from lightning_seg.errors import UserError
+from lightning_seg.inference.evaluate import choose_dataset, evaluate, fair_positions
+from lightning_seg.inference.trained import Predictor, find_weights
 from lightning_seg.runs import elsewhere
 from lightning_seg.runs.record import Record
 from lightning_seg.runs.run import run
@@ -103,7 +109,7 @@ def test_what_a_run_leaves_of_corruptions(tested: Path) -> None:
     assert record["corruptions"]["blur"]["dice"] == pytest.approx(np.mean(blurred), abs=1e-6)
 
 
-def test_neither_makes_a_finished_run_another_one(tested: Path, home: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_neither_makes_a_finished_run_another_one(tested: Path, home: Path) -> None:
     before = (tested / "result.json").read_bytes()
     run(compose_config(overrides(tested.parents[4], home)))
     assert (tested / "result.json").read_bytes() == before
@@ -114,6 +120,34 @@ def test_what_is_not_there_is_told_before_training(tmp_path: Path, home: Path) -
     with pytest.raises(UserError, match=r"'clinicdb'.* does not exist; run 'lightning-seg prepare clinicdb'"):
         run(compose_config(arguments))
     assert not list(tmp_path.rglob("metrics.csv")) and not (tmp_path / "cache").exists()
+
+
+def test_evaluate_finds_the_same_and_adds_it_to_a_finished_run(
+    tested: Path, home: Path, abroad: Path, tmp_path: Path
+) -> None:
+    torch.set_num_threads(1)
+    predictor = Predictor(find_weights([tested]), torch.device("cpu"))
+    dataset = choose_dataset(predictor.runs[0], ["dataset=folder", f"dataset.root={abroad}"])
+    found = evaluate(predictor, dataset, fair_positions(predictor.runs, dataset), distances=False)
+    kept = rows_of(tested / "external_abroad.csv")
+    for row, own in zip(found, kept, strict=True):
+        assert row["id"] == own["id"] and [row[name] for name in COUNTS] == [int(own[name]) for name in COUNTS]
+        assert all(row[name] == float(own[name]) for name in METRICS)
+
+    later = shutil.copytree(tested, tmp_path / "default/home/unet/dice/repeat_0")
+    for path in (*later.glob("external_*"), later / "corruptions.csv"):
+        path.unlink()
+    record = json.loads((later / "result.json").read_text())
+    (later / "result.json").write_text(json.dumps(record | {"external": {}, "corruptions": {}}))
+    others = ["dataset=folder", f"dataset.root={abroad}"]
+    for arguments in (others, []):
+        shown = CliRunner().invoke(app, ["evaluate", str(later), *arguments, "--record"])
+        assert shown.exit_code == 0, shown.output
+    for name in ("external_abroad.csv", "corruptions.csv"):
+        assert (later / name).read_bytes() == (tested / name).read_bytes()
+    assert json.loads((later / "result.json").read_text()) == record
+    refused = CliRunner().invoke(app, ["evaluate", str(later), "dataset=folder", f"dataset.root={home}", "--record"])
+    assert refused.exit_code != 0 and rows_of(later / "external_abroad.csv") == kept
 
 
 @pytest.mark.parametrize("kind", KINDS)
