@@ -36,6 +36,11 @@ def write(folder: RunFolder, predictions: Predictions) -> None:
 
     ``<subset>_shape`` is (H, W) of the masks that ``<subset>_masks`` packs. ``thresholds`` tells those of the counts.
     """
+    write_file(folder.predictions, predictions)
+
+
+def write_file(path: Path, predictions: Predictions) -> None:
+    """:func:`write`, to a file."""
     arrays: Arrays = {"thresholds": np.array(THRESHOLDS)}
     for subset, found in (("val", predictions.val), ("test", predictions.test)):
         arrays |= {
@@ -47,7 +52,7 @@ def write(folder: RunFolder, predictions: Predictions) -> None:
             f"{subset}_masks": found.packed,
             f"{subset}_shape": np.array([found.packed.shape[1], found.width]),
         }
-    write_atomic(folder.predictions, lambda path: save_arrays(path, arrays))
+    write_atomic(path, lambda temporary: save_arrays(temporary, arrays))
 
 
 def read(folder: RunFolder, masks: bool = True) -> Predictions:
