@@ -121,9 +121,8 @@ def derive(folder: Path, target: Path) -> Derived:
             shutil.copyfile(folder / name, data / name)
         study = Path(place) / options.name
         restore(data, study)
-        analysis = read_analysis(
-            study, options.draws, options.rope, options.seed, options.losses, groups, options.metric
-        )
+        how = (options.draws, options.rope, options.seed, options.losses, groups, options.metric)
+        analysis = read_analysis(study, *how, kept_in=Path("multirun"))
         write_report(analysis, target, published=options.published, formats=options.formats, made=options.made)
     for hidden in target.rglob(".*.json"):
         hidden.unlink()

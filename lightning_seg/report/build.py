@@ -11,6 +11,8 @@ from lightning_seg.report.answer import ROPE
 from lightning_seg.report.current import report_dir
 from lightning_seg.report.drawing import Drawing, draw_all
 from lightning_seg.report.draws import DRAWS
+from lightning_seg.report.failing_tables import failing_tables
+from lightning_seg.report.failures import write_suspects
 from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
@@ -85,13 +87,19 @@ def read_analysis(
     groups: Path | None = None,
     metric: str = "dice",
     beside: Sequence[Path] = (),
+    kept_in: Path | None = None,
 ) -> Analysis:
-    """Read a study's records and work out what they say; see :func:`build_report`."""
+    """Read a study's records and work out what they say; see :func:`build_report`.
+
+    Args:
+        kept_in: see :class:`lightning_seg.report.records.Study`.
+    """
     divided = read_groups(groups) if groups else None
     check_beside(study_dir, beside)
     unmeasured = fill_measures(study_dir) if metric in MEASURES else []
     study = load_study(study_dir, images_of=metric)
     study.problems += unmeasured
+    study.kept_in = kept_in
     by = yardstick(metric, [*metrics_of(study.runs), *measures_of(study.runs)])
     if losses:
         study = only_losses(study, losses)
@@ -115,6 +123,8 @@ def write_report(
     output_dir.mkdir(parents=True, exist_ok=True)
     write_tables(analysis.study, output_dir)
     further = [*subgroup_tables(analysis.for_whom), *measure_tables(analysis.measures)]
+    further += failing_tables(analysis.failing.kinds, analysis.failing.suspects)
+    write_suspects(analysis.failing, output_dir)
     tables = study_tables(analysis, published) | reading_tables(analysis) | {table.name: table for table in further}
     if published:
         printed = load_published()
@@ -122,9 +132,9 @@ def write_report(
             renamed = replace(table, name=f"published_{table.name}", title=f"{table.title}, as published")
             tables[renamed.name] = renamed
     own = [Drawing(draw, (analysis,), kept=False) for draw in own_figures]
-    shown = draw_all([*study_figures(analysis), *own], output_dir / "figures", formats)
-    names = [*shown][len(shown) - len(own) :]
-    return _write(output_dir, tables, study_page(analysis, shown, tables, refresh, names, made))
+    drawn = draw_all([*study_figures(analysis), *own], output_dir / "figures", formats)
+    names = [*drawn][len(drawn) - len(own) :]
+    return _write(output_dir, tables, study_page(analysis, drawn, tables, refresh, names, made))
 
 
 def build_published_report(
