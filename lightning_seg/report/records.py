@@ -51,6 +51,7 @@ class Study:
         problems: sentences on records that could not be read or do not agree with themselves.
         differences: sentences on settings that differ within a dataset x model cell.
         unasked: losses that the tables leave out on request.
+        kept_in: where the command lines that a report shows find the study, if that is not where it was read.
     """
 
     directory: Path
@@ -59,6 +60,12 @@ class Study:
     problems: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     unasked: list[str] = field(default_factory=list)
+    kept_in: Path | None = None
+
+    @property
+    def output_dir(self) -> Path:
+        """Where command lines find the study."""
+        return self.kept_in or self.directory.parent
 
     @property
     def name(self) -> str:
