@@ -189,7 +189,8 @@ def test_the_page_shows_readings_thresholds_and_calibration(tmp_path: Path) -> N
         return study_page(analysis, {}, tables)
 
     shown = page()
-    assert "The answer holds in both readings" in shown and 'id="table-readings"' in shown
+    assert "The answer holds in both readings" in shown
+    assert shown.count('id="readings"') == shown.count('id="table-readings"') == 1
     assert 'id="table-thresholds"' in shown
     for path in place.rglob("predictions.npz"):
         path.unlink()
