@@ -15,8 +15,10 @@ def run_grid(folder: Path, *overrides: str) -> list[float]:
 
     It runs in this folder, so that ``model=small`` is the plain script's.
     """
-    command = [sys.executable, str(HERE.parent / "train.py"), "-m", "trainer=cpu", "logger=csv"]
-    command += [*overrides, f"output_dir={folder}", f"data.cache_dir={folder / 'cache'}"]
+    usual = {"trainer": "cpu", "logger": "csv", "output_dir": folder, "data.cache_dir": folder / "cache"}
+    given = {override.partition("=")[0] for override in overrides}
+    added = [f"{key}={value}" for key, value in usual.items() if key not in given]
+    command = [sys.executable, str(HERE.parent / "train.py"), "-m", *added, *overrides]
     with (folder / "grid.log").open("w+") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, cwd=HERE)
         memory = _watch_memory(process, folder)

@@ -8,15 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lightning_seg.cli.notebook import run_study
     from lightning_seg.config.compose import compose_config
     from lightning_seg.config.named import build_loss, build_model
     from lightning_seg.data.dataset import FileDataset, LesionDataset, Sample
     from lightning_seg.errors import UserError
-    from lightning_seg.inference.trained import load_run
+    from lightning_seg.inference.loaded import load_run
     from lightning_seg.metrics import Scores, confusion_counts, image_scores
     from lightning_seg.models.base import SegmentationModel
     from lightning_seg.report.build import build_report
-    from lightning_seg.report.records import Study, load_study
+    from lightning_seg.report.records import Study
+    from lightning_seg.report.study import load_study
 
 __version__ = "0.1.0"
 
@@ -34,8 +36,9 @@ _HOMES = {
     "compose_config": "config.compose",
     "confusion_counts": "metrics",
     "image_scores": "metrics",
-    "load_run": "inference.trained",
-    "load_study": "report.records",
+    "load_run": "inference.loaded",
+    "load_study": "report.study",
+    "run_study": "cli.notebook",
 }
 
 __all__ = [
@@ -54,6 +57,7 @@ __all__ = [
     "image_scores",
     "load_run",
     "load_study",
+    "run_study",
 ]
 
 

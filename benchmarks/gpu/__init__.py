@@ -1,4 +1,4 @@
-"""Does the framework compute rightly on this device, and how fast: one program for any CUDA device, resumable in slices.
+"""Is the framework right on this device, and how fast: one program for any CUDA device, resumable in slices.
 
     python -m benchmarks.gpu                          # a slice of at most 8 minutes; the same line goes on
     python -m benchmarks.gpu --only 'network:*'       # some of the tasks

@@ -1,7 +1,8 @@
 """The networks that tasks use: in full, or in the smallest form that is built of all its parts."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -82,7 +83,7 @@ def compare_with_recorded(context: Context, name: str) -> dict[str, Any]:
             continue
         layout = torch.channels_last if mode == "channels_last" else torch.contiguous_format
         network.to(context.device, memory_format=layout)
-        with _numerics(mode), torch.autocast(context.device, torch.bfloat16, enabled=mode == "bf16"):
+        with numerics(mode == "tf32"), torch.autocast(context.device, torch.bfloat16, enabled=mode == "bf16"):
             maps = [each.float().cpu() for each in network.outputs(image.to(context.device, memory_format=layout))]
         found[mode] = {
             "to_recorded": _to_recorded(maps, expected),
@@ -99,17 +100,14 @@ def _to_recorded(maps: list[Tensor], expected: list[dict[str, Any]]) -> float:
     )
 
 
-class _numerics:
-    """float32 without TF32, or with it where a mode is called so; as it was afterwards."""
-
-    def __init__(self, mode: str) -> None:
-        self._allow = mode == "tf32"
-
-    def __enter__(self) -> None:
-        self._before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
-        torch.backends.cudnn.allow_tf32 = self._allow
-        torch.set_float32_matmul_precision("high" if self._allow else "highest")
-
-    def __exit__(self, *_: object) -> None:
-        torch.backends.cudnn.allow_tf32 = self._before[0]
-        torch.set_float32_matmul_precision(self._before[1])
+@contextmanager
+def numerics(tf32: bool) -> Iterator[None]:
+    """float32 with TF32 or without; as it was afterwards."""
+    before = torch.backends.cudnn.allow_tf32, torch.get_float32_matmul_precision()
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before[0]
+        torch.set_float32_matmul_precision(before[1])

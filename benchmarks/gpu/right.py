@@ -203,7 +203,7 @@ def two_runs(context: Context) -> dict[str, Any]:
 
 
 def many_runs(context: Context) -> dict[str, Any]:
-    """The memory that runs of one process leave behind: that of the device must not grow, that of the process hardly."""
+    """What runs of one process leave in memory: the device's must not grow, the process's hardly."""
     runs = 10 if context.miniature else 100
     held: list[tuple[int, int]] = []
     with tempfile.TemporaryDirectory() as folder:

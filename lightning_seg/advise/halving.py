@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from math import sqrt
+from math import inf
 
 import numpy as np
 import pandas as pd
@@ -170,6 +170,28 @@ def follow(dice: pd.Series, losses: Sequence[str], models: Sequence[str], rule: 
     raise ValueError("a rule needs at least one look")
 
 
+def chance_to_tell(
+    difference: NDArray[np.float64],
+    margin: NDArray[np.float64],
+    single: NDArray[np.float64],
+    seen: float,
+    last: float,
+    df: float = inf,
+) -> NDArray[np.float64]:
+    """The chance that a difference of means will be larger than its margin once all repeats are there.
+
+    Args:
+        difference: as it is now.
+        margin: that it will be held against.
+        single: variance of the difference in a single repeat.
+        seen: repeats that there are.
+        last: repeats that there will be.
+        df: degrees of freedom of ``single``.
+    """
+    moved = np.sqrt(single * max(1 / seen - 1 / last, 0.0))
+    return stats.t.sf((margin - difference) / np.maximum(moved, 1e-12), df)
+
+
 @dataclass(frozen=True)
 class _Evidence:
     """What one look knows.
@@ -220,8 +242,7 @@ class _Evidence:
         last = rule.looks[-1]
         difference, margin = self.means[best] - self.means[others], self.margin(last)[best, others]
         single = self.variance[best, others] / (1 / self.repeats + self.test_to_train)
-        moved = np.sqrt(single) * sqrt(1 / self.repeats - 1 / last)
-        chance = stats.norm.sf(margin - difference, scale=np.maximum(moved, 1e-12))
+        chance = chance_to_tell(difference, margin, single, self.repeats, last)
         return bool(chance.max() < _HOPELESS and (margin - difference).max() > rule.rope)
 
     def _shrinks_to(self, repeats: int) -> float:

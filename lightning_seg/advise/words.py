@@ -5,6 +5,8 @@ from pathlib import Path
 
 from lightning_seg.advise.features import Features, Likeness
 from lightning_seg.advise.halving import Halving, Rule, Stop
+from lightning_seg.advise.settling import Answer, Settling
+from lightning_seg.advise.studying import Settled
 from lightning_seg.catalogue import dataset_name, loss_name
 from lightning_seg.report import reading_words
 from lightning_seg.report.answer import failed_run_sentences, scope_of, sentences
@@ -172,6 +174,42 @@ def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) 
         f"are {full}."
     )
     return text
+
+
+def left_sentences(before: Settling, after: Settling) -> list[str]:
+    """What a unit has decided."""
+    new = after.dropped[len(before.dropped) :]
+    return [
+        f"{loss_name(gone.loss)} gets no more runs: {100 * gone.difference:.2f} Dice points behind after {gone.units} "
+        "dataset x model x repeat, the full grid would almost surely call it worse."
+        for gone in new
+    ]
+
+
+def settled_sentences(settled: Settled, study: Path) -> list[str]:
+    """The answer of a study that ends when it is settled."""
+    end, (done, all_runs) = settled.end, settled.runs
+    cost = f"{done} of {all_runs} runs were needed."
+    if not end.seen:
+        return ["Nothing is finished yet, and nothing can be concluded."]
+    nothing_learned, failures = halved_study_sentences(study)
+    if nothing_learned:
+        return [*nothing_learned, *failures]
+    names = [loss_name(loss) for loss in end.losses]
+    chance = end.chance or 0.0
+    if end.answer is Answer.WINNER:
+        text = [f"{names[0]} is the best: with a chance of {_percent(chance)} the full grid tells it from every other."]
+    elif end.answer is Answer.NONE:
+        text = [
+            f"{names[0]} leads, but no loss is the best of all: with a chance of {_percent(1 - chance)} even the full "
+            f"grid does not tell it from every other. In doubt are {', '.join(names)}."
+        ]
+    elif end.answer is Answer.ENDED:
+        text, cost = ["All runs that were left are there; the report answers."], f"{done} of {all_runs} runs."
+    else:
+        why = "the time is up" if settled.out_of_time else "runs have failed"
+        text, cost = [f"Not settled yet, and {why}; the same command goes on."], f"{done} of {all_runs} runs are there."
+    return [*text, cost, *failures]
 
 
 def _percent(share: float) -> str:

@@ -1,6 +1,5 @@
 """``lightning-seg advise``: looks at a dataset, proposes a study that fits the time, runs it, and gives the answer."""
 
-import logging
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +12,8 @@ from rich.padding import Padding
 from rich.text import Text
 
 from lightning_seg.cli.inspect import dataset_overrides, look_at
-from lightning_seg.cli.shared import say
+from lightning_seg.cli.shared import say, say_report
+from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.wording import printable
 
@@ -52,12 +52,21 @@ def advise(
             "split, and validation images choose the threshold.",
         ),
     ] = False,
+    until_settled: Annotated[
+        bool,
+        typer.Option(
+            "--until-settled", help="End when all runs of the proposal would most likely give no other answer."
+        ),
+    ] = False,
 ) -> None:
     """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
     from lightning_seg.advise.execute import check_models
+    from lightning_seg.advise.studying import Grid
     from lightning_seg.files import refuse_links
 
     console = Console()
+    if halving and until_settled:
+        raise UserError("--halving and --until-settled are two ways to end early; choose one.")
     asked = _look(data, overrides or [], halving, paper, console)
     refuse_links(asked.place / ADVICE, asked.place.parent)
     proposal = _earlier_proposal(asked.place, asked.inputs, asked.given)
@@ -72,6 +81,9 @@ def advise(
         return
     check_models(proposal)
     _keep(proposal, asked.place, asked.inputs)
+    if until_settled:
+        run_until_settled(Grid(line[1:]), hours, console)
+        return
     code = _run_halving(proposal, asked, hours, line, console) if asked.rule else _run_all(proposal, asked, console)
     if code:
         console.print("Some runs failed (above); the same command tries them again.")
@@ -203,7 +215,7 @@ def _run_all(proposal: "Proposal", asked: _Asked, console: Console) -> int:
     _say(console, "Answer", answer)
     if following is not None:
         say(f"\n{following}", console)
-    _report(asked.place, console)
+    say_report(asked.place, console)
     return code
 
 
@@ -230,7 +242,7 @@ def _run_halving(proposal: "Proposal", asked: _Asked, hours: float, shown: list[
     _end_if_stopped(halved.code, console)
     at = [] if asked.paper else ["Dice here is that at the threshold which validation images choose for each run."]
     _say(console, "Answer", [*(nothing_learned or [*words, *at]), *failures])
-    _report(place, console)
+    say_report(place, console)
     console.print(
         "It compares all losses on the repeats that all of them have, and its tests know nothing of the looks: "
         "what they add is in the answer above.",
@@ -248,13 +260,6 @@ def _end_if_stopped(code: int, console: Console) -> None:
     if code == INTERRUPTED:
         console.print("Stopped; the same command goes on from here.")
         raise typer.Exit(code)
-
-
-def _report(place: Path, console: Console) -> None:
-    from lightning_seg.report.build import build_report
-
-    logging.getLogger("fontTools").setLevel(logging.WARNING)  # which training has let speak
-    say(f"\nThe report: {build_report(place)}", console)
 
 
 def _earlier_proposal(place: Path, inputs: dict[str, Any], given: list[str]) -> "Proposal | None":

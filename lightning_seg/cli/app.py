@@ -1,11 +1,14 @@
 """The ``lightning-seg`` command: everything that is not training, and training as well."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+import lightning_seg
 from lightning_seg.cli.advise import advise
 from lightning_seg.cli.caches import caches
+from lightning_seg.cli.completion import complete
 from lightning_seg.cli.convert import convert
 from lightning_seg.cli.dashboard import dashboard
 from lightning_seg.cli.evaluate import evaluate
@@ -19,38 +22,61 @@ from lightning_seg.cli.predict import predict
 from lightning_seg.cli.prepare import prepare
 from lightning_seg.cli.report import report
 from lightning_seg.cli.status import status
+from lightning_seg.cli.study import study
 from lightning_seg.cli.sync import sync
+from lightning_seg.cli.verify import verify
 from lightning_seg.machine.processes import find_modules_as_here
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     help="Which pixel-wise loss should a lesion-segmentation model be trained with?",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"lightning-seg {lightning_seg.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What stands before any command."""
 
 
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     help="Train one run, or with -m a grid; the same as train.py. `lightning-seg train --help` shows its choices.",
 )
-def train(context: typer.Context) -> None:
+def train(
+    arguments: Annotated[
+        list[str] | None, typer.Argument(help="key=value, group=choice and flags.", autocompletion=complete)
+    ] = None,
+) -> None:
     """Hand all arguments to the Hydra application."""
     from lightning_seg.cli.train import main as train_main
 
-    sys.argv = ["lightning-seg train", *context.args]
+    sys.argv = ["lightning-seg train", *(arguments or [])]
     train_main()
 
 
 for command in (
     status,
     advise,
+    study,
     plan,
     prepare,
     inspect,
     convert,
     caches,
     report,
+    verify,
     dashboard,
     sync,
     predict,

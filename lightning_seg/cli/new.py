@@ -1,5 +1,6 @@
 """``lightning-seg new``: a part of one's own to begin with."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -15,4 +16,8 @@ def new(
 
     for path in new_part(kind, name, Path()):
         typer.echo(f"wrote {path}")
-    typer.echo(f"Try it: python -m pytest tests/test_{name}.py\nUse it: lightning-seg train {kind}={name}")
+    if find_spec("pytest") is not None:
+        typer.echo(f"Try it: python -m pytest tests/test_{name}.py")
+    else:
+        typer.echo(f"Try it: pip install pytest, then python -m pytest tests/test_{name}.py")
+    typer.echo(f"Use it: lightning-seg train {kind}={name}")

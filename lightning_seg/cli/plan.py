@@ -5,12 +5,20 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from lightning_seg.cli.completion import complete
+
 
 def plan(
-    overrides: Annotated[list[str], typer.Argument(help="The same as for train: experiment=paper model=unet,fcn ...")],
+    overrides: Annotated[
+        list[str],
+        typer.Argument(help="The same as for train: experiment=paper model=unet,fcn ...", autocompletion=complete),
+    ],
     price_per_hour: Annotated[float | None, typer.Option(help="Of this device, to see costs.")] = None,
     side_by_side: Annotated[
-        bool, typer.Option(help="Time two runs of each model at once as well, to see what that gains.")
+        bool,
+        typer.Option(
+            help="Time runs of each model at once as well: two on a GPU, one a core on a CPU (launcher=cpus)."
+        ),
     ] = False,
     multirun: Annotated[bool, typer.Option("-m", "--multirun", help="As for train; changes nothing.")] = False,
 ) -> None:

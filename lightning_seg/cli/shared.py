@@ -1,5 +1,6 @@
 """What several commands share: arguments, remarks, the progress bar."""
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
@@ -50,3 +51,11 @@ def skip(console: Console, sentence: str) -> None:
 def progress_bar(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def say_report(study: Path, console: Console) -> None:
+    """Build the report of a study that this process has trained, and print the path of its page."""
+    from lightning_seg.report.build import build_report
+
+    logging.getLogger("fontTools").setLevel(logging.WARNING)  # which training has let speak
+    say(f"\nThe report: {build_report(study)}", console)

@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from lightning_seg.cli.help import with_comments
 from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.plugins import import_from_working_directory
@@ -32,15 +33,19 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing i
 def app(cfg: DictConfig) -> float | None:
     """Train one run and return its best validation Dice; in grids see :mod:`lightning_seg.sweep.worker`."""
     # Here, so that `--help` and a finished grid need no torch.
+    from lightning_seg.runs.fingerprint import flatten
+    from lightning_seg.runs.folder import RunFolder
     from lightning_seg.runs.run import run
     from lightning_seg.sweep.worker import run_isolated
 
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return run_isolated(cfg)
     try:
-        return run(cfg)
+        score = run(cfg)
     except Exception as error:
         fail(error)  # here: Hydra would print the traceback first
+    print(f"results: {printable(RunFolder.of(flatten(cfg)).path)}")
+    return score
 
 
 def main() -> None:
@@ -51,6 +56,10 @@ def main() -> None:
     # Optuna's plugin minimizes, and Hydra refuses a preset that has its name.
     sys.argv[1:] = ["hydra/sweeper=search" if each == "hydra/sweeper=optuna" else each for each in arguments]
     try:
+        if {"--help", "-h"} & {*arguments}:
+            program = sys.argv[0] if sys.argv[0].startswith("lightning-seg") else f"python {sys.argv[0]}"
+            print(with_comments(app, arguments, program), end="")
+            return
         app()
     except Exception as error:
         fail(error)

@@ -22,7 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lightning_seg.config.overrides import line_to_type, readable
 from lightning_seg.errors import UserError
 from lightning_seg.extras import install_line
-from lightning_seg.machine.devices import cores, gpus_of_a_run, side_by_side
+from lightning_seg.machine.devices import gpus_of_a_run, side_by_side
 from lightning_seg.machine.layout import channels_last_helps
 
 _PACKAGE = Path(__file__).parents[1]
@@ -31,7 +31,6 @@ CONFIG_DIR = _PACKAGE / "conf" if (_PACKAGE / "conf").is_dir() else _PACKAGE.par
 
 OmegaConf.register_new_resolver("side_by_side", side_by_side, replace=True)
 OmegaConf.register_new_resolver("gpus_of_a_run", gpus_of_a_run, replace=True)
-OmegaConf.register_new_resolver("cores", cores, replace=True)
 OmegaConf.register_new_resolver("channels_last_helps", channels_last_helps, replace=True)
 
 

@@ -69,7 +69,7 @@ RUN_RULES: Rules = {
     "model.classes": Rule(lambda value: value in (None, 1), "1, since masks tell lesion from background alone"),
     "retry": whole(0),
     "fail_fast": boolean(),
-    "keep_weights": Rule(lambda value: value in (True, False, None), "true, false or null"),
+    "keep_weights": Rule(lambda value: value in (True, False, None, "best"), "true, false, best or null"),
     "rerun": boolean(),
     "study": _FOLDER_NAME,
     "dataset.name": _FOLDER_NAME,

@@ -14,7 +14,7 @@ from PIL import Image
 from lightning_seg.data.images import IMAGE_SUFFIXES, open_image
 from lightning_seg.data.naming import MASK_SUFFIX, is_hidden
 from lightning_seg.errors import UserError
-from lightning_seg.inference.trained import Preparation
+from lightning_seg.inference.trained import Preparation, to_square
 
 _LONGEST_NAME = 255  # bytes, in every usual file system
 SMALLEST_SIDE = 16  # pixels; there is nothing to see in fewer
@@ -107,8 +107,7 @@ def read_photo(path: Path, preparation: Preparation) -> Photo:
             f"{path}: is {picture.size[0]}x{picture.size[1]}, too small to segment; {SMALLEST_SIDE} pixels a side are "
             "the least"
         )
-    side = preparation.size
-    pixels = np.asarray(picture.image.resize((side, side), Image.Resampling.BILINEAR))
+    pixels = to_square(picture.image, preparation.size)
     preview = picture.image.copy()
     preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
     return Photo(picture.size, pixels, preview)

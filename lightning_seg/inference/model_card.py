@@ -125,7 +125,7 @@ def _epochs(record: Record, config: DictConfig) -> str | None:
     if record.best_epoch is None or record.best_val_dice is None:
         return None
     return (
-        f"{record.epochs}, of at most {config.trainer.get('max_epochs')}; weights of epoch {record.best_epoch + 1}, "
+        f"{record.epochs}, of at most {config.trainer.get('max_epochs')}; weights of epoch {record.best_epoch}, "
         f"which had the best validation Dice ({record.best_val_dice:.4f})"
     )
 

@@ -12,6 +12,7 @@ import torch
 from hydra.utils import get_class
 from numpy.typing import NDArray
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -259,8 +260,14 @@ def _poorness(run: TrainedRun) -> str:
         rows = tested_images(RunFolder(run.directory))
     except UserError:
         return ""
-    kind = collapse(*np.array([[int(row[name]) for name in COUNTS] for row in rows]).T)
-    return f"it has predicted {kind} everywhere in its own test images" if kind else ""
+    counts = np.array([[int(row[name]) for name in COUNTS] for row in rows])
+    if kind := collapse(*counts.T):
+        return f"it has predicted {kind} everywhere in its own test images"
+    lesion, pixels = counts[:, [0, 2]].sum(axis=1), counts.sum(axis=1)
+    blind = float(np.mean(2 * lesion / (lesion + pixels)))
+    if dice <= blind:
+        return f"it has learned nothing: its Dice of {dice:.2f} on its own test images is no more than all lesion has"
+    return ""
 
 
 def _decoding(config: DictConfig) -> tuple[bool, Window | None]:
@@ -349,8 +356,16 @@ class Predictor:
         Without flips, thresholding one run's at 0.5 gives the masks of its own test, if the batches are the same.
 
         Args:
-            images: RGB, uint8 ``(N, size, size, 3)``.
+            images: RGB, uint8 ``(N, H, W, 3)``; what is not as the network gets it is resized as in training.
+
+        Raises:
+            UserError: they are of another kind.
         """
+        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[-1] != 3:
+            raise UserError(f"Images are RGB, uint8 (N, H, W, 3), and not {images.dtype} {images.shape}.")
+        side = self.preparation.size
+        if images.shape[1:3] != (side, side):
+            images = np.stack([to_square(Image.fromarray(image), side) for image in images])
         batch = self._prepare(images)
         return np.stack([self._probability(run, batch).squeeze(1).cpu().numpy() for run in self.runs])
 
@@ -372,6 +387,11 @@ class Predictor:
     def _run(self, run: TrainedRun, batch: Tensor) -> Tensor:
         with _precision(str(run.config.trainer.precision), self.device):
             return run.model(batch).float()
+
+
+def to_square(image: Image.Image, side: int) -> NDArray[np.uint8]:
+    """An RGB image as the network gets it, uint8 ``(side, side, 3)``."""
+    return np.asarray(image.resize((side, side), Image.Resampling.BILINEAR))
 
 
 def _precision(name: str, device: torch.device) -> AbstractContextManager[object]:

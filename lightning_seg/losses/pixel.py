@@ -33,7 +33,9 @@ class FocalLoss(nn.Module):
         UserError: a parameter is out of range.
     """
 
-    def __init__(self, alpha: float, gamma: float, alpha_form: Literal["paper", "balanced"] = "paper") -> None:
+    def __init__(
+        self, alpha: float = 0.8, gamma: float = 0.2, alpha_form: Literal["paper", "balanced"] = "paper"
+    ) -> None:
         super().__init__()
         if alpha_form not in ("paper", "balanced"):
             raise UserError(f"alpha_form must be paper or balanced, not {alpha_form!r}.")

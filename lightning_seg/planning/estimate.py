@@ -5,14 +5,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import ceil
 from statistics import mean
 from typing import Any
 
 from lightning_seg.errors import UserError
+from lightning_seg.machine.devices import cores
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, nested
 
@@ -89,14 +91,17 @@ class Plan:
     Attributes:
         done: cells with a result.
         left: runs without, in the grid's order.
-        gains: by network, how many times the work of one run two side by side get done; empty if that was not timed.
+        gains: by network, how many times the work of one run get done by two side by side on a GPU, or by one run a
+            core with one thread each on a CPU; empty if that was not timed.
         cache_bytes: of the decoded datasets that are not there yet.
+        others: cells in whose place lies a finished run of another configuration, which training would not replace.
     """
 
     done: list[Cell]
     left: list[PlannedRun]
     gains: dict[str, float]
     cache_bytes: int
+    others: list[Cell] = field(default_factory=list)
 
 
 def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[[str], object] = print) -> Plan:
@@ -104,13 +109,15 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
 
     Args:
         cells: of the grid, its trials before them.
-        side_by_side: time two runs of each network at once as well.
+        side_by_side: time runs of each network at once as well, see :class:`Plan`.
         announce: told the name of each network before it is timed.
 
     Raises:
         UserError: networks cannot be trained, each in a line of its own; or a dataset's size is not known.
     """
-    records = {cell.folder: cell.folder.record() for cell in cells}
+    found = {cell.folder: cell.folder.record() for cell in cells}
+    others = [cell for cell in cells if (record := found[cell.folder]) is not None and _is_other(cell, record)]
+    records = found | dict.fromkeys((cell.folder for cell in others), None)
     done = [cell for cell in cells if records[cell.folder] is not None and not cell.config["rerun"]]
     left = [cell for cell in cells if records[cell.folder] is None or cell.config["rerun"]]
     epochs = {
@@ -128,7 +135,9 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
         try:
             [timings[key]] = _time(cell, 1)
             if side_by_side:
-                gains[name] = sum(timings[key].train_step / timing.train_step for timing in _time(cell, 2))
+                on_gpu = timings[key].device_bytes > 0
+                at_once = _time(cell, 2) if on_gpu else _time(_of_one_thread(cell), cores())
+                gains[name] = sum(timings[key].train_step / timing.train_step for timing in at_once)
         except UserError as error:
             failures.append(str(error))
     if failures:
@@ -137,7 +146,12 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
         PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs[_is_trial(cell)].of(cell))
         for cell in left
     ]
-    return Plan(done, runs, gains, sum(caches.values()))
+    return Plan(done, runs, gains, sum(caches.values()), [cell for cell in others if not cell.config["rerun"]])
+
+
+def _is_other(cell: Cell, record: Record) -> bool:
+    """Whether a finished run has been made with another configuration, which neither counts nor tells anything."""
+    return bool(differences(cell.config, record.config, record.tuned))
 
 
 def _is_trial(cell: Cell) -> bool:
@@ -155,6 +169,11 @@ def _distinct(cells: list[Cell], key: Callable[[Cell], str]) -> dict[str, Cell]:
 def _network_key(cell: Cell) -> str:
     decisive = {key: value for key, value in cell.config.items() if key not in _IDLE_KEYS}
     return Cell(cell.overrides, decisive).key(*_NETWORK_KEYS)
+
+
+def _of_one_thread(cell: Cell) -> Cell:
+    """A cell as ``hydra/launcher=cpus`` trains it."""
+    return Cell(cell.overrides, cell.config | {"threads": 1})
 
 
 def _time(cell: Cell, together: int) -> list[Timing]:

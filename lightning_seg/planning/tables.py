@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, PlannedRun
 from lightning_seg.planning.schedule import LAUNCHERS, scaling
-from lightning_seg.wording import byte_count, duration
+from lightning_seg.wording import byte_count, duration, printable
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -29,6 +29,13 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
     console.print(
         f"{len(plan.done) + len(runs)} runs: {len(plan.done)} done, {len(runs)} left{of_them}", highlight=False
     )
+    if plan.others:
+        console.print(
+            f"{len(plan.others)} of them lie where a finished run of another configuration is, such as "
+            f"{printable(plan.others[0].folder.path)}: name another study with study=..., or add rerun=true.",
+            highlight=False,
+            markup=False,
+        )
     if not runs:
         return
     timing = runs[0].timing
@@ -51,8 +58,19 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
         lines.append(
             f"Subsets of {name} are assumed to follow data.fractions: it is not here to be split by data.split."
         )
+    if plan.gains and not timing.device_bytes:
+        lines.append(_one_a_core(plan, total))
     console.print(*lines, sep="\n", highlight=False)
     console.print(_workers(runs))
+
+
+def _one_a_core(plan: Plan, total: float) -> str:
+    """Whether a run a core, with one thread each, takes less time than one run after the other with all threads."""
+    runs = plan.left
+    together = sum(run.seconds() / plan.gains[run.cell.config["model.name"]] for run in runs)
+    if together < total:
+        return f"A run a core, each with one thread: {duration(together)}. Add hydra/launcher=cpus to the same line."
+    return f"A run a core, each with one thread, would take {duration(together)}: one after the other is as fast."
 
 
 def _models(plan: Plan, price: float | None) -> Table:
@@ -62,7 +80,7 @@ def _models(plan: Plan, price: float | None) -> Table:
     if on_gpu:
         table.add_column("fit side by side", justify="right")
     if plan.gains:
-        table.add_column("two at once", justify="right")
+        table.add_column("two at once" if on_gpu else "one a core", justify="right")
     for name, runs in _grouped(plan.left, lambda run: run.cell.config["model.name"]):
         timing = runs[0].timing
         memory = max(run.peak_bytes() for run in runs)

@@ -12,6 +12,7 @@ from lightning_seg.report.cases import Case, load_cases
 from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, failed_runs, splits
 from lightning_seg.report.draws import DRAWS, Draws, draw, draw_rows
 from lightning_seg.report.elsewhere import Elsewhere, elsewhere
+from lightning_seg.report.failures import Failures, find_failures
 from lightning_seg.report.families import Measures, measures
 from lightning_seg.report.groups import groupings
 from lightning_seg.report.kept import Kept, load_kept
@@ -72,6 +73,7 @@ class Analysis:
         by_dataset, by_model: the paper's tables with their scores.
         next_step: what to run next, and the lines for it or None.
         for_whom: the losses on parts of the images.
+        failing: single test images that one can learn from.
         measures: the losses by boundaries and lesions found; None where runs have no measures of masks.
         elsewhere: the losses on other datasets and on images made worse; None where no run was tested there.
         by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
@@ -101,6 +103,7 @@ class Analysis:
     failed_runs_text: list[str]
     for_whom: ForWhom
     measures: Measures | None
+    failing: Failures
     elsewhere: Elsewhere | None
     by_size: pd.DataFrame
     by_contrast: pd.DataFrame
@@ -159,6 +162,8 @@ def analyse(
     trials = read_trials(study, losses)
     notes += [*kept.problems, *readings.notes, *trials.problems]
     certainty = _certainty(comparison, draws, rope, seed) if comparable else None
+    failing = find_failures(study, runs, images, certainty.verdict.losses if certainty else losses)
+    notes += failing.notes
     failed = failed_runs(study.runs)
     blocks = comparison.blocks() if comparable else pd.DataFrame()
     step: tuple[str, str | None] = ("Start the study; finished runs will appear here.", None)
@@ -182,6 +187,7 @@ def analyse(
         failed_runs_text=failed_run_sentences(failed, study.runs["loss"].value_counts()),
         for_whom=_for_whom(images, comparison, groups),
         measures=measures(comparison) if comparable else None,
+        failing=failing,
         elsewhere=elsewhere(study.runs, comparison, certainty.verdict if certainty else None),
         by_size=reasons.dice_along(images, "size"),
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),

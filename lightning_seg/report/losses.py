@@ -80,13 +80,12 @@ def _recorded(study: Study, name: str) -> tuple[dict[str, Any] | None] | None:
 
 def _is_packaged(settings: dict[str, Any] | None) -> bool:
     """Whether its code, and that of its parts, is this package's."""
-    if settings is None:
-        return True
-    return all(
-        value.startswith("lightning_seg.") if key == "_target_" else not isinstance(value, dict) or _is_packaged(value)
-        for key, value in settings.items()
-        if isinstance(value, str | dict)
-    )
+    for key, value in (settings or {}).items():
+        if isinstance(value, dict) and not _is_packaged(value):
+            return False
+        if key == "_target_" and not str(value).startswith("lightning_seg."):
+            return False
+    return True
 
 
 def _in_order(losses: Sequence[str]) -> list[str]:

@@ -142,16 +142,16 @@ def mean_curves(curves: pd.DataFrame, value: str = "val_dice") -> pd.DataFrame:
     """Mean over runs of a value after every epoch; a run that stopped keeps its last value.
 
     Returns:
-        rows are epochs, counted from 1 as a reader does (records count from 0), columns are losses.
+        rows are epochs, counted from 1, columns are losses.
     """
     if curves.empty:
         return pd.DataFrame()
     rows = {}
-    epochs = int(curves["epoch"].max()) + 1
+    epochs = int(curves["epoch"].max())
     for loss, group in curves.groupby("loss", observed=True, sort=True):
         runs = group.groupby(["dataset", "model", "repeat"], observed=True, sort=False).ngroup().to_numpy()
         table = np.full((runs.max() + 1, epochs), np.nan)
-        table[runs, group["epoch"].to_numpy(dtype=int)] = group[value].to_numpy(dtype=float)
+        table[runs, group["epoch"].to_numpy(dtype=int) - 1] = group[value].to_numpy(dtype=float)
         filled = pd.DataFrame(table).ffill(axis=1)
         rows[loss] = filled.mean(axis=0)
     table = pd.DataFrame(rows)
@@ -161,14 +161,11 @@ def mean_curves(curves: pd.DataFrame, value: str = "val_dice") -> pd.DataFrame:
 def costs(runs: pd.DataFrame) -> pd.DataFrame:
     """Mean cost per model and loss: test_dice, minutes to fit, epochs, best_epoch, parameters.
 
-    The best epoch is counted from 1, so that it is the number of epochs that it took (records count from 0).
-
     Args:
         runs: the compared ones.
     """
     columns = ["test_dice", "seconds_fit", "epochs", "best_epoch", "parameters"]
     table = runs.groupby(["model", "loss"])[columns].mean().astype(float)
-    table["best_epoch"] += 1
     table.insert(1, "minutes", table.pop("seconds_fit") / 60)
     return table
 

@@ -51,6 +51,7 @@ class Study:
         problems: sentences on records that could not be read or do not agree with themselves.
         differences: sentences on settings that differ within a dataset x model cell.
         unasked: losses that the tables leave out on request.
+        kept_in: where the command lines that a report shows find the study, if that is not where it was read.
     """
 
     directory: Path
@@ -59,6 +60,12 @@ class Study:
     problems: list[str] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
     unasked: list[str] = field(default_factory=list)
+    kept_in: Path | None = None
+
+    @property
+    def output_dir(self) -> Path:
+        """Where command lines find the study."""
+        return self.kept_in or self.directory.parent
 
     @property
     def name(self) -> str:
@@ -142,7 +149,7 @@ def image_counts(runs: pd.DataFrame) -> dict[str, int]:
 
 
 def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-    """Training curves of the given runs (default: all): the keys, epoch, train_loss, val_loss, val_dice.
+    """Training curves of the given runs (default: all): the keys, epoch (from 1), train_loss, val_loss, val_dice.
 
     Runs without a readable ``metrics.csv`` are left out.
     """
@@ -156,6 +163,9 @@ def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
             table = table.select(wanted).cast(pa.schema([(name, pa.float64()) for name in wanted]))
         except (OSError, ValueError, pa.ArrowException, KeyError):
             return None
+        epochs = table["epoch"].to_numpy()
+        if len(epochs) and epochs[0] == 0:  # tables of the first version count from 0
+            table = table.set_column(0, "epoch", pa.array(epochs + 1))
         return _with_keys(table, {"dataset": dataset, "model": model, "loss": loss, "repeat": repeat})
 
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from lightning_seg.errors import UnreadableError
 
-SCHEMA = 2  # 1: records without this number
+SCHEMA = 3  # 1: records without this number; before 3 the best epoch was counted from 0
 STATUSES = ("finished", "diverged")
 TEST_LATER = "`lightning-seg evaluate <run> [dataset=...] --record` adds that to runs that have kept their weights."
 _DEEPEST = 32  # levels of the configuration
@@ -40,7 +40,7 @@ class Record:
         training_version: which form of the network's behaviour in training it was, see
             :class:`lightning_seg.models.SegmentationModel`.
         epochs: trained.
-        best_epoch: the one with the highest validation Dice, from 0.
+        best_epoch: the one with the highest validation Dice, from 1.
         best_val_dice: that Dice, in [0, 1].
         test: mean over the test images of each metric, in [0, 1]; empty where they were left unread.
         external: by dataset, where the best weights were tested on others: the mean of each metric over all its images,
@@ -138,7 +138,9 @@ class Record:
             raise UnreadableError(f"its started is {_shown(known['started'])}")
         if _depth(known.get("config")) > _DEEPEST:
             raise UnreadableError("its config is nested too deeply")
-        return cls(**known)
+        if known.get("schema", 1) < SCHEMA and known.get("best_epoch") is not None:
+            known["best_epoch"] += 1
+        return cls(**known | {"schema": SCHEMA})
 
 
 _HINTS = {each.name: get_type_hints(Record)[each.name] for each in fields(Record)}

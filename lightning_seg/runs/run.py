@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.types import RunMode
 from lightning import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
-from safetensors.torch import save_file
 
 from lightning_seg.arrays import save_arrays
 from lightning_seg.config.compose import plain
@@ -38,6 +36,7 @@ from lightning_seg.runs.resume import ForeignCheckpointError, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.runs.tuning import Choice, choice_of
 from lightning_seg.runs.unfinished import refuse_half_done
+from lightning_seg.runs.weights import BEST, drop_lesser, keeps_weights, write_weights
 from lightning_seg.seed import derive_seed
 from lightning_seg.training.callbacks import BestWeights, EpochSeed
 from lightning_seg.training.cases import Cases, shown_masks
@@ -156,10 +155,13 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None
                 test = scores.means
                 if wandb is not None:
                     wandb.log_test(test, shown_masks(watch.cases.arrays))
-            _write_weights(cfg, folder, watch.best)
+            if keeps_weights(cfg):
+                write_weights(cfg, folder, watch.best.weights)
         seconds = {"data": prepared - clock, "fit": watch.history.seconds, "test": time.perf_counter() - fitted}
         record = _record(cfg, data, module, test, watch, siblings, started, seconds, choice)
         folder.write(record)
+        if cfg.keep_weights == BEST:
+            drop_lesser(folder)
         folder.clear_leftovers()
         _announce(record, title)
     return watch.best.score
@@ -239,13 +241,6 @@ def _write_test(
     measures.write(folder, watch.predictions.test, data.cache.masks[data.split.test][:, 0], of_masks)
 
 
-def _write_weights(cfg: DictConfig, folder: RunFolder, best: BestWeights) -> None:
-    """Write the best weights, where they are kept."""
-    if _keeps_weights(cfg):
-        marked = {"fingerprint": fingerprint(cfg)}  # so that weights are not taken for another run's
-        write_atomic(folder.weights, lambda path: save_file(best.weights, path, metadata=marked))
-
-
 def _record(
     cfg: DictConfig,
     data: LesionDataModule,
@@ -277,7 +272,7 @@ def _record(
         weights_source=getattr(module.model, "weights_source", None),
         training_version=getattr(module.model, "training_version", 1),
         epochs=len(watch.history.rows),
-        best_epoch=watch.best.epoch,
+        best_epoch=watch.best.epoch + 1,
         best_val_dice=watch.best.score,
         test=test,
         external=watch.elsewhere.external,
@@ -303,19 +298,13 @@ def _announce(record: Record, title: str) -> None:
     if record.status == "diverged":
         log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", title, record.epochs)
     tested = f"test Dice {record.test['dice']:.4f}, " if record.test else ""
-    log.info("%s: %sbest val Dice %.4f at epoch %d", title, tested, record.best_val_dice, (record.best_epoch or 0) + 1)
+    log.info("%s: %sbest val Dice %.4f at epoch %d", title, tested, record.best_val_dice, record.best_epoch)
 
 
 def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type} ({platform.machine()}, {torch.get_num_threads()} threads)"
-
-
-def _keeps_weights(cfg: DictConfig) -> bool:
-    if cfg.keep_weights is not None:
-        return cfg.keep_weights
-    return not HydraConfig.initialized() or HydraConfig.get().mode != RunMode.MULTIRUN
 
 
 def _save_hydra(cfg: DictConfig, folder: RunFolder) -> None:

@@ -238,18 +238,13 @@ def _look_up(value: Any, flat: dict[str, Any]) -> Any:
 @cache
 def _called(resolver: str, argument: str) -> Any:
     """What a resolver makes of a name."""
-    return OmegaConf.to_container(OmegaConf.create([f"${{{resolver}:{argument}}}"]), resolve=True)[0]
+    return OmegaConf.create({"value": f"${{{resolver}:{argument}}}"}).value
 
 
 def _is_name(text: str) -> bool:
     """Whether text is nothing else in OmegaConf's grammar, such as a number."""
-    return re.fullmatch(r"[A-Za-z_]\w*", text) is not None and text.lower() not in (
-        "true",
-        "false",
-        "null",
-        "nan",
-        "inf",
-    )
+    words = ("true", "false", "null", "nan", "inf")
+    return re.fullmatch(r"[A-Za-z_]\w*", text) is not None and text.lower() not in words
 
 
 def nested(flat: dict[str, Any]) -> DictConfig:

@@ -68,7 +68,7 @@ class GridSweeper(Sweeper):
         self.started = datetime.now(UTC).replace(microsecond=0)  # as runs record it
         self.config: DictConfig = config
         self.loader: ConfigLoader = hydra_context.config_loader
-        self.here = InProcess(hydra_context, task_function, config)
+        self.here = InProcess(hydra_context.callbacks, task_function, config)
         self.launcher: Launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -248,7 +248,8 @@ class GridSweeper(Sweeper):
     def _hand_over(self, cells: list[Cell], arguments: list[str], number: int) -> set[Cell]:
         """Have cells run; those that have turned out to be another process's."""
         if self._serial:
-            return {cell for cell in cells if self.here.run(cell, arguments, number) is None}
+            here = self.here
+            return {cell for cell in cells if here.run(cell.composed, cell.overrides, arguments, number) is None}
         jobs = self.launcher.launch([[*cell.overrides, *arguments] for cell in cells], initial_job_idx=number)
         return {cell for cell, job in zip(cells, jobs, strict=True) if _returned(job) is None}
 

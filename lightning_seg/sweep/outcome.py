@@ -51,8 +51,9 @@ def print_summary(outcomes: Mapping[RunFolder, Outcome], cells: int, trials: Map
     console.print(", ".join([*_counts(outcomes.values()), *([f"{left} not started"] if left else [])]), highlight=False)
     for study in sorted({folder.study for folder in outcomes}):
         place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
-        line = f"lightning-seg status {shlex.quote(study.name)}{place}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        for command in ("status", "report"):
+            line = f"lightning-seg {command} {shlex.quote(study.name)}{place}"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _counts(outcomes: Iterable[Outcome]) -> list[str]:

@@ -45,7 +45,7 @@ def run_isolated(cfg: DictConfig) -> float | None:
     disk = None
     os.chdir(hydra.runtime.cwd)  # a launcher's worker may start elsewhere
     try:
-        if "Joblib" in hydra.launcher._target_:
+        if "Joblib" in hydra.launcher._target_ or "Cores" in hydra.launcher._target_:
             take_gpu()
             with ending_with_parent():
                 score, here = train_or_find(cfg)

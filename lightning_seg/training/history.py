@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class History(Callback):
-    """One row an epoch in ``metrics.csv``: epoch, all logged metrics, learning rate, seconds.
+    """One row an epoch in ``metrics.csv``: epoch (from 1), all logged metrics, learning rate, seconds.
 
     The rows travel inside the resume checkpoint and the file is rewritten whole, so that an interrupted run's table
     has each epoch once. Where it cannot be written, one warning says so and each epoch tries again.
@@ -40,7 +40,7 @@ class History(Callback):
         metrics = {name: value.item() for name, value in trainer.callback_metrics.items()}
         seconds = round(time.perf_counter() - self._started, 3)
         self.rows.append(
-            {"epoch": trainer.current_epoch, **metrics, "learning_rate": self._learning_rate, "seconds": seconds}
+            {"epoch": trainer.current_epoch + 1, **metrics, "learning_rate": self._learning_rate, "seconds": seconds}
         )
         if self.path is not None:
             try:
@@ -59,4 +59,6 @@ class History(Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = state_dict["rows"]
+        rows = state_dict["rows"]
+        older = bool(rows) and rows[0]["epoch"] == 0  # the first version counted from 0
+        self.rows = [row | {"epoch": row["epoch"] + older} for row in rows]

@@ -125,12 +125,12 @@ def run_lightning_seg(arguments: list[str]) -> int:
     grid = "-m" in rest or any(argument.startswith("experiment=") for argument in rest)
     if name in ("train", "plan") and "--help" not in rest and "--cfg" not in rest:
         if COMPOSED.search(" ".join(rest)):
-            return compose(rest, grid or name == "plan")
-        rest = made_small(rest, grid or name == "plan")
+            return compose(rest, grid or name != "train")
+        rest = made_small(rest, grid or name != "train")
     if name == "advise":
         rest = made_small([*rest, "model=unet", "loss=bce,dice", "dataset=folder"], grid=True)
         rest.remove("dataset=folder")  # said by the folder itself
-    if (name == "prepare" and "--from" not in rest) or name in ("dashboard", "sync") or "--wandb" in rest:
+    if (name == "prepare" and "--from" not in rest) or name in ("dashboard", "sync", "study") or "--wandb" in rest:
         return parse(arguments)
     if name == "report":
         rest = [*rest, "--draws", "200"]
@@ -272,10 +272,10 @@ def test_commands_are_found() -> None:
     from lightning_seg.cli.app import app
 
     assert len(WITH_COMMANDS) >= 10
-    readme = [step.line for step in steps(ROOT / "README.md") if isinstance(step, Command)]
-    assert "python train.py experiment=demo" in readme
-    assert any(line.startswith("make demo") for line in readme)
     text = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = [step.line for step in steps(ROOT / "README.md") if isinstance(step, Command)]
+    assert any(line.startswith("python train.py experiment=demo") for line in readme)
+    assert "`make demo`" in text
     assert f"`RUN` stands for a run's folder, such as `{RUN}`" in text
     listed = {words[1] for line in readme if (words := line.split())[0] == "lightning-seg"}
     commands = {command.callback.__name__ for command in app.registered_commands if command.callback}

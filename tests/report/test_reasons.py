@@ -16,14 +16,14 @@ from tests.report.make_study import LOSSES, MODELS, make_study
 
 def test_epochs_are_counted_from_one() -> None:
     keys = {"dataset": "isic", "model": "fcn", "loss": "bce", "repeat": 0}
-    records = pd.DataFrame([{**keys, "epoch": epoch, "val_dice": 0.5 + epoch / 10} for epoch in range(3)])
+    records = pd.DataFrame([{**keys, "epoch": epoch, "val_dice": [0.5, 0.6, 0.7][epoch - 1]} for epoch in range(1, 4)])
     table = mean_curves(records)
     assert table.index.tolist() == [1, 2, 3] and table["bce"].tolist() == [0.5, 0.6, 0.7]
     ticks = curves(table).canvas.axes[0].get_xticks()
     assert all(tick == int(tick) for tick in ticks)
 
     run = {**keys, "status": "finished", "test_dice": 0.7, "seconds_fit": 90, "parameters": 1}
-    cost = costs(pd.DataFrame([{**run, "epochs": 3, "best_epoch": 2}]))
+    cost = costs(pd.DataFrame([{**run, "epochs": 3, "best_epoch": 3}]))
     assert cost.loc[("fcn", "bce"), ["minutes", "epochs", "best_epoch"]].tolist() == [1.5, 3, 3]
 
 

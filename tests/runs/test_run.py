@@ -80,7 +80,7 @@ def test_what_a_run_leaves(train: Train, monkeypatch: pytest.MonkeyPatch) -> Non
     # The test used the best epoch's weights, which are those that are kept.
     epochs = outcome(directory)["epochs"]
     best = max(range(4), key=lambda epoch: float(epochs[epoch]["val_dice"]))
-    assert record["best_epoch"] == best and record["best_val_dice"] == float(epochs[best]["val_dice"])
+    assert record["best_epoch"] == best + 1 and record["best_val_dice"] == float(epochs[best]["val_dice"])
     rows = [line.split(",") for line in (directory / "test_images.csv").read_text().splitlines()]
     assert rows[0] == ["id", "tp", "fp", "fn", "tn", "dice", "iou", "precision", "recall", "contrast"]
     assert [row[0] for row in rows[1:]] == json.loads((directory / "split.json").read_text())["test"]

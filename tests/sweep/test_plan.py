@@ -12,6 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lightning_seg.cli.app import app
+from lightning_seg.config.compose import plain
 from lightning_seg.data.cache import open_cache
 from lightning_seg.errors import UserError
 from lightning_seg.models import UNet
@@ -63,7 +64,9 @@ def run(**changes: Any) -> PlannedRun:
 
 def test_seconds_of_a_run() -> None:
     epoch = 8 * 0.1 + 2 * 0.01 + 0.5  # 61 images in batches of 8, 20 in batches of 16
-    once = 0.3 + 2.0 + 2 * 0.01 + 2 * 0.01  # the test, and validation images once more by the best weights
+    once = (
+        planning.BETWEEN_RUNS_SECONDS + 2.0 + 2 * 0.01 + 2 * 0.01
+    )  # the test, and validation images once more by the best weights
     assert run().seconds() == pytest.approx(once + 10 * epoch)
     assert run().seconds(20) == pytest.approx(once + 20 * epoch)
 
@@ -220,7 +223,8 @@ def test_each_network_is_timed_once_and_finished_runs_are_left_out(small: list[s
     monkeypatch.setattr(planning, "_time", lambda cell, together: timed.append(cell.config["model.name"]) or [TIMING])
     cells = grid_cells(small)
     cells[0].folder.path.mkdir(parents=True)
-    record = {"status": "finished", "dataset": "synthetic", "model": "unet", "epochs": 50}
+    config = plain(nested(cells[0].config))
+    record = {"status": "finished", "dataset": "synthetic", "model": "unet", "epochs": 50, "config": config}
     cells[0].folder.result.write_text(json.dumps(record))
     plan = make_plan(cells, announce=lambda name: None)
     assert timed == ["unet", "colonsegnet"]

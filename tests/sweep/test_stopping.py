@@ -112,7 +112,7 @@ def test_a_loss_that_is_not_finite_ends_its_run_alone(train: Train) -> None:
     assert code == 0 and "1 ran, 1 diverged" in out and "DIVERGED" in err
     study = train.directory / "multirun/default"
     record = json.loads((study / "synthetic/tiny/diverging/repeat_0/result.json").read_text())
-    assert record["status"] == "diverged" and record["epochs"] == 2 and record["best_epoch"] == 0
+    assert record["status"] == "diverged" and record["epochs"] == 2 and record["best_epoch"] == 1
     assert epochs(study / "synthetic/tiny/diverging/repeat_0") == 2
     assert json.loads((study / RUN / "result.json").read_text())["status"] == "finished"
     code, out, _ = train.here("-m", "loss=diverging,bce", "repeat=0", "trainer.max_epochs=5")
@@ -150,7 +150,7 @@ def test_a_full_disk_stops_the_sweep(train: Train, what: str) -> None:
         training = train(*sized, code=2)
         assert "1 failed, 3 not started" in training.stdout
         place = f" --output-dir {full}" if what == "output_dir" else ""
-        assert training.stdout.endswith(f"\nlightning-seg status default{place}\n")
+        assert training.stdout.endswith(f"\nlightning-seg status default{place}\nlightning-seg report default{place}\n")
         assert "The sweep stops: only 0 MiB are free where " in training.stderr and "Traceback" not in training.stderr
         assert not list(full.rglob("*.tmp")) and not list(full.rglob("*.partial"))
     finally:
