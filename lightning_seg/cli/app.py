@@ -24,6 +24,7 @@ from lightning_seg.cli.report import report
 from lightning_seg.cli.status import status
 from lightning_seg.cli.study import study
 from lightning_seg.cli.sync import sync
+from lightning_seg.cli.verify import verify
 from lightning_seg.machine.processes import find_modules_as_here
 
 app = typer.Typer(
@@ -75,6 +76,7 @@ for command in (
     convert,
     caches,
     report,
+    verify,
     dashboard,
     sync,
     predict,

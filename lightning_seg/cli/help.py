@@ -39,15 +39,16 @@ def _comments(arguments: Sequence[str]) -> dict[str, str]:
     main = (CONFIG_DIR / "config.yaml").read_text(encoding="utf-8")
     chosen = dict(re.findall(r"^  - (?:override )?/?(\w+): (\w+)", main, flags=re.M))
     chosen |= {key: value for key, _, value in (each.partition("=") for each in arguments) if value}
-    found = dict(_comments_of(main, ""))
+    found = dict(comments_of(main, ""))
     for group, choice in chosen.items():
         path = CONFIG_DIR / group / f"{Path(choice).name}.yaml"
         if path.is_file():
-            found |= _comments_of(path.read_text(encoding="utf-8"), f"{group}.")
+            found |= comments_of(path.read_text(encoding="utf-8"), f"{group}.")
     return found
 
 
-def _comments_of(text: str, prefix: str) -> Iterator[tuple[str, str]]:
+def comments_of(text: str, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """(dotted key, comment) of each line of a YAML file that has both."""
     lines = text.splitlines()
     for line, key in zip(lines, _keys_of(lines), strict=True):
         _, sign, comment = line.partition(" # ")

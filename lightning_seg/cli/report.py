@@ -60,6 +60,12 @@ def report(
         str | None,
         typer.Option("--formats", help="Write every figure of the paper as files too: svg, pdf, png (pdf,png)."),
     ] = None,
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="Write one zip with page, tables, data and citations, for `verify`.")
+    ] = False,
+    images: Annotated[
+        bool, typer.Option("--images", help="With --bundle: images of your own datasets go in as well.")
+    ] = False,
 ) -> None:
     """Write a study's report and print the path of its page; what has not changed is not made again."""
     console = Console()
@@ -67,14 +73,19 @@ def report(
     if study is None:
         if not published:
             raise UserError("Name the study to report on, or give --published for the paper's tables.")
-        if watch or to_wandb or losses or with_ or groups:
+        if watch or to_wandb or losses or with_ or groups or bundle:
             raise UserError(
-                "--watch, --wandb, --losses, --with and --groups are for a study's report: name the study too."
+                "--watch, --wandb, --losses, --with, --groups and --bundle are for a study's report: name the study "
+                "too."
             )
         from lightning_seg.report.build import build_published_report
 
         say(build_published_report(output_dir.expanduser() / _PUBLISHED, draws, rope / 100, asked), console)
         return
+    if bundle and (watch or to_wandb or with_ or figure):
+        raise UserError("--bundle is of one study's records: leave out --watch, --wandb, --with and --figure.")
+    if images and not bundle:
+        raise UserError("--images says what goes into a bundle: give --bundle too.")
     found = find_study(output_dir, study)
     seen = _state(found) if watch else frozenset()
     options: dict[str, Any] = {
@@ -88,6 +99,9 @@ def report(
         "formats": sorted({*asked, "png"} if to_wandb else asked),
     }
     place = report_dir(found.path, options["losses"], metric)
+    if bundle:
+        say(_bundle(place, found, options, images), console)
+        return
     # What lies outside of the study is not watched for changes.
     made = None if figure or watch or with_ or groups else stamp(found.path, place, options)
     if is_current(place, made):
@@ -107,6 +121,19 @@ def _build(study: StudyFolder, options: dict[str, Any], figures: list[str], refr
     from lightning_seg.report.build import build_report
 
     return build_report(study.path, refresh=refresh, own_figures=[_figure(name) for name in figures], **options)
+
+
+def _bundle(place: Path, study: StudyFolder, options: dict[str, Any], images: bool) -> Path:
+    """``<study>.zip`` where the report lies."""
+    from lightning_seg.bundle.write import write_bundle
+    from lightning_seg.files import refuse_links
+
+    refuse_links(place, study.path)
+    place.mkdir(parents=True, exist_ok=True)
+    target = place / f"{study.name}.zip"
+    kept = {name: value for name, value in options.items() if name != "beside"}
+    write_bundle(study.path, target, images=images, **kept)
+    return target
 
 
 def _formats(text: str | None) -> list[str]:

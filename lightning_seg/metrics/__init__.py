@@ -12,7 +12,7 @@ from lightning_seg.metrics.masks import Masks
 from lightning_seg.metrics.measures import MEASURES, MaskMetric, Measure, measured
 
 if TYPE_CHECKING:
-    from lightning_seg.metrics.overlap import Metric, Scores, confusion_counts, image_scores
+    from lightning_seg.metrics.overlap import Metric, Scores, confusion_counts, image_scores, mask_counts
 
 __all__ = [
     "MEASURES",
@@ -23,6 +23,7 @@ __all__ = [
     "Scores",
     "confusion_counts",
     "image_scores",
+    "mask_counts",
     "measured",
 ]
 

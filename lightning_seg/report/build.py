@@ -11,6 +11,7 @@ from lightning_seg.report.answer import ROPE
 from lightning_seg.report.current import report_dir
 from lightning_seg.report.drawing import Drawing, draw_all
 from lightning_seg.report.draws import DRAWS
+from lightning_seg.report.elsewhere_tables import elsewhere_tables
 from lightning_seg.report.failing_tables import failing_tables
 from lightning_seg.report.failures import write_suspects
 from lightning_seg.report.figures import certainty as certainty_figures
@@ -45,6 +46,7 @@ def build_report(
     metric: str = "dice",
     beside: Sequence[Path] = (),
     formats: Collection[str] = (),
+    made: str | None = None,
 ) -> Path:
     """Read a study's records and write its report.
 
@@ -64,6 +66,7 @@ def build_report(
         beside: folders of studies that are set beside it: whether its answer holds with their settings too.
         formats: ``svg``, ``pdf``, ``png``: with any of them, all figures are written as files, also those that the
             page shows in another form. Else the page's own are, as SVG.
+        made: when, as the page says it; by default now.
 
     Returns:
         path of ``index.html``.
@@ -71,24 +74,59 @@ def build_report(
     Raises:
         UserError: there is no such folder, no run with one of the losses, no such metric, or ``groups`` cannot be used.
     """
+    output_dir = output_dir or report_dir(study_dir, losses, metric)
+    analysis = read_analysis(study_dir, draws, rope, seed, losses, groups, metric, beside)
+    return write_report(analysis, output_dir, refresh, published, own_figures, formats, made)
+
+
+def read_analysis(
+    study_dir: Path,
+    draws: int = DRAWS,
+    rope: float = ROPE,
+    seed: int = 0,
+    losses: Sequence[str] = (),
+    groups: Path | None = None,
+    metric: str = "dice",
+    beside: Sequence[Path] = (),
+    kept_in: Path | None = None,
+) -> Analysis:
+    """Read a study's records and work out what they say; see :func:`build_report`.
+
+    Args:
+        kept_in: see :class:`lightning_seg.report.records.Study`.
+    """
     divided = read_groups(groups) if groups else None
     check_beside(study_dir, beside)
     unmeasured = fill_measures(study_dir) if metric in MEASURES else []
     study = load_study(study_dir, images_of=metric)
     study.problems += unmeasured
+    study.kept_in = kept_in
     by = yardstick(metric, [*metrics_of(study.runs), *measures_of(study.runs)])
     if losses:
         study = only_losses(study, losses)
-    output_dir = output_dir or report_dir(study_dir, losses, metric)
+    return analyse(study, draws, rope, seed, beside, divided, by)
+
+
+def write_report(
+    analysis: Analysis,
+    output_dir: Path,
+    refresh: int | None = None,
+    published: bool = False,
+    own_figures: Sequence[Callable[[Analysis], Figure]] = (),
+    formats: Collection[str] = (),
+    made: str | None = None,
+) -> Path:
+    """Write what the records say as page, figures, tables and tidy data; see :func:`build_report`."""
+    study_dir = analysis.study.directory
     top = study_dir if output_dir.is_relative_to(study_dir) else output_dir
     for name in ("figures", "tables", "wandb"):
         refuse_links(output_dir / name, top)
     output_dir.mkdir(parents=True, exist_ok=True)
-    write_tables(study, output_dir)
-    analysis = analyse(study, draws, rope, seed, beside, divided, by)
+    write_tables(analysis.study, output_dir)
     further = [*subgroup_tables(analysis.for_whom), *measure_tables(analysis.measures)]
     further += failing_tables(analysis.failing.kinds, analysis.failing.suspects)
     write_suspects(analysis.failing, output_dir)
+    further += elsewhere_tables(analysis.elsewhere)
     tables = study_tables(analysis, published) | reading_tables(analysis) | {table.name: table for table in further}
     if published:
         printed = load_published()
@@ -98,7 +136,7 @@ def build_report(
     own = [Drawing(draw, (analysis,), kept=False) for draw in own_figures]
     drawn = draw_all([*study_figures(analysis), *own], output_dir / "figures", formats)
     names = [*drawn][len(drawn) - len(own) :]
-    return _write(output_dir, tables, study_page(analysis, drawn, tables, refresh, names))
+    return _write(output_dir, tables, study_page(analysis, drawn, tables, refresh, names, made))
 
 
 def build_published_report(

@@ -53,15 +53,15 @@ def train_lines(
     set_anew = {argument.partition("=")[0] for argument in more}
     wanted = [{key: value for key, value in cell.items() if key not in set_anew} for cell in wanted]
     place = [f"study={override_value(name or study.name)}"]
-    if not _is_usual(study.directory.parent):
-        place.append(f"output_dir={override_value(str(study.directory.parent))}")
+    if not _is_usual(study.output_dir):
+        place.append(f"output_dir={override_value(str(study.output_dir))}")
     lines = [["lightning-seg", "train", "-m", *place, *_arguments(grid), *more] for grid in _grids(wanted)]
     return "\n".join(" ".join(map(quoted, line)) for line in lines)
 
 
 def report_line(study: Study, losses: Sequence[str]) -> str:
     """The line that compares some losses alone."""
-    parent = study.directory.parent
+    parent = study.output_dir
     place = [] if _is_usual(parent) else ["--output-dir", str(parent)]
     return " ".join(map(quoted, ["lightning-seg", "report", study.name, *place, "--losses", ",".join(losses)]))
 

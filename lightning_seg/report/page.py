@@ -30,6 +30,7 @@ def study_page(
     tables: Mapping[str, Table],
     refresh: int | None = None,
     own_figures: Sequence[str] = (),
+    made: str | None = None,
 ) -> str:
     """The page of a study.
 
@@ -37,6 +38,7 @@ def study_page(
         figures: by name.
         refresh: seconds after which the page loads itself again; None for never.
         own_figures: names of the figures that are not the report's own.
+        made: when, as the page says it; by default now.
     """
     pairs = analysis.comparison.scores
     losses = analysis.certainty.verdict.losses if analysis.certainty else analysis.comparison.losses
@@ -45,6 +47,8 @@ def study_page(
     rest = [*rest, *analysis.for_whom.told]
     if analysis.measures and analysis.measures.disagrees:
         rest.append(analysis.measures.sentence)
+    if analysis.elsewhere and analysis.elsewhere.beaten:
+        rest.append(analysis.elsewhere.sentences[0])
     return _render(
         "study.html",
         title=f"Study {analysis.study.name}",
@@ -61,6 +65,7 @@ def study_page(
         embedded=_embedded({"cells": _cells(analysis), "runs": _runs(runs), "metrics": METRIC_NAMES}),
         refresh=refresh,
         own_figures=own_figures,
+        made=made,
     )
 
 
@@ -88,10 +93,11 @@ def published_page(
         ties=_ties(by_dataset, by_model),
         embedded=_embedded({}),
         refresh=None,
+        made=None,
     )
 
 
-def _render(template: str, **context: Any) -> str:
+def _render(template: str, made: str | None, **context: Any) -> str:
     environment = Environment(
         loader=PackageLoader("lightning_seg.report", "web"),
         autoescape=True,
@@ -105,7 +111,7 @@ def _render(template: str, **context: Any) -> str:
         style=Markup(web.joinpath("page.css").read_text(encoding="utf-8")),
         script=Markup(web.joinpath("page.js").read_text(encoding="utf-8")),
         version=lightning_seg.__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        made=made or datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         citation=CITATION,
         **context,
     )

@@ -31,7 +31,8 @@ def headline(readings: Sequence[Reading]) -> str:
         of_all = f"all {len(tested)} readings that can be tested, of {len(readings)}"
     answers = {(frozenset(each.verdict.group), bool(each.verdict.disputes)) for each in tested}
     if len(answers) == 1:
-        return f"The answer holds in {of_all}: {brief(tested[0].verdict)}."
+        still = "" if _tells(tested[0].verdict) else ", and it is an open one"
+        return f"The answer holds in {of_all}{still}: {brief(tested[0].verdict)}."
     lasting = [loss for loss in tested[0].verdict.losses if all(loss in each.verdict.group for each in tested)]
     if not lasting:
         return f"The answer does not hold in {of_all}: no loss is among the best in each of them."
@@ -115,13 +116,24 @@ def _tuned_and_common(readings: Sequence[Reading]) -> list[str]:
             rest = tuned.settings[1:]
             common = [r for r in readings if r.threshold == threshold and not r.tuned and r.settings[1:] == rest]
             if common:
-                answers = [brief(reading.verdict) for reading in (common[0], tuned)]
-                agree = frozenset(common[0].verdict.group) == frozenset(tuned.verdict.group)
-                found.append(
-                    f"{place(tuned).split(' (')[0].capitalize()}{_with(rest)}: with common settings {answers[0]}; with "
-                    f"those tuned for each loss {answers[1]}. The two {'agree' if agree else 'do not agree'}."
-                )
+                found.append(_both(common[0], tuned))
     return found
+
+
+def _both(common: Reading, tuned: Reading) -> str:
+    where = f"{place(tuned).split(' (')[0].capitalize()}{_with(tuned.settings[1:])}"
+    if not _tells(common.verdict) and not _tells(tuned.verdict):
+        return f"{where}, neither common settings nor those tuned for each loss tell a loss from the best."
+    agree = frozenset(common.verdict.group) == frozenset(tuned.verdict.group)
+    return (
+        f"{where}: with common settings {brief(common.verdict)}; with those tuned for each loss "
+        f"{brief(tuned.verdict)}. The two {'agree' if agree else 'do not agree'}."
+    )
+
+
+def _tells(verdict: Verdict) -> bool:
+    """Whether any loss is told from the best."""
+    return bool(verdict.worse) and verdict.unit != "none" and not verdict.nothing_learned
 
 
 def _with(settings: Sequence[str]) -> str:

@@ -1,5 +1,6 @@
 """A run's ``predictions.npz``: what is kept of its predictions for its validation and test images."""
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def write(folder: RunFolder, predictions: Predictions) -> None:
 
     ``<subset>_shape`` is (H, W) of the masks that ``<subset>_masks`` packs. ``thresholds`` tells those of the counts.
     """
+    write_file(folder.predictions, predictions)
+
+
+def write_file(path: Path, predictions: Predictions) -> None:
+    """:func:`write`, to a file."""
     arrays: Arrays = {"thresholds": np.array(THRESHOLDS)}
     for subset, found in (("val", predictions.val), ("test", predictions.test)):
         arrays |= {
@@ -47,7 +53,7 @@ def write(folder: RunFolder, predictions: Predictions) -> None:
             f"{subset}_masks": found.packed,
             f"{subset}_shape": np.array([found.packed.shape[1], found.width]),
         }
-    write_atomic(folder.predictions, lambda path: save_arrays(path, arrays))
+    write_atomic(path, lambda temporary: save_arrays(temporary, arrays))
 
 
 def read(folder: RunFolder, masks: bool = True) -> Predictions:
@@ -58,7 +64,8 @@ def read(folder: RunFolder, masks: bool = True) -> Predictions:
         masks: whether to read the masks too, which take the most room; without them ``packed`` has no images.
 
     Raises:
-        FileNotFoundError: the run has none: it left its test images unread, or an older version made it.
+        FileNotFoundError: the run has none: it left its test images unread, or an older version made it; or it has no
+            masks, which bundles leave out, and they are asked for.
         UnreadableError: the file is damaged, or its arrays do not fit one another.
     """
     return read_file(folder.predictions, masks)
@@ -71,6 +78,8 @@ def read_file(path: Path, masks: bool = True) -> Predictions:
     arrays = read_arrays(path, ["thresholds", *names], _MOST_BYTES)
     if arrays["thresholds"].shape != (len(THRESHOLDS),) or not np.array_equal(arrays["thresholds"], THRESHOLDS):
         raise UnreadableError("its thresholds are others")
+    if masks and arrays["test_ids"].size and not arrays["test_masks"].size:
+        raise FileNotFoundError(errno.ENOENT, "it holds no masks", str(path))
     return Predictions(*(_predicted({name: arrays.get(f"{subset}_{name}") for name in kinds}) for subset in _SUBSETS))
 
 

@@ -41,6 +41,10 @@ class Record:
         best_epoch: the one with the highest validation Dice, from 1.
         best_val_dice: that Dice, in [0, 1].
         test: mean over the test images of each metric, in [0, 1]; empty where they were left unread.
+        external: by dataset, where the best weights were tested on others: the mean of each metric over all its images,
+            ``images``, and ``copies``, how many of these are copies of images in the run's own dataset.
+        corruptions: by kind, where they were tested on the test images made worse: the mean of each metric over images
+            and strengths.
         images: number of images of each subset.
         siblings_in_training: test images that have a near duplicate or a member of their group in training.
         reading: how the dataset's pixels were read, in words, where that was not given beforehand.
@@ -71,6 +75,8 @@ class Record:
     best_epoch: int | None = None
     best_val_dice: float | None = None
     test: dict[str, float] = field(default_factory=dict)
+    external: dict[str, dict[str, float]] = field(default_factory=dict)
+    corruptions: dict[str, dict[str, float]] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     siblings_in_training: int | None = None
     reading: str | None = None

@@ -99,7 +99,7 @@ class StudyFolder:
             return set()
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise UnreadableError("it is no list of runs")
-        if not all(map(_ADDRESS.fullmatch, names)):
+        if not all(map(is_address, names)):
             raise UnreadableError("it names no runs")
         return set(names)
 
@@ -143,6 +143,11 @@ class StudyFolder:
                 f"The sweep stops: the study's folder {self.path} has vanished (was it removed, or its disk unmounted? "
                 f"{error.strerror}); once it is back, give the same command again."
             ) from error
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is ``<dataset>/<model>/<loss>/repeat_<k>`` and leads nowhere else."""
+    return _ADDRESS.fullmatch(text) is not None
 
 
 def find_study(output_dir: Path, name: str) -> StudyFolder:

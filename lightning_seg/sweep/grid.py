@@ -5,10 +5,11 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -20,6 +21,7 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from lightning_seg.config.external import external_nodes, refuse_absent
 from lightning_seg.errors import UserError
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import CLAIM, await_heartbeats
@@ -36,6 +38,7 @@ from lightning_seg.sweep.outcome import Outcome, Outcomes, print_summary
 from lightning_seg.sweep.tuning import Tuning, tuning_of
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 LEAST_FREE_BYTES = 64 * 2**20
 POLL_SECONDS = 5.0  # between two looks at trials that other processes have in hand
 FRUITLESS_LAUNCHES = 3  # in a row, after which what is left has failed
@@ -302,17 +305,29 @@ def _announce(cells: list[Cell]) -> float:
 
 
 def check_datasets(cells: list[Cell]) -> None:
-    """Open each dataset of the cells, without decoding it.
+    """Open each dataset of the cells, and each on which they are tested beside it, without decoding it.
 
     Raises:
         UserError: one is missing or its files do not fit together; no run on it could succeed.
     """
     prefix = "dataset."
-    for options in {repr(o): o for cell in cells if (o := cell.group(prefix))}.values():
+    nodes = [nested(options) for options in _distinct(cell.group(prefix) for cell in cells) if options]
+    tested = [cell for cell in cells if cell.config.get("external") and cell.config["test"]]
+    for choices, data_dir, own in _distinct(
+        (cell.config["external"], cell.config["data_dir"], cell.group(prefix)) for cell in tested
+    ):
+        others = external_nodes(choices, data_dir, own)
+        refuse_absent(others)
+        nodes += others.values()
+    for node in _distinct(nodes):
         try:
-            instantiate(nested(options))
+            instantiate(node)
         except InstantiationException as error:
             raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from error
+
+
+def _distinct(values: Iterable[T]) -> list[T]:
+    return list({repr(value): value for value in values}.values())
 
 
 def check_study(cells: list[Cell]) -> None:

@@ -48,6 +48,7 @@ class Source:
         unpacked_bytes: size of its files, approximately.
         remotes: the archives to download; empty if the user has to fetch it.
         by_hand: how to fetch it by hand.
+        may_be_passed_on: whether its terms allow to give its images to others, as in a published report.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Source:
     unpacked_bytes: int
     remotes: tuple[Remote, ...] = ()
     by_hand: str = ""
+    may_be_passed_on: bool = False
 
 
 def _isic(name: str, size: int, md5: str) -> Remote:
@@ -72,6 +74,7 @@ SOURCES = (
         title="ISIC-2017, task 1 (2,000 + 150 + 600 dermoscopic images)",
         page="https://challenge.isic-archive.com/data/#2017",
         terms="Public domain (CC-0).",
+        may_be_passed_on=True,
         citation=(
             "Codella N. et al.: Skin lesion analysis toward melanoma detection: a challenge at ISBI 2017. ISBI 2018, "
             "168-172. doi:10.1109/ISBI.2018.8363547"
