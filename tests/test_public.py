@@ -83,7 +83,7 @@ def test_focal_has_the_papers_defaults() -> None:
 
 def test_a_study_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    truth = Truth(effects={"dice": 0.1}, interaction_sd=0.001, run_sd=0.004)
+    truth = Truth(effects={"bce": -0.3}, interaction_sd=0.001, run_sd=0.004)
     folder = make_study(tmp_path / "multirun" / "mine", ["isic"], MODELS[:4], ["bce", "dice"], 2, truth=truth, cases=0)
     for study in (load_study("mine"), load_study(folder)):
         assert len(study.runs) == 16 and len(study.images) == 16 * 12
