@@ -23,7 +23,7 @@ from lightning_seg.files import write_bytes, write_text
 
 INK, FAINT, LINE = "#1b1f24", "#6e7781", "#d0d7de"
 DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91c1c"
-PAPER = "#ffffff"
+PAPER = "#fefefe"  # inside hollow dots, which are of the page's own colour; white stays white
 # Ten hues, each with a contrast of at least 4.5 to paper; markers tell them apart where colours do not. The page has
 # lighter ones in its dark theme (`--hue-0` and so on in page.css), in the same order.
 HUES = ("#3b5bdb", "#c2410c", "#237032", "#c2255c", "#0b7285", "#9c36b5", "#7a6000", "#1864ab", "#a0522d", "#687077")
@@ -203,7 +203,7 @@ def for_page(svg: str, title: str) -> str:
     svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.S)
     svg = re.sub(r'<g id="(?!tip-)[^"]*"', "<g", svg)
     themed = {INK: "currentColor", LINE: "var(--line)", FAINT: "var(--faint)", DARK: "var(--deep)"}
-    themed |= {MARK: "var(--mark)", GOOD: "var(--good)", BAD: "var(--bad)"}
+    themed |= {PAPER: "var(--paper)", MARK: "var(--mark)", GOOD: "var(--good)", BAD: "var(--bad)"}
     themed |= {hue: f"var(--hue-{n})" for n, hue in enumerate(HUES) if hue not in themed}
     for colour, name in themed.items():
         svg = svg.replace(colour, name)
