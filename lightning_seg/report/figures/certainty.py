@@ -129,7 +129,7 @@ def pair_map(verdict: Verdict) -> Figure:
                 va="center",
                 fontsize=7,
                 fontweight="bold" if told else "normal",
-                color=ink_on(picture.cmap(picture.norm(value))),
+                color=ink_on(picture.to_rgba(np.array([value]))[0].tolist()),
             )
             tip = f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points"
             figure.tip(text, f"{tip}, p {row.p_adjusted:.3g}" if tested else tip)
