@@ -64,7 +64,7 @@ def _of_tables(name: str, there: pd.DataFrame, here: pd.DataFrame) -> Iterator[s
         unequal = ~((one == other) | (one.isna() & other.isna())).to_numpy(dtype=bool)
         for row in unequal.nonzero()[0]:
             if not _close(one.iloc[row], other.iloc[row]):
-                run = "/".join(str(here[key].iloc[row]) for key in KEYS if key in here)
+                run = "{}/{}/{}/repeat_{}".format(*(here[key].iloc[row] for key in KEYS))
                 yield (
                     f"{name}, {column} of {run}: {str(one.iloc[row])[:_LONGEST]!r} is written, "
                     f"{str(other.iloc[row])[:_LONGEST]!r} follows from the data."

@@ -153,7 +153,7 @@ def build_published_report(
         certainties.append((f"_{level}_without_focal", f"Over {scope}, without Focal", without))
     shown = published_tables(published, by_dataset, by_model)
     figures = [
-        Drawing(paper.overall_bars, (published.overall, published.derived)),
+        Drawing(paper.overall_points, (published.overall, published.derived)),
         Drawing(paper.by_dataset_table, (by_dataset,), "fig2b_dataset_by_loss"),
         Drawing(paper.by_model_table, (by_model,), "fig2c_model_by_loss"),
     ]
@@ -175,7 +175,9 @@ def study_figures(analysis: Analysis) -> list[Drawing]:
     losses = certainty.verdict.losses if certainty else analysis.comparison.losses
     drawings = _figures_of_cases(analysis, losses)
     if certainty and analysis.by_dataset and analysis.by_model:
-        drawings.append(Drawing(paper.overall_bars, (analysis.overall,)))
+        shown = certainty.drawn.intervals() if certainty.drawn is not None else None
+        metric = analysis.comparison.yardstick.name
+        drawings.append(Drawing(paper.overall_points, (analysis.overall, (), shown, metric)))
         drawings.append(Drawing(paper.by_dataset_table, (analysis.by_dataset,), "fig2b_dataset_by_loss"))
         drawings.append(Drawing(paper.by_model_table, (analysis.by_model,), "fig2c_model_by_loss"))
     if certainty and len(losses) > 1:

@@ -22,6 +22,9 @@ _WIDER = {Scope.MODELS: "p, other models", Scope.DATASETS: "p, other datasets"}
 _P_VALUES = ("p", "p (all pairs)", *_WIDER.values())  # columns whose smallest values no digits show
 _SMALLEST_P = 0.0001
 
+_MOST_COLUMNS = 8  # of a LaTeX table at the usual size
+_GREYS = {1: 0.7, 2: 0.8, 3: 0.9}  # place -> shade, on which black has a contrast of at least 9
+
 _TEX = {
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
     "~": r"\textasciitilde{}",
@@ -80,15 +83,20 @@ def save(table: Table, directory: Path) -> None:
 
 
 def latex(table: Table) -> str:
-    """A LaTeX ``table`` with booktabs rules; every text is escaped."""
+    """A LaTeX ``table`` with booktabs rules, as wide as the text at most; every text is escaped.
+
+    It is shaded where the page's table is, so that the caption holds for both.
+    """
     columns = list(table.data.columns)
     numeric = [pd.api.types.is_numeric_dtype(table.data[column]) for column in columns]
+    wide = len(columns) > _MOST_COLUMNS
     lines = [
-        "% needs \\usepackage{booktabs}",
+        f"% needs \\usepackage{{{','.join(_packages(table))}}}",
         "\\begin{table}",
         "  \\centering",
         f"  \\caption{{{escape_tex(table.title)}. {escape_tex(table.caption)}}}",
         f"  \\label{{tab:{table.name.replace('_', '-')}}}",
+        *(["  \\resizebox{\\linewidth}{!}{%"] if wide else []),
         f"  \\begin{{tabular}}{{{''.join('r' if number else 'l' for number in numeric)}}}",
         "    \\toprule",
         f"    {' & '.join(escape_tex(str(column)) for column in columns)} \\\\",
@@ -97,9 +105,25 @@ def latex(table: Table) -> str:
     for row, values in enumerate(table.rows):
         if table.footer and row == len(table.rows) - 1:
             lines.append("    \\midrule")
-        cells = [escape_tex(table.shown(row, column, value)) for column, value in zip(columns, values, strict=True)]
+        cells = [
+            _shade(table, row, column) + escape_tex(table.shown(row, column, value))
+            for column, value in zip(columns, values, strict=True)
+        ]
         lines.append(f"    {' & '.join(cells)} \\\\")
-    return "\n".join([*lines, "    \\bottomrule", "  \\end{tabular}", "\\end{table}", ""])
+    return "\n".join([*lines, "    \\bottomrule", f"  \\end{{tabular}}{'}' if wide else ''}", "\\end{table}", ""])
+
+
+def _packages(table: Table) -> list[str]:
+    shaded = table.places is not None and bool((table.places > 0).to_numpy().any())
+    wide = len(table.data.columns) > _MOST_COLUMNS
+    return ["booktabs", *(["colortbl"] if shaded else []), *(["graphicx"] if wide else [])]
+
+
+def _shade(table: Table, row: int, column: str) -> str:
+    if table.places is None or column not in table.places:
+        return ""
+    grey = _GREYS.get(int(table.places[column].get(row, 0)))
+    return f"\\cellcolor[gray]{{{grey}}}" if grey else ""
 
 
 def escape_tex(text: str) -> str:
@@ -287,7 +311,7 @@ def _losses(certainty: Certainty, suffix: str) -> Table:
     for dispute in verdict.disputes:
         data.loc[dispute.loss, "Verdict"] = "mean and ranks disagree"
     caption = (
-        f"Mean {verdict.yardstick.title}; from low to high, as in the figure, the 95 % interval of its distance to the "
+        f"Mean {verdict.yardstick.title}; from low to high the 95 % interval of its distance to the "
         f"mean of all losses, drawn around that mean. The same distance in {verdict.yardstick.points}, with the "
         "interval of a single comparison; the difference to the best with an interval that holds for all pairs at "
         "once, since the best is chosen from the data; and how often the loss is first, and among the first three, in "

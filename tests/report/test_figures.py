@@ -2,7 +2,9 @@
 
 import itertools
 import logging
+import re
 import warnings
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +15,18 @@ from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from PIL import Image
 
 from lightning_seg.report.cases import Case, outlines
+from lightning_seg.report.draws import draw_rows
 from lightning_seg.report.figures import paper, reasons, style
+from lightning_seg.report.figures.certainty import critical_differences, stability
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.pictures import drawing
+from lightning_seg.report.published import load_published
 from lightning_seg.report.ranking import rank
+from lightning_seg.report.tables import latex, overall_table
+from lightning_seg.report.verdict import judge_rows
 from tests.report.make_study import LOSSES
 
 LONG = [f"monai_generalized_dice_focal_loss_with_alpha_0.{n}_of_2024" for n in range(4)]
@@ -96,3 +104,84 @@ def test_names_in_any_script_give_no_warning(
             assert name in style.save(figure, tmp_path)
     assert not [str(one.message) for one in caught]
     assert not [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def page_colours(theme: str) -> dict[str, str]:
+    """The colours of a theme in page.css, by name."""
+    css = resources.files("lightning_seg.report").joinpath("web", "page.css").read_text(encoding="utf-8")
+    (rule,) = re.findall(r":root \{(.*?)\}" if theme == "light" else r':root\[data-theme="dark"\] \{(.*?)\}', css)
+    return dict(re.findall(r"--([\w-]+): (#\w+)", rule))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_colour_can_be_told_from_the_paper(theme):
+    found = page_colours(theme)
+    names = [f"hue-{n}" for n in range(len(style.HUES))] + ["ink", "faint", "deep", "mark", "good", "bad", "accent"]
+    ours = dict(
+        zip(names, [*style.HUES, style.INK, None, style.DARK, style.MARK, style.GOOD, style.BAD, None], strict=True)
+    )
+    if theme == "light":
+        assert {name: found[name] for name in names if ours[name]} == {k: v for k, v in ours.items() if v}
+        assert min(style.contrast(colour, style.PAPER) for colour in (*style.HUES, style.FAINT)) >= 4.5
+    assert {name: style.contrast(found[name], _long(found["paper"])) >= 4.5 for name in names} == dict.fromkeys(
+        names, True
+    )
+    for place in ("p1", "p2", "p3"):
+        assert style.contrast(_long(found[f"{place}-ink"]), found[place]) >= 4.5
+
+
+def _long(colour: str) -> str:
+    return f"#{colour[1] * 2}{colour[2] * 2}{colour[3] * 2}" if len(colour) == 4 else colour
+
+
+def test_ink_is_legible_on_any_colour():
+    greys = [(n / 20,) * 3 for n in range(21)]
+    assert min(style.contrast(style.ink_on(colour), colour) for colour in (*greys, "#7f91b5", "#3b4a6b")) >= 4.5
+
+
+def test_ticks_of_neighbouring_axes_and_scales_lie_apart():
+    sizes = pd.DataFrame({loss: np.linspace(0.6, 0.9, 10) for loss in LOSSES}, index=np.geomspace(0.002, 0.4, 10))
+    for figure in (reasons.along(sizes, "size"), stability(draw_rows(load_published().by_model, draws=100))):
+        ticks = [label for axis in figure.canvas.axes for label in axis.get_xticklabels() if label.get_text()]
+        assert len(ticks) > 3 and not overlaps(boxes(figure, ticks))
+
+
+def test_dots_at_the_edge_are_whole():
+    values = pd.DataFrame({"bce": [0.0, 1.0], "dice": [1.0, 0.0]}, index=[0.1, 0.2])
+    drawn = [
+        *reasons.along(values, "size").canvas.axes,
+        *paper.overall_points(values.set_axis(["dice", "iou"])).canvas.axes,
+    ]
+    assert not any(line.get_clip_on() for axis in drawn for line in axis.lines if line.get_marker() != "None")
+
+
+@pytest.mark.parametrize("units, warned", [(6, True), (12, False)])
+def test_few_units_are_told_beside_nemenyis_diagram(units, warned):
+    rows = load_published().by_model.iloc[:units]
+    figure = critical_differences(judge_rows(rows).omnibus)
+    assert ("rough picture" in figure.caption) is warned
+    texts = figure.canvas.axes[0].texts
+    assert any("only 6 units" in text.get_text() for text in texts) is warned
+    assert not overlaps(boxes(figure, list(texts)))
+
+
+def test_captions_name_network_repeat_and_image():
+    case = Case("wound", "unet", 3, "0042", np.zeros((3, 8, 8), np.uint8), np.eye(8), {"dice": np.eye(8) - 0.5})
+    for figure in (paper.case_grid([case], ["dice"], "sigmoid"), paper.boundaries([case], ["dice"])):
+        assert "Wound (FUSeg), image 0042, U-Net, repeat 3." in figure.caption
+
+
+def test_png_files_have_300_dots_per_inch(tmp_path):
+    figure = style.new("f", "t", "c", 2.0, 1.0)
+    figure.canvas.subplots()
+    style.save(figure, tmp_path, ["png"])
+    with Image.open(tmp_path / "f.png") as image:
+        assert image.size == (600, 300)
+
+
+def test_a_latex_table_is_shaded_as_its_caption_says():
+    means = pd.DataFrame(0.6, index=["dice", "iou", "precision", "recall"], columns=["bce", "dice", "focal", "iou"])
+    means.loc["dice"] = [0.5, 0.7, 0.8, 0.6]
+    tex = latex(overall_table(means))
+    assert "shaded" in tex and "usepackage{booktabs,colortbl}" in tex
+    assert re.search(r"cellcolor\[gray\]\{0.7\}0.8000", tex) and not re.search(r"cellcolor\[gray\]\{0.\d\}0.5000", tex)

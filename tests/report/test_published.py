@@ -1,12 +1,11 @@
 """The published tables must give the figures that are printed with them or that were derived from them."""
 
-import numpy as np
 import pandas as pd
 import pytest
 
-from lightning_seg.report.figures.paper import overall_bars
+from lightning_seg.report.figures.paper import overall_points
 from lightning_seg.report.published import load_published
-from lightning_seg.report.ranking import points, rank
+from lightning_seg.report.ranking import rank
 from lightning_seg.report.tables import overall_table
 
 
@@ -43,18 +42,18 @@ def test_the_dice_that_cannot_be_read_is_derived_and_told(published):
     assert published.derived == [("dice", "iou_dice")]
     assert published.overall.at["dice", "iou_dice"] == 0.7928
     assert published.overall.drop(index="dice").isna().any(axis=1).all()
-    figure = overall_bars(published.overall, published.derived)
+    figure = overall_points(published.overall, published.derived)
     assert marks(figure, "Dice") == {"DiceBCE": "1", "IoUFocal": "2", "BCE": "3"}
     assert marks(figure, "IoU") == {}  # three means are not known
     assert "datasets and models equally" not in figure.caption  # of a study that lacks blocks it would be false
-    assert [bar.get_hatch() for bar in figure.canvas.axes[0].patches].count("////") == 1
+    assert [line.get_marker() for line in figure.canvas.axes[0].lines].count("D") == 1
     assert "Dice of IoUDice" in overall_table(published.overall, published.derived).caption
 
 
 def test_figure_and_table_give_ties_the_same_places():
     means = pd.DataFrame(0.6389, index=["dice", "iou", "precision", "recall"], columns=["bce", "dice", "focal", "iou"])
     means.loc["dice"] = [0.5, 0.7, 0.7, 0.6]
-    figure = overall_bars(means)
+    figure = overall_points(means)
     assert marks(figure, "Recall") == dict.fromkeys(["BCE", "Dice", "Focal", "IoU"], "1")
     assert marks(figure, "Dice") == {"Dice": "1", "Focal": "1", "IoU": "3"}
     table = overall_table(means)
@@ -68,14 +67,8 @@ def test_figure_and_table_give_ties_the_same_places():
 
 
 def marks(figure, metric: str) -> dict[str, str]:
-    """The places that Fig. 2A writes above the bars of a metric."""
+    """The places that Fig. 2A writes behind the values of a metric."""
     axis = next(axis for axis in figure.canvas.axes if axis.get_title(loc="left") == metric)
-    names = [label.get_text() for label in axis.get_xticklabels()]
-    return {names[round(text.get_position()[0])]: text.get_text() for text in axis.texts}
-
-
-def test_points_share_places():
-    assert points(np.array([0.5, 0.4, 0.3, 0.2])).tolist() == [3, 2, 1, 0]
-    assert points(np.array([0.4, 0.5, 0.5, 0.2])).tolist() == [1, 2.5, 2.5, 0]
-    assert points(np.array([1.0, 1.0, 1.0, 1.0])).tolist() == [1.5] * 4
-    assert points(np.array([2.0, 1.0])).tolist() == [3, 2]
+    names = [label.get_text() for label in axis.get_yticklabels()]
+    written = {names[round(text.xy[1])]: text.get_text().partition("(")[2].rstrip(")") for text in axis.texts}
+    return {name: place for name, place in written.items() if place.strip()}

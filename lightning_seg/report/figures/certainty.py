@@ -2,13 +2,16 @@
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from lightning_seg.catalogue import loss_label, loss_name
 from lightning_seg.report.contrasts import ALPHA
 from lightning_seg.report.draws import Draws
-from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, new, room_for
+from lightning_seg.report.figures.style import BAD, DARK, FAINT, GOOD, INK, LIGHT, Figure, ink_on, new, room_for
 from lightning_seg.report.statistics import Omnibus, critical_difference
 from lightning_seg.report.verdict import Verdict
+
+FEW_UNITS = 10  # Demsar (JMLR 7, 2006, section 3.2.2) trusts the tests of ranks above this
 
 
 def intervals(drawn: Draws, verdict: Verdict) -> Figure:
@@ -20,9 +23,9 @@ def intervals(drawn: Draws, verdict: Verdict) -> Figure:
         "Means and 95 % intervals",
         f"Mean {verdict.yardstick.title} with the 95 % interval of each loss's distance to the mean of all compared "
         "losses (vertical line): what losses share, the difficulty of a dataset, model or split, is no part of it. "
-        "Green: cannot be told apart from the best; red: worse.",
+        "Green dots: cannot be told apart from the best; red squares: worse.",
         7.2,
-        0.8 + 0.3 * len(table),
+        1.1 + 0.3 * len(table),
     )
     axis = figure.canvas.subplots()
     axis.axvline(centre, color=FAINT, lw=1, zorder=1)
@@ -30,12 +33,15 @@ def intervals(drawn: Draws, verdict: Verdict) -> Figure:
         colour = BAD if loss in verdict.worse else GOOD
         low, high = row["shown_low"], row["shown_high"]
         (line,) = axis.plot([low, high], [y, y], color=colour, lw=2.4, solid_capstyle="round")
-        (dot,) = axis.plot([row["mean"]], [y], "o", color=colour, ms=6)
+        (dot,) = axis.plot([row["mean"]], [y], "s" if loss in verdict.worse else "o", color=colour, ms=6)
         for artist in (line, dot):
             figure.tip(artist, f"{loss_name(str(loss))}: {row['mean']:.5f} [{low:.5f}, {high:.5f}]")
     axis.set_yticks(range(len(table)), [loss_label(str(loss)) for loss in table.index])
-    axis.invert_yaxis()
+    axis.set_ylim(len(table) - 0.5, -0.5)
     axis.set_xlabel(f"mean {verdict.yardstick.title}")
+    kinds = [("not told apart from the best", GOOD, "o"), *([("worse", BAD, "s")] if verdict.worse else [])]
+    handles = [Line2D([], [], color=colour, marker=sign, label=name) for name, colour, sign in kinds]
+    figure.canvas.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
     axis.grid(axis="y", visible=False)
     return figure
 
@@ -46,20 +52,25 @@ def critical_differences(overall: Omnibus, name: str = "critical_difference") ->
     distance = critical_difference(overall.units, overall.losses)
     half = (len(ranks) + 1) // 2
     cliques = _cliques(ranks.to_numpy(), distance)
+    few = overall.units < FEW_UNITS
+    warning = (
+        f" With fewer than {FEW_UNITS} units this is a rough picture: the test is made for many, and so few can seldom "
+        "tell losses apart."
+    )
     figure = new(
         name,
         "Critical-difference diagram",
         f"Mean ranks over {overall.units} units (1 is best). Losses under one bar differ by less than Nemenyi's "
-        f"critical difference of {distance:.2f} ranks and cannot be told apart at 5 %.",
+        f"critical difference of {distance:.2f} ranks and cannot be told apart at 5 %.{warning if few else ''}",
         7.2 + 2 * room_for(loss_label(str(loss)) for loss in ranks.index),
-        1.2 + 0.24 * half + 0.12 * len(cliques),
+        1.2 + 0.24 * (half + few) + 0.12 * len(cliques),
     )
     axis = figure.canvas.subplots()
     k = len(ranks)
     top, step = 0.0, 0.9
     start = 0.7 + 0.5 * len(cliques)
     axis.set_xlim(1 - 0.28 * (k - 1), k + 0.28 * (k - 1))
-    axis.set_ylim(start + step * half, -1.9)
+    axis.set_ylim(start + step * (half + (0.4 if few else 0)), -1.9)
     axis.hlines(top, 1, k, color=INK, lw=1.2)
     for tick in range(1, k + 1):
         axis.vlines(tick, top - 0.18, top, color=INK, lw=1)
@@ -76,6 +87,11 @@ def critical_differences(overall: Omnibus, name: str = "critical_difference") ->
         axis.text(edge, y, f"{text} " if left else f" {text}", ha="right" if left else "left", va="center")
     for n, (low, high) in enumerate(cliques):
         axis.hlines(0.5 + 0.5 * n, low - 0.03, high + 0.03, color=DARK, lw=4)
+    if few:
+        text = f"only {overall.units} units: a rough picture"
+        axis.text(
+            (1 + k) / 2, start + step * half, text, ha="center", va="center", fontsize=8, color=BAD, fontweight="bold"
+        )
     axis.set_axis_off()
     return figure
 
@@ -113,7 +129,7 @@ def pair_map(verdict: Verdict) -> Figure:
                 va="center",
                 fontsize=7,
                 fontweight="bold" if told else "normal",
-                color="white" if abs(value) > 0.6 * limit else "#1b1f25",
+                color=ink_on(picture.to_rgba(np.array([value]))[0].tolist()),
             )
             tip = f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points"
             figure.tip(text, f"{tip}, p {row.p_adjusted:.3g}" if tested else tip)
@@ -135,20 +151,25 @@ def stability(drawn: Draws) -> Figure:
         f"Share of {len(drawn.contrasts):,} draws of the study in which a loss is first (dark) and among the first "
         "three (light), by the overall mean and by the 3/2/1 scores. A ranking to rely on has one dark bar near 100 %.",
         7.6,
-        0.9 + 0.26 * len(order),
+        1.2 + 0.26 * len(order),
     )
     kinds = list(dict.fromkeys(table.columns.get_level_values(0)))
     axes = figure.canvas.subplots(1, len(kinds), sharey=True, squeeze=False)[0]
     for axis, kind in zip(axes, kinds, strict=True):
         three, first = (100 * table.loc[order, (kind, part)] for part in ("first three", "first"))
         for values, colour, words in ((three, LIGHT, "among the first three"), (first, DARK, "first")):
-            for y, bar in enumerate(axis.barh(range(len(order)), values, color=colour)):
+            bars = axis.barh(range(len(order)), values, color=colour, edgecolor=DARK, lw=0.8, label=words)
+            for y, bar in enumerate(bars):
                 figure.tip(bar, f"{loss_name(str(order[y]))}: {words} in {values.iloc[y]:.1f} % of draws ({kind})")
         axis.set_title(f"by {kind}")
         axis.set_xlim(0, 100)
+        axis.set_xticks([0, 50, 100])
+        for label, side in zip(axis.get_xticklabels(), ("left", "center", "right"), strict=True):
+            label.set_ha(side)  # which keeps it clear of the next axis'
         axis.set_xlabel("% of draws")
         axis.set_yticks(range(len(order)), [loss_label(str(loss)) for loss in order])
         axis.grid(axis="y", visible=False)
+    figure.canvas.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
@@ -159,13 +180,13 @@ def variance(shares: pd.DataFrame) -> Figure:
         "variance",
         "What Dice varies with",
         "Shares of the variance of single runs. The loss's own share against that of dataset, model and chance says "
-        "how much the choice of the loss matters.",
+        "how much the choice of the loss matters; its bars are dark.",
         7.2,
         0.7 + 0.26 * len(shown),
     )
     axis = figure.canvas.subplots()
     colour = [DARK if str(name).startswith("loss") else LIGHT for name in shown.index]
-    bars = axis.barh(range(len(shown)), 100 * shown["share"], color=colour)
+    bars = axis.barh(range(len(shown)), 100 * shown["share"], color=colour, edgecolor=DARK, lw=0.8)
     for bar, (name, share) in zip(bars, shown["share"].items(), strict=True):
         figure.tip(bar, f"{name}: {100 * share:.3f} %")
         axis.text(100 * share, bar.get_y() + bar.get_height() / 2, f" {100 * share:.2g} %", va="center", fontsize=8)

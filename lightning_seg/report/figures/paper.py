@@ -5,7 +5,9 @@ from math import ceil
 
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from lightning_seg.catalogue import (
     METRICS,
@@ -19,7 +21,7 @@ from lightning_seg.catalogue import (
     short,
 )
 from lightning_seg.report.cases import FALSE_NEGATIVE, FALSE_POSITIVE, TRUE_POSITIVE, Case, error_map, outlines
-from lightning_seg.report.figures.style import DARK, FAINT, INK, LIGHT, MARK, Figure, new, room_for, wrapped
+from lightning_seg.report.figures.style import DARK, FAINT, INK, MARK, PAPER, Figure, ink_on, new, room_for, wrapped
 from lightning_seg.report.ranking import Ranking, metric_places
 
 
@@ -34,7 +36,9 @@ def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
     figure = new(
         "fig1_examples",
         "Example images",
-        "One test image of each dataset with its mask, and the dataset's number of images.",
+        "One test image of each dataset with its mask, and the dataset's number of images. "
+        + "; ".join(f"{dataset_name(name)}: {first[name].id}" for name in names)
+        + ".",
         1.35 * max(len(names), 3),
         3.1,
     )
@@ -49,21 +53,30 @@ def examples(cases: Sequence[Case], counts: dict[str, int]) -> Figure:
     return figure
 
 
-def overall_bars(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ()) -> Figure:
-    """Fig. 2A: overall means of each metric; compound losses dark, single ones light, the first three marked.
+def overall_points(
+    means: pd.DataFrame, derived: Collection[tuple[str, str]] = (), intervals: pd.DataFrame | None = None, of: str = ""
+) -> Figure:
+    """Fig. 2A: overall means of each metric, with values; compound losses filled, single ones hollow.
 
     Args:
-        derived: (metric, loss) of the means that follow from other tables; their bars are hatched.
+        derived: (metric, loss) of the means that follow from other tables; they are diamonds.
+        intervals: ``shown_low`` and ``shown_high`` of losses, see :meth:`lightning_seg.report.draws.Draws.intervals`.
+        of: the metric that the intervals are of.
     """
     rows = ceil(len(means) / 2)
+    noted = " A diamond is derived from the other tables." if derived else ""
+    if intervals is not None and of in means.index:
+        noted += (
+            f" Lines at {metric_name(of)}: 95 % interval of each loss's distance to the mean of all compared losses."
+        )
     figure = new(
         "fig2a_overall",
         "Overall means",
-        "Mean over all blocks (dataset x model), each of which weighs the same. Compound losses are dark, single "
-        "losses light; the first three of each metric carry their place, where all means are known. The axis does not "
-        f"start at zero.{' A hatched bar is derived from the other tables.' if derived else ''}",
-        7.6,
-        rows * (2.4 + 0.7 * room_for(map(loss_label, means.columns))),
+        "Mean over all blocks (dataset x model), each of which weighs the same. Compound losses are filled, single "
+        "losses hollow; in brackets, the first three of each metric, where all means are known. "
+        f"Axes show the range of the means, not zero.{noted}",
+        8.4 + 2 * room_for(map(loss_label, means.columns)),
+        rows * (0.9 + 0.2 * means.shape[1]) + 0.3,
     )
     places = metric_places(means)
     axes = figure.canvas.subplots(rows, 2, squeeze=False).ravel()
@@ -71,23 +84,32 @@ def overall_bars(means: pd.DataFrame, derived: Collection[tuple[str, str]] = ())
         axis.set_axis_off()
     for axis, metric in zip(axes, [*METRICS, *means.index.difference(METRICS, sort=False)], strict=False):
         values = means.loc[metric].dropna().sort_values(ascending=False)
-        bars = axis.bar(
-            range(len(values)), values, color=[DARK if is_compound(name) else LIGHT for name in values.index]
-        )
-        for n, (bar, (loss, value)) in enumerate(zip(bars, values.items(), strict=True)):
-            figure.tip(bar, f"{loss_name(str(loss))}: {metric_name(metric)} {value:.5f}")
-            if (metric, loss) in derived:
-                bar.set(hatch="////", edgecolor=LIGHT)
-            if metric in places.index and places.at[metric, loss] <= 3:
-                axis.text(
-                    n, value, str(places.at[metric, loss]), ha="center", va="bottom", color=MARK, fontweight="bold"
-                )
-        axis.set_xticks(range(len(values)), [loss_label(str(name)) for name in values.index], rotation=45, ha="right")
-        spread = max(float(values.max() - values.min()), 0.002) if len(values) else 1.0
-        if len(values):
-            axis.set_ylim(max(0, values.min() - 0.35 * spread), min(1.02, values.max() + 0.25 * spread))
+        for y, (loss, value) in enumerate(values.items()):
+            if intervals is not None and metric == of and loss in intervals.index:
+                axis.plot(intervals.loc[loss, ["shown_low", "shown_high"]], [y, y], color=DARK, lw=1.4, zorder=1)
+            marker = "D" if (metric, loss) in derived else "o"
+            inside = DARK if is_compound(str(loss)) else PAPER
+            (dot,) = axis.plot([value], [y], marker, ms=6, mec=DARK, mfc=inside, clip_on=False, zorder=2)
+            figure.tip(dot, f"{loss_name(str(loss))}: {metric_name(metric)} {value:.5f}")
+            first = metric in places.index and places.at[metric, loss] <= 3
+            text = f"{value:.4f} ({places.at[metric, loss]})" if first else f"{value:.4f}      "
+            axis.annotate(
+                *(text, (1.02, y)),
+                xycoords=axis.get_yaxis_transform(),
+                va="center",
+                fontsize=8,
+                color=MARK if first else INK,
+                fontweight="bold" if first else "normal",
+            )
+        axis.set_yticks(range(len(values)), [loss_label(str(name)) for name in values.index])
+        axis.set_ylim(max(len(values), 1) - 0.5, -0.5)
+        axis.margins(x=0.08)
+        axis.xaxis.set_major_locator(MaxNLocator(4))
         axis.set_title(metric_name(metric))
-        axis.grid(axis="x", visible=False)
+        axis.grid(axis="y", visible=False)
+    kinds = (("compound loss", DARK), ("single loss", PAPER))
+    handles = [Line2D([], [], ls="", marker="o", mec=DARK, mfc=inside, label=name) for name, inside in kinds]
+    figure.canvas.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8)
     return figure
 
 
@@ -116,7 +138,7 @@ def ranking_table(ranking: Ranking, name: str, title: str, row_name: Callable[[s
             if place <= 3:
                 box = axis.add_patch(Rectangle((x - 0.48, y - 0.45), 0.96, 0.9, color=shades[place], lw=0))
                 figure.tip(box, f"{row_name(str(row))}, {loss_name(loss)}: {values[loss]:.6f}, place {place}")
-            ink = "white" if place < 3 else "#1b1f25" if place == 3 else INK
+            ink = ink_on(shades[place]) if place in shades else INK
             axis.text(x, y, f"{values[loss]:.4f}", ha="center", va="center", fontsize=8, color=ink)
     for x, loss in enumerate(losses):
         axis.text(x, len(rows) + 0.1, f"{ranking.score[loss]:.3g}", ha="center", va="center", fontweight="bold")
@@ -151,7 +173,7 @@ def case_grid(cases: Sequence[Case], losses: Sequence[str], threshold: str) -> F
     figure = _grid(
         *(f"fig3{letter}_cases_{threshold}", f"Cases, {words}"),
         f"Predictions by {words}: hits grey, false positives orange, false negatives blue. For each dataset, the most "
-        "disputed of the example images that runs keep.",
+        f"disputed of the example images that runs keep; below each, its Dice. {_named(_one_each(cases))}",
         _one_each(cases),
         losses,
         threshold,
@@ -171,7 +193,7 @@ def boundaries(cases: Sequence[Case], losses: Sequence[str]) -> Figure:
     return _grid(
         *("boundaries", "Boundaries"),
         "Outlines of the mask (white) and of the prediction at sigmoid > 0.5 (orange), on the two example images on "
-        "which losses disagree most, and the two with the lowest Dice of the others.",
+        f"which losses disagree most, and the two with the lowest Dice of the others. {_named(shown)}",
         shown,
         losses,
         "sigmoid",
@@ -216,6 +238,12 @@ def _grid(
         for spine in axis.spines.values():
             spine.set_visible(False)
     return figure
+
+
+def _named(cases: Sequence[Case]) -> str:
+    """Which images these are, by which network and in which repeat."""
+    rows = [f"{dataset_name(c.dataset)}, image {c.id}, {model_name(c.model)}, repeat {c.repeat}" for c in cases]
+    return f"From above: {'; '.join(rows)}."
 
 
 def _one_each(cases: Sequence[Case]) -> list[Case]:

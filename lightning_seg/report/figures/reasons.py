@@ -3,10 +3,10 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from lightning_seg.catalogue import loss_label, loss_name, model_name
-from lightning_seg.report.figures.style import DARK, FAINT, LIGHT, Figure, colours, markers, new, room_for
+from lightning_seg.report.figures.style import DARK, FAINT, LIGHT, PAPER, Figure, colours, markers, new, room_for
 from lightning_seg.report.reasons import calibration_error, pareto
 from lightning_seg.wording import short
 
@@ -30,8 +30,9 @@ def along(table: pd.DataFrame, by: str) -> Figure:
     _lines(figure, axis, table.set_axis(table.index * (100 if by == "size" else 1)), label)
     if by == "size":
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axis.xaxis.set_major_formatter("{x:g}")
-        axis.xaxis.set_minor_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter("")
     axis.set_ylabel("mean Dice")
     return figure
 
@@ -53,7 +54,9 @@ def failure_rates(table: pd.DataFrame) -> Figure:
         (0.2, "empty", LIGHT, "empty prediction"),
     ):
         values = 100 * table.loc[order, column]
-        bars = axis.barh(np.arange(len(order)) + offset, values, height=0.38, color=colour, label=words)
+        bars = axis.barh(
+            np.arange(len(order)) + offset, values, height=0.38, color=colour, edgecolor=DARK, lw=0.8, label=words
+        )
         for bar, (loss, value) in zip(bars, values.items(), strict=True):
             figure.tip(bar, f"{loss_name(str(loss))}: {words} on {value:.3f} % of images")
     axis.set_yticks(range(len(order)), [loss_label(str(loss)) for loss in order])
@@ -107,7 +110,7 @@ def cost_and_accuracy(costs: pd.DataFrame) -> Figure:
         "pareto",
         "Accuracy against cost",
         "Mean test Dice of the compared runs against their minutes of training, of models (left) and losses (right). "
-        "The line joins those that no other beats in both.",
+        "The line joins those that no other beats in both; the others are hollow.",
         8.4 + room_for(short(loss_name(str(loss))) for loss in costs.index.unique("loss")),
         max(3.4, 0.8 + 0.2 * max(costs.index.levshape)),
     )
@@ -118,8 +121,8 @@ def cost_and_accuracy(costs: pd.DataFrame) -> Figure:
         front = pareto(mean["minutes"], mean["test_dice"])
         axis.plot(mean.loc[front, "minutes"], mean.loc[front, "test_dice"], color=DARK, lw=1.2, zorder=1)
         for label, row in mean.iterrows():
-            colour = DARK if label in front else LIGHT
-            (dot,) = axis.plot(row["minutes"], row["test_dice"], "o", color=colour, ms=6)
+            inside = DARK if label in front else PAPER
+            (dot,) = axis.plot(row["minutes"], row["test_dice"], "o", mec=DARK, mfc=inside, ms=6, clip_on=False)
             text = f"{name(str(label))}: Dice {row['test_dice']:.4f}, {row['minutes']:.1f} min, best epoch "
             figure.tip(dot, f"{text}{row['best_epoch']:.0f} of {row['epochs']:.0f}")
         axis.set_xlabel("minutes of training per run")
@@ -167,7 +170,15 @@ def _draw_lines(
     for loss, values in lines.items():
         label = labels.get(loss, loss_label(loss))
         (line,) = axis.plot(
-            values.index, values, color=hue[loss], marker=mark[loss], ms=4, lw=1.4, label=label, markevery=every
+            values.index,
+            values,
+            color=hue[loss],
+            marker=mark[loss],
+            ms=4,
+            lw=1.4,
+            label=label,
+            markevery=every,
+            clip_on=False,
         )
         figure.tip(line, loss_name(loss))
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)

@@ -15,16 +15,21 @@ import matplotlib
 from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure as Canvas
+from matplotlib.typing import ColorType
 
 from lightning_seg.files import write_bytes, write_text
 
 INK, FAINT, LINE = "#1b1f24", "#6e7781", "#d0d7de"
 DARK, LIGHT, MARK, GOOD, BAD = "#3b4a6b", "#a9b8d4", "#c2410c", "#0f766e", "#b91c1c"
-# Ten hues that also differ in lightness; ends with a grey.
-_HUES = ["#4c6ef5", "#e8590c", "#2b8a3e", "#c2255c", "#0b7285", "#9c36b5", "#b08900", "#1864ab", "#a0522d", "#6e7781"]
+PAPER = "#fefefe"  # inside hollow dots, which are of the page's own colour; white stays white
+# Ten hues, each with a contrast of at least 4.5 to paper; markers tell them apart where colours do not. The page has
+# lighter ones in its dark theme (`--hue-0` and so on in page.css), in the same order.
+HUES = ("#3b5bdb", "#c2410c", "#237032", "#c2255c", "#0b7285", "#9c36b5", "#7a6000", "#1864ab", "#a0522d", "#687077")
 _MARKERS = "osD^vP*Xhd"
 FORMATS = ("svg", "pdf", "png")
+DPI = 300  # of PNG files
 
 # Fonts that have Chinese, Japanese or Korean letters, which the usual one lacks: names of datasets may hold any.
 _EAST_ASIAN = (
@@ -102,6 +107,23 @@ def room_for(names: Iterable[str]) -> float:
     return 0.075 * max(max(map(len, names), default=0) - 10, 0)
 
 
+def luminance(colour: ColorType) -> float:
+    """Relative luminance of a colour, 0 to 1 (WCAG 2.1)."""
+    parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def contrast(one: ColorType, other: ColorType) -> float:
+    """Contrast of two colours, 1 to 21 (WCAG 2.1); small texts need 4.5."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def ink_on(colour: ColorType) -> str:
+    """Black or white, whichever is easier to read on a colour: the contrast is above 4.5 on any."""
+    return max(("black", "white"), key=lambda ink: contrast(ink, colour))
+
+
 def wrapped(name: str, width: int) -> str:
     """A name on lines of at most ``width`` characters."""
     return "\n".join(textwrap.wrap(name, width)) or name
@@ -109,7 +131,7 @@ def wrapped(name: str, width: int) -> str:
 
 def colours(losses: Sequence[str]) -> dict[str, str]:
     """A colour for every loss, the same in all figures of a report."""
-    return {loss: _HUES[n % len(_HUES)] for n, loss in enumerate(sorted(losses))}
+    return {loss: HUES[n % len(HUES)] for n, loss in enumerate(sorted(losses))}
 
 
 def markers(losses: Sequence[str]) -> dict[str, str]:
@@ -128,7 +150,7 @@ def save(figure: Figure, directory: Path, formats: Collection[str] = FORMATS) ->
     lay_out(figure.canvas)
     svg = _with_tips(_svg(figure), figure)
     write_text(directory / f"{figure.name}.svg", svg)
-    for ending, options in (("pdf", {"metadata": {"CreationDate": None}}), ("png", {"dpi": 160})):
+    for ending, options in (("pdf", {"metadata": {"CreationDate": None}}), ("png", {"dpi": DPI})):
         if ending in formats:
             buffer = io.BytesIO()
             with _letters_of_any_script():
@@ -181,6 +203,8 @@ def for_page(svg: str, title: str) -> str:
     svg = re.sub(r'<g id="patch_1">.*?</g>', "", svg, count=1, flags=re.S)
     svg = re.sub(r'<g id="(?!tip-)[^"]*"', "<g", svg)
     themed = {INK: "currentColor", LINE: "var(--line)", FAINT: "var(--faint)", DARK: "var(--deep)"}
+    themed |= {PAPER: "var(--paper)", MARK: "var(--mark)", GOOD: "var(--good)", BAD: "var(--bad)"}
+    themed |= {hue: f"var(--hue-{n})" for n, hue in enumerate(HUES) if hue not in themed}
     for colour, name in themed.items():
         svg = svg.replace(colour, name)
     svg = re.sub(r"font: ?([^;\"']*?)(\d[\d.]*px)[^;\"]*", r"font: \1\2 inherit", svg)
