@@ -110,8 +110,8 @@ class Elsewhere:
                 other, ahead, p = place.ahead(self.best)
                 shown = "< 0.0001" if p < 0.0001 else f"= {p:.2g}"
                 parts.append(f"{loss_name(other)} is better by {100 * ahead:.2f} points (adjusted p {shown})")
-            where = ["there"] if len(parts) == 1 else [place.words for place in self.beaten]
-            told = "; ".join(f"{place} {part}" for place, part in zip(where, parts, strict=True))
+            there = ["there"] if len(parts) == 1 else [place.words for place in self.beaten]
+            told = "; ".join(f"{place} {part}" for place, part in zip(there, parts, strict=True))
             found = [f"{head}, not {_joined(self.beaten)}: {told}."]
         else:
             found = [f"{head}; {_joined(tested)} no loss is told to be better than it."]

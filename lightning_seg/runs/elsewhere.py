@@ -7,6 +7,7 @@ record; ``lightning-seg evaluate --record`` does it later for a run that has kep
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 
 import numpy as np
@@ -187,9 +188,9 @@ class Elsewhere(Callback):
             self.corruptions = tester.corruptions(self.folder, data.cache, data.split.test.tolist(), data.seed)
 
 
-def copies_in(home: LesionDataset, other: LesionDataset, cache_dir: object = None) -> int:
+def copies_in(home: LesionDataset, other: LesionDataset, cache_dir: str | Path | None = None) -> int:
     """How many images of another dataset are copies of some in the run's own; told once for each two datasets."""
-    found = find_shared(home, other, None if cache_dir is None else str(cache_dir))
+    found = find_shared(home, other, cache_dir)
     copies = len({copy.second for copy in found})
     if copies and (home.name, other.name) not in _told:
         _told.add((home.name, other.name))

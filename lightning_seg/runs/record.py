@@ -3,6 +3,7 @@
 import math
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cache
@@ -14,6 +15,7 @@ from lightning_seg.errors import UnreadableError
 
 SCHEMA = 3  # 1: records without this number; before 3 the best epoch was counted from 0
 STATUSES = ("finished", "diverged")
+TEST_LATER = "`lightning-seg evaluate <run> [dataset=...] --record` adds that to runs that have kept their weights."
 _DEEPEST = 32  # levels of the configuration
 _LARGEST = 2.0**63  # of a number, beyond which no count, seed or score lies
 
@@ -100,6 +102,14 @@ class Record:
         """The settings that trials have chosen, by configuration key; they belong to the loss."""
         settings = (self.tuning or {}).get("settings")
         return settings if isinstance(settings, dict) else {}
+
+    def untested(self, flat: Mapping[str, Any]) -> list[str]:
+        """What a flat configuration asks for beside the test at home and the run, as it was made, lacks, in words."""
+        names = {choice: Path(choice).name for choice in flat.get("external", []) if flat.get("test", True)}
+        known = {*self.external, self.dataset}
+        found = [f"on {choice}" for choice, name in names.items() if not {choice, name} & known]
+        worse = flat.get("corruptions") == "standard" and flat.get("test", True) and not self.corruptions
+        return [*found, *(["on images made worse"] if worse else [])]
 
     def as_json(self) -> dict[str, Any]:
         """The object that is written."""

@@ -31,7 +31,7 @@ from lightning_seg.runs.elsewhere import Elsewhere, image_table, make_external
 from lightning_seg.runs.fingerprint import differences, fingerprint, flatten
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.position import position
-from lightning_seg.runs.record import SCHEMA, Record, versions
+from lightning_seg.runs.record import SCHEMA, TEST_LATER, Record, versions
 from lightning_seg.runs.resume import ForeignCheckpointError, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.runs.tuning import Choice, choice_of
@@ -115,6 +115,8 @@ def _finished(flat: dict[str, Any], folder: RunFolder, title: str) -> float | No
             f"{folder.path} holds a finished run of another configuration ({'; '.join(changed)}); "
             "name another study with study=..., or replace the run with rerun=true."
         )
+    for where in record.untested(flat):
+        log.warning("%s was not tested %s; %s", title, where, TEST_LATER)
     log.info("%s: finished before (val Dice %.4f), nothing to train", title, record.best_val_dice)
     return record.best_val_dice
 

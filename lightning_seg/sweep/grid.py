@@ -5,6 +5,7 @@ import logging
 import shutil
 import sys
 import time
+from collections import Counter
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,7 +29,7 @@ from lightning_seg.runs.claim import CLAIM, await_heartbeats
 from lightning_seg.runs.failure import UnwritableError, count_failures_since
 from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.position import announce_position
-from lightning_seg.runs.record import Record
+from lightning_seg.runs.record import TEST_LATER, Record
 from lightning_seg.runs.tuning import describe
 from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
@@ -99,7 +100,7 @@ class GridSweeper(Sweeper):
         Raises:
             UserError: a run of another configuration lies where one of the cells belongs.
         """
-        finished = []
+        finished, lacking = [], Counter[str]()
         for cell in cells:
             record = cell.folder.record()
             if record is None:
@@ -113,6 +114,9 @@ class GridSweeper(Sweeper):
                 )
             else:
                 finished.append(cell)
+                lacking.update(record.untested(cell.config))
+        for where, count in lacking.items():
+            log.warning("%d finished runs were not tested %s; %s", count, where, TEST_LATER)
         return finished
 
     def _tune(self, tuning: Tuning, outcomes: Outcomes) -> list[Cell]:

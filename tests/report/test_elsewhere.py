@@ -90,11 +90,11 @@ def test_equal_losses_are_seldom_told_apart_elsewhere(folder: Path) -> None:
     verdict = judge_comparison(comparison)
     rng = np.random.default_rng(1)
     false = 0
-    for _ in range(200):
+    for _ in range(60):
         runs = study.runs.copy()
         shared = runs.groupby(["model", "repeat"]).ngroup().map(dict(enumerate(rng.normal(0, 0.05, len(runs)))))
         for name in ("clinicdb", "kvasir_2", "isic"):
             runs[f"external_{name}_dice"] = 0.7 + shared + rng.normal(0, 0.01, len(runs))
             runs[f"external_{name}_copies"] = 0
         false += bool(elsewhere(runs, comparison, verdict).beaten)
-    assert false <= 16  # 5 % of 200, and two standard errors
+    assert false <= 7  # of 60; 3 are expected at most, and more than 7 in one of 70 such simulations

@@ -109,10 +109,14 @@ def test_what_a_run_leaves_of_corruptions(tested: Path) -> None:
     assert record["corruptions"]["blur"]["dice"] == pytest.approx(np.mean(blurred), abs=1e-6)
 
 
-def test_neither_makes_a_finished_run_another_one(tested: Path, home: Path) -> None:
+def test_neither_makes_a_finished_run_another_one(tested: Path, home: Path, caplog: pytest.LogCaptureFixture) -> None:
     before = (tested / "result.json").read_bytes()
-    run(compose_config(overrides(tested.parents[4], home)))
+    root = tested.parents[4]
+    run(compose_config(overrides(root, home)))
+    run(compose_config(overrides(root, home, "external=[clinicdb]", "corruptions=standard")))
     assert (tested / "result.json").read_bytes() == before
+    (told,) = [line for line in caplog.messages if "was not tested" in line]  # of corruptions nothing is lacking
+    assert "was not tested on clinicdb" in told and "--record" in told
 
 
 def test_what_is_not_there_is_told_before_training(tmp_path: Path, home: Path) -> None:
