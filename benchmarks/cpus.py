@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--steps", action="store_true")
     arguments = parser.parse_args()
     if arguments.steps:
-        least_steps()
+        least_steps(arguments.rounds)
         return
     cores = len(os.sched_getaffinity(0))
     ways = {
@@ -69,32 +69,32 @@ def main() -> None:
         print("numbers of one-thread runs:", "equal to the last bit" if alone == together else "DIFFERENT")
 
 
-def least_steps(rounds: int = 60) -> None:
+def least_steps(rounds: int) -> None:
     """Print what N runs of one thread side by side take over one after the other with N threads, from single steps.
 
     The least of many short steps is what other load disturbs least. It leaves out that cores share memory, which makes
     the ratio too good, and the start of workers.
     """
     cores = len(os.sched_getaffinity(0))
-    for name, (size, batch) in itertools.product(("unet", "colonsegnet", "esfpnet"), ((32, 8), (64, 8))):
-        for trainer in ("cpu", "cpu_fast"):
-            overrides = [f"model={name}", *SMALL_NETWORKS[name], "loss=dice_bce", f"trainer={trainer}"]
-            step = make_step(overrides, size, batch)
-            least = {}
-            for threads in (1, cores):
-                torch.set_num_threads(threads)
-                times = []
-                for _ in range(rounds):
-                    started = time.perf_counter()
-                    step()
-                    times.append(time.perf_counter() - started)
-                least[threads] = min(times)
-            print(
-                f"{name} at {size}, trainer={trainer}: one thread {least[1] * 1e3:.1f} ms, {cores} threads "
-                f"{least[cores] * 1e3:.1f} ms; a run a core over one after the other "
-                f"{least[1] / (cores * least[cores]):.2f}",
-                flush=True,
-            )
+    size, batch = 64, 8
+    for name, trainer in itertools.product(SMALL_NETWORKS, ("cpu", "cpu_fast")):
+        overrides = [f"model={name}", *SMALL_NETWORKS[name], "loss=dice_bce", f"trainer={trainer}"]
+        step = make_step(overrides, size, batch)
+        least = {}
+        for threads in (1, cores):
+            torch.set_num_threads(threads)
+            times = []
+            for _ in range(rounds):
+                started = time.perf_counter()
+                step()
+                times.append(time.perf_counter() - started)
+            least[threads] = min(times)
+        print(
+            f"{name} at {size}, trainer={trainer}: one thread {least[1] * 1e3:.1f} ms, {cores} threads "
+            f"{least[cores] * 1e3:.1f} ms; a run a core over one after the other "
+            f"{least[1] / (cores * least[cores]):.2f}",
+            flush=True,
+        )
 
 
 def make_step(overrides: list[str], size: int, batch: int) -> Callable[[], None]:

@@ -68,13 +68,11 @@ def _begin(callbacks: Callbacks, config: DictConfig) -> None:
     """Make a process a worker."""
     import torch
 
-    from lightning_seg.config.plugins import import_from_working_directory
     from lightning_seg.sweep.worker import run_isolated
 
     global _here
     # Where one worker is killed, the pool sends this to all others; the sweep goes on, with new ones.
     signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end, daemon=True).start())
-    import_from_working_directory()
     torch.set_num_threads(1)
     _here = InProcess(callbacks, run_isolated, config)
 

@@ -111,6 +111,13 @@ def test_an_answer_that_tells_nothing_is_called_open(tmp_path: Path) -> None:
     assert text[0] == "The answer holds in both readings, and it is an open one: no loss can be told from the best."
 
 
+def test_one_reading_that_can_be_tested_is_no_confirmation(tmp_path: Path) -> None:
+    first = study(tmp_path / "a", {"dice": 0.05}, models=["unet"])
+    single = study(tmp_path / "b", {"dice": 0.05}, models=["unet"], repeats=1, config={"optimizer": {"lr": 0.003}})
+    text = sentences(read(first, single).readings)
+    assert text[0].startswith("Only one of the 2 readings can be tested, at threshold 0.5 (common): Dice is better")
+
+
 def test_other_settings_are_named_and_losses_that_one_study_lacks_are_left_out(tmp_path: Path) -> None:
     first = study(tmp_path / "a", {"dice": 0.05})
     other = study(tmp_path / "b", {"dice": 0.05}, config={"optimizer": {"lr": 0.003}})
@@ -189,7 +196,8 @@ def test_the_page_shows_readings_thresholds_and_calibration(tmp_path: Path) -> N
         return study_page(analysis, {}, tables)
 
     shown = page()
-    assert "The answer holds in both readings" in shown and 'id="table-readings"' in shown
+    assert "The answer holds in both readings" in shown
+    assert shown.count('id="readings"') == shown.count('id="table-readings"') == 1
     assert 'id="table-thresholds"' in shown
     for path in place.rglob("predictions.npz"):
         path.unlink()
