@@ -18,6 +18,7 @@ from lightning_seg.report.records import CORRUPTION, EXTERNAL
 from lightning_seg.report.verdict import Verdict
 
 _COPIES = "_copies"
+_MOST_NAMED = 3  # places in a sentence
 _WORDS = {
     "blur": "blur",
     "noise": "noise",
@@ -114,7 +115,9 @@ class Elsewhere:
             told = "; ".join(f"{place} {part}" for place, part in zip(there, parts, strict=True))
             found = [f"{head}, not {_joined(self.beaten)}: {told}."]
         else:
-            found = [f"{head}; {_joined(tested)} no loss is told to be better than it."]
+            none = f"in none of the {len(tested)} other places is any loss"
+            where = none if len(tested) > _MOST_NAMED else f"{_joined(tested)} no loss is"
+            found = [f"{head}; {where} told to be better than it."]
         if self.winner:
             lasting = [place for place in tested if place.leads(self.best)]
             where = f"{_joined(lasting)} as well" if lasting else "nowhere else"

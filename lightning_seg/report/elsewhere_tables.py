@@ -25,8 +25,8 @@ def elsewhere_tables(found: Elsewhere | None) -> list[Table]:
     leaks = f" Beware: {join(copies)} are copies of images at home." if copies else ""
     caption = (
         f"Mean {found.metric} over images, over blocks, of the same weights: at home on the test images, on all images "
-        "of other datasets, and on the test images made worse (mean of three strengths); the first three of each are "
-        f"shaded. Paired repeats: {repeats}.{leaks}"
+        "of another dataset (by the runs that were trained elsewhere), and on the test images made worse (mean of "
+        f"three strengths); the first three of each are shaded. Paired repeats: {repeats}.{leaks}"
     )
     return [Table("elsewhere", "Elsewhere", caption, table.reset_index(drop=True), {}, shaded), _differences(found)]
 
