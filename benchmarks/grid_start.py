@@ -1,6 +1,7 @@
 """How long a grid of 3,600 cells takes to start, to find all finished, and to be shown; and what a run costs besides.
 
     python benchmarks/grid_start.py
+    python benchmarks/grid_start.py --own-cost
     python benchmarks/grid_start.py --scale 25200,50400,100800
 
 The cells are six stand-in datasets x twelve stand-in models x ten losses x five repeats. Aims: 30 s until the first run
@@ -10,11 +11,13 @@ repeats, and says whether the time grows as their number does.
 
 import argparse
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 from grids import HERE, run_grid
 from measure import Stopwatch
@@ -23,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_seg.catalogue import LOSSES
+from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import grid_cells
 
 OVERRIDES = (
@@ -99,6 +103,29 @@ def cost_per_run(folder: Path, runs: int) -> Stopwatch:
     return watch
 
 
+def processor_time_per_run(folder: Path) -> float:
+    """What :func:`cost_per_run` measures, as processor time of this process, which other load disturbs less."""
+    from lightning_seg.cli.train import train_with
+    from lightning_seg.runs.folder import RunFolder
+
+    ends: list[float] = []
+    write = RunFolder.write
+
+    def noted(self: RunFolder, record: Record) -> None:
+        write(self, record)
+        ends.append(time.process_time())
+
+    grid = ["-m", *OVERRIDES, f"loss={','.join(list(LOSSES)[:5])}", f"output_dir={folder}"]
+    # By this clock runs record what their parts take.
+    with patch("time.perf_counter", time.process_time), patch.object(RunFolder, "write", noted):
+        train_with([*grid, f"data.cache_dir={folder / 'cache'}", "repeat=0"])  # which loads what is loaded once
+        ends.clear()
+        train_with([*grid, f"data.cache_dir={folder / 'cache'}", "repeat=1,2,3,4"])
+    parts = [json.loads(path.read_text())["seconds"] for path in folder.rglob("repeat_[1-4]/result.json")]
+    trained = statistics.mean(sum(part.values()) for part in parts)
+    return (ends[-1] - ends[0]) / (len(ends) - 1) - trained
+
+
 def scale(numbers: list[int]) -> None:
     """Print what planning, skipping and showing grids of these sizes takes of processor time, and for each cell."""
     table = Table("cells", "planned, s", "skipped, s", "shown, s", "a cell, ms", box=box.SIMPLE_HEAD)
@@ -120,7 +147,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20, help="of the grid that shows a run's own cost")
     parser.add_argument("--scale", help="numbers of cells, such as 25200,50400,100800")
+    parser.add_argument("--own-cost", action="store_true", help="a run's own cost alone, in processor time")
     arguments = parser.parse_args()
+    if arguments.own_cost:
+        with tempfile.TemporaryDirectory() as name:
+            print(f"a run besides its training: {processor_time_per_run(Path(name)):.3f} s of processor time")
+        return
     if arguments.scale:
         scale([int(number) for number in arguments.scale.split(",")])
         return

@@ -14,11 +14,12 @@ import tempfile
 from math import sqrt
 from pathlib import Path
 
-from grids import run_grid
 from rich import box
 from rich.console import Console
 from rich.table import Table
 from scipy import stats
+
+from lightning_seg.cli.train import train_with
 
 NETWORKS = {
     "unet": ("model=unet", "model.width=8"),
@@ -29,8 +30,7 @@ NETWORKS = {
 
 def dice_of(folder: Path, *overrides: str) -> dict[int, float]:
     """Test Dice of each repeat."""
-    folder.mkdir()
-    run_grid(folder, *overrides)
+    train_with(["-m", "logger=csv", *overrides, f"output_dir={folder}"])
     records = (json.loads(path.read_text()) for path in folder.rglob("result.json"))
     return {record["repeat"]: record["test"]["dice"] for record in records}
 
@@ -51,13 +51,14 @@ def main() -> None:
     )
     common = (
         *("loss=dice_bce", f"data.image_size={arguments.size}", f"dataset.count={arguments.images}", "threads=1"),
-        f"trainer.max_epochs={arguments.epochs}",
+        *(f"trainer.max_epochs={arguments.epochs}", "early_stopping.patience=200"),
         f"repeat={','.join(map(str, range(arguments.repeats)))}",
     )
     for name in arguments.networks.split(","):
         with tempfile.TemporaryDirectory() as folder:
-            plain = dice_of(Path(folder, "plain"), *common, *NETWORKS[name])
-            fast = dice_of(Path(folder, "fast"), *common, *NETWORKS[name], f"trainer={arguments.trainer}")
+            own = (*common, f"data.cache_dir={folder}/cache", *NETWORKS[name])
+            plain = dice_of(Path(folder, "plain"), *own, "trainer=cpu")
+            fast = dice_of(Path(folder, "fast"), *own, f"trainer={arguments.trainer}")
         differences = [100 * (fast[repeat] - plain[repeat]) for repeat in plain]
         seeds = 100 * statistics.stdev(plain.values())
         spread = statistics.stdev(differences)

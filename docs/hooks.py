@@ -1,5 +1,6 @@
-"""What MkDocs does besides rendering pages: it draws the losses, and drops the roles of docstrings' references."""
+"""What MkDocs does besides rendering pages: it draws the losses, shows notebooks, and drops roles of docstrings."""
 
+import json
 import re
 from functools import cache
 from html import escape
@@ -26,6 +27,22 @@ def figures() -> dict[str, str]:
             f"<figcaption>{escape(figure.caption)}</figcaption></figure>"
             for figure in gallery(losses)
         }
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put notebooks where a page says ``<!-- notebook: name -->``."""
+    return re.sub(r"<!-- notebook: (\w+) -->", lambda found: _notebook(found[1]), markdown)
+
+
+def _notebook(name: str) -> str:
+    """A notebook's cells as Markdown, one level below the page's heading."""
+    book = json.loads((Path(__file__).parent / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))
+    cells = []
+    for cell in book["cells"]:
+        text = "".join(cell["source"])
+        is_code = cell["cell_type"] == "code"
+        cells.append(f"```python\n{text}\n```" if is_code else re.sub("^#", "##", text))
+    return "\n\n".join(cells)
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:

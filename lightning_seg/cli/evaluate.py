@@ -21,6 +21,7 @@ from lightning_seg.cli.shared import (
     say,
     skip,
 )
+from lightning_seg.errors import UserError
 from lightning_seg.wording import printable
 
 
@@ -33,6 +34,14 @@ def evaluate(
     native: Annotated[bool, typer.Option("--native", help="Score at each image's own size, not at the run's.")] = False,
     distances: Annotated[bool, typer.Option(help="NSD (within 1 % of the diagonal) and HD95 (pixels) as well.")] = True,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("evaluation"),
+    record: Annotated[
+        bool,
+        typer.Option(
+            "--record",
+            help="Keep it in each run, for its study's report: of another dataset as external=[...] does, of the run's "
+            "own as corruptions=standard does.",
+        ),
+    ] = False,
     flips: FlipsOption = False,
     threshold: ThresholdOption = "0.5",
     batch_size: BatchOption = None,
@@ -48,6 +57,11 @@ def evaluate(
     from lightning_seg.inference.threshold import HALF, choose_threshold
     from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
+    if record:
+        if native or flips or threshold != "0.5" or with_:
+            raise UserError("--record is of a run's own test: without --native, --flips, --threshold and --with.")
+        _record(run, overrides or [], device)
+        return
     check_output(output, evaluation.FILES)
     console = Console(stderr=True)
     weights = find_weights([run, *(with_ or [])])
@@ -79,6 +93,20 @@ def evaluate(
         say(f"{len(rows)} of {len(positions)} images scored: {output}")
     if len(rows) < len(positions):
         raise typer.Exit(1)
+
+
+def _record(path: Path, overrides: list[str], device: str) -> None:
+    """Test each run elsewhere and keep it in its folder."""
+    from lightning_seg.inference.elsewhere import record_elsewhere
+    from lightning_seg.inference.evaluate import choose_dataset
+    from lightning_seg.inference.trained import Predictor, choose_device, find_weights
+
+    for weights in find_weights([path]):
+        predictor = Predictor([weights], choose_device(device))
+        dataset = choose_dataset(predictor.runs[0], overrides)
+        is_other = any(override.startswith("dataset=") for override in overrides)
+        home = choose_dataset(predictor.runs[0], []) if is_other else None
+        say(f"written: {record_elsewhere(predictor, dataset, home)}")
 
 
 def _print_scores(scores: Mapping[str, Mapping[str, Any]], title: Text, note_below: str) -> None:

@@ -10,7 +10,6 @@ from lightning_seg.config.build import build_nameless
 from lightning_seg.config.compose import compose_config
 from lightning_seg.config.overrides import override_value
 from lightning_seg.errors import UserError
-from lightning_seg.models.base import SegmentationModel
 
 
 def build_loss(name: str, **options: Any) -> nn.Module:
@@ -49,6 +48,8 @@ def build_model(name: str, *, pretrained: bool = False, auxiliary: bool = False,
     Raises:
         UserError: there is no such network or option, or its weights cannot be had.
     """
+    from lightning_seg.models.base import SegmentationModel  # here: it loads all networks, which losses need not
+
     model = _build("model", name, options, f"pretrained={str(pretrained).lower()}")
     if isinstance(model, SegmentationModel):
         model.auxiliary = auxiliary

@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ _LONGEST = 4096  # characters of an argument
 _KEY = re.compile(r"\+?[a-z][a-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*")
 
 
+@cache
 def is_plain(argument: str) -> bool:
     """Whether an argument of a run that may come from anywhere does no more than choose and set plain values.
 

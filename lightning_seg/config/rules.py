@@ -12,7 +12,7 @@ from lightning_seg.data.rules import RULES as DATA_RULES
 from lightning_seg.data.rules import refuse_fractions, refuse_idle_groups
 from lightning_seg.errors import UserError
 from lightning_seg.machine.rules import RULES as MACHINE_RULES
-from lightning_seg.rules import Rule, Rules, boolean, is_whole, number, optional, whole
+from lightning_seg.rules import Rule, Rules, boolean, is_whole, number, one_of, optional, whole
 
 
 def _share_or_count(value: Any) -> bool:
@@ -29,6 +29,11 @@ def _is_one_device(value: Any) -> bool:
     return len(value) == 1 if is_list else value in (None, 1, "1")
 
 
+def _are_choices(value: Any) -> bool:
+    is_list = not isinstance(value, str) and isinstance(value, Sequence)
+    return is_list and all(isinstance(each, str) and each for each in value) and len(set(value)) == len(value)
+
+
 _BATCHES = Rule(
     _share_or_count, "null for all batches, a whole number of them from 1, or a share above 0.0 and up to 1.0"
 )
@@ -40,6 +45,8 @@ RUN_RULES: Rules = {
     "pretrained": boolean(),
     "test": boolean(),
     "cases": whole(0),
+    "external": Rule(_are_choices, "a list of other datasets, each once, such as [clinicdb,kvasir]"),
+    "corruptions": one_of("none", "standard"),
     "tune.repeats": optional(whole(1)),
     "tune.epochs": optional(whole(1)),
     "logger.csv": boolean(),

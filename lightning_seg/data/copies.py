@@ -150,16 +150,44 @@ def find_copies(dataset: LesionDataset, cache_dir: str | Path | None = None) -> 
         return copies_among(prints_of(dataset), dataset.ids())
     facts = [VERSION, type(dataset).__qualname__, dataset.ids(), dataset.signature()]
     path = kept_path(dataset, cache_dir, facts, ".copies.json")
-    try:
-        return _checked(read_json(path), len(dataset.ids()))
-    except FileNotFoundError:
-        pass
-    except UnreadableError as error:
-        log.warning("%s is damaged (%s), and is made again.", path, error)
+    if (kept := _kept(path, len(dataset.ids()))) is not None:
+        return kept
     copies = copies_among(prints_of(dataset), dataset.ids())
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, copies)
     return copies
+
+
+def find_shared(first: LesionDataset, second: LesionDataset, cache_dir: str | Path | None = None) -> list[Copy]:
+    """The images of two datasets of which one is a copy of the other, in order of their positions in each.
+
+    Args:
+        first, second: whose images are compared.
+        cache_dir: as for :func:`find_copies`.
+    """
+    facts = [VERSION, "shared", *((type(each).__qualname__, each.ids(), each.signature()) for each in (first, second))]
+    path = kept_path(first, cache_dir, facts, f"-{second.name}.copies.json") if cache_dir is not None else None
+    before = len(first.ids())
+    found = _kept(path, before + len(second.ids())) if path is not None else None
+    if found is None:
+        prints = [prints_of(each) for each in (first, second)]
+        together = Prints(*(np.concatenate(parts) for parts in zip(*prints, strict=True)))
+        found = copies_among(together, [*first.ids(), *second.ids()], before)
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_json(path, found)
+    return [copy._replace(second=copy.second - before) for copy in found if copy.first < before <= copy.second]
+
+
+def _kept(path: Path, count: int) -> list[Copy] | None:
+    """The pairs in a file, or ``None`` where there is none that can be used."""
+    try:
+        return _checked(read_json(path), count)
+    except FileNotFoundError:
+        return None
+    except UnreadableError as error:
+        log.warning("%s is damaged (%s), and is made again.", path, error)
+        return None
 
 
 def _checked(value: object, count: int) -> list[Copy]:
@@ -205,16 +233,19 @@ def image_print(image: Image.Image) -> Prints:
     return Prints(np.array(windows, dtype=np.float32).reshape(2, len(_WINDOWS), _NEAR.side, _NEAR.side), np.array(grey))
 
 
-def copies_among(prints: Prints, ids: list[str]) -> list[Copy]:
+def copies_among(prints: Prints, ids: list[str], before: int | None = None) -> list[Copy]:
     """The copies among images, in order of their positions.
 
     Args:
         prints: of N images.
         ids: their N names: those that are kin need not be as alike.
+        before: how many of them are of a first dataset; only they and the rest are compared, whose names are not kin.
     """
-    kin = _kin(ids)
+    kin = _kin(ids) if before is None else set()
     best: dict[tuple[int, int], _Near] = {}
     for near in _near(prints.windows, (LEAST_OF_KIN if kin else LEAST)[0]):
+        if before is not None and (near.image < before) == (near.other < before):
+            continue
         if (near.likeness > LEAST[0] or near.pair in kin) and near > best.get(near.pair, (0.0,)):
             best[near.pair] = near
     found = []

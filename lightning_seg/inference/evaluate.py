@@ -26,7 +26,7 @@ from lightning_seg.inference.intervals import bootstrap_interval
 from lightning_seg.inference.predict import map_ahead, to_source
 from lightning_seg.inference.tested import tested_ids, tested_images
 from lightning_seg.inference.trained import Predictor, TrainedRun
-from lightning_seg.metrics import image_scores
+from lightning_seg.metrics import image_scores, mask_counts
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.record import versions
 from lightning_seg.wording import from_cell
@@ -208,10 +208,9 @@ def native_mask(dataset: FileDataset, index: int) -> NDArray[np.bool_]:
 
 
 def _overlap(predicted: NDArray[np.bool_], truth: NDArray[np.bool_]) -> dict[str, Any]:
-    counts = [int(np.count_nonzero(part)) for part in (predicted & truth, predicted & ~truth, ~predicted & truth)]
-    counts.append(truth.size - sum(counts))
-    scores = image_scores(torch.tensor([counts]))
-    return dict(zip(COUNTS, counts, strict=True)) | {name: scores[name].item() for name in METRICS}
+    counts = mask_counts(*(torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (predicted, truth)))
+    scores = image_scores(counts)
+    return dict(zip(COUNTS, counts[0].tolist(), strict=True)) | {name: scores[name].item() for name in METRICS}
 
 
 def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -369,6 +369,11 @@ class Predictor:
         batch = self._prepare(images)
         return np.stack([self._probability(run, batch).squeeze(1).cpu().numpy() for run in self.runs])
 
+    @torch.inference_mode()
+    def logits(self, images: NDArray[np.uint8]) -> Tensor:
+        """The first run's logits, ``(N, 1, size, size)``, of RGB images uint8 ``(N, 3, size, size)``."""
+        return self._run(self.runs[0], self._prepare(images.transpose(0, 2, 3, 1)))
+
     def _prepare(self, images: NDArray[np.uint8]) -> Tensor:
         batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))).to(self.device)
         return normalise(batch, self.preparation.mean, self.preparation.std)

@@ -5,9 +5,14 @@
 two empty is the worst (0, and HD95 the image's diagonal).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from lightning_seg.metrics.masks import Masks
 from lightning_seg.metrics.measures import MEASURES, MaskMetric, Measure, measured
-from lightning_seg.metrics.overlap import Metric, Scores, confusion_counts, image_scores
+
+if TYPE_CHECKING:
+    from lightning_seg.metrics.overlap import Metric, Scores, confusion_counts, image_scores, mask_counts
 
 __all__ = [
     "MEASURES",
@@ -18,5 +23,13 @@ __all__ = [
     "Scores",
     "confusion_counts",
     "image_scores",
+    "mask_counts",
     "measured",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """What counts pixels of tensors is loaded with torch when it is first asked for: a report needs neither."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.overlap"), name)

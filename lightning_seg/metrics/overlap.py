@@ -29,7 +29,11 @@ def confusion_counts(logits: Tensor, masks: Tensor) -> Tensor:
     Returns:
         (N, 4) int64, in the order of ``COUNTS``.
     """
-    predicted = torch.sigmoid(logits.float()) > 0.5
+    return mask_counts(torch.sigmoid(logits.float()) > 0.5, masks)
+
+
+def mask_counts(predicted: Tensor, masks: Tensor) -> Tensor:
+    """:func:`confusion_counts` of predicted masks, bool (N, 1, H, W)."""
     # Of a single image torchmetrics cannot stack samplewise counts; the global ones are the same.
     average: Literal["samplewise", "global"] = "samplewise" if len(predicted) > 1 else "global"
     counts = binary_stat_scores(predicted, masks, multidim_average=average, validate_args=False).reshape(-1, 5)

@@ -57,7 +57,9 @@ class PlannedRun:
         data, trainer, timing = self.cell.group("data."), self.cell.group("trainer."), self.timing
         steps = _limited(ceil(self.sizes.train / data["batch_size"]), trainer.get("limit_train_batches"))
         val_batches = _limited(ceil(self.sizes.val / data["eval_batch_size"]), trainer.get("limit_val_batches"))
-        kept = sum(ceil(images / data["eval_batch_size"]) for images in (self.sizes.val, self.sizes.test))
+        kept = sum(
+            ceil(images / data["eval_batch_size"]) for images in (self.sizes.val, self.sizes.test, self.sizes.elsewhere)
+        )
         epoch = steps * timing.train_step + val_batches * timing.eval_batch + timing.epoch_end
         once = BETWEEN_RUNS_SECONDS + timing.setup + (0 if self.is_trial else kept * timing.eval_batch)
         return once + (self.epochs.expected if epochs is None else epochs) * epoch
@@ -75,7 +77,7 @@ class PlannedRun:
     def disk_bytes(self) -> int:
         """What it leaves behind beside the dataset's cache: records, tables, examples and, where kept, the weights."""
         config = self.cell.config
-        texts = 40_000 + 120 * ceil(self.epochs.expected) + 180 * self.sizes.test
+        texts = 40_000 + 120 * ceil(self.epochs.expected) + 180 * (self.sizes.test + self.sizes.elsewhere)
         area = config["data.image_size"] ** 2
         examples = config["cases"] * area * 7  # float32 logits and RGB, hardly compressible
         masks = 0 if self.is_trial else (self.sizes.val + self.sizes.test) * (area // 80 + 150)  # in bits, and counts
@@ -123,7 +125,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
         for kind in (False, True)  # trials may be shorter
     }
     sizes = {key: subset_sizes(cell) for key, cell in _distinct(left, sizes_key).items()}
-    caches = sum(cache_bytes(cell) for cell in _distinct(left, cache_key).values())
+    caches = dict(item for cell in _distinct(left, cache_key).values() for item in cache_bytes(cell).items())
     timings: dict[str, Timing] = {}
     gains: dict[str, float] = {}
     failures: list[str] = []
@@ -144,7 +146,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
         PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs[_is_trial(cell)].of(cell))
         for cell in left
     ]
-    return Plan(done, runs, gains, caches, [cell for cell in others if not cell.config["rerun"]])
+    return Plan(done, runs, gains, sum(caches.values()), [cell for cell in others if not cell.config["rerun"]])
 
 
 def _is_other(cell: Cell, record: Record) -> bool:

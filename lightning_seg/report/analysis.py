@@ -11,6 +11,7 @@ from lightning_seg.report.answer import ROPE, failed_run_sentences, scope_of, se
 from lightning_seg.report.cases import Case, load_cases
 from lightning_seg.report.comparison import Comparison, compare, compared_rows, coverage, failed_runs, splits
 from lightning_seg.report.draws import DRAWS, Draws, draw, draw_rows
+from lightning_seg.report.elsewhere import Elsewhere, elsewhere
 from lightning_seg.report.failures import Failures, find_failures
 from lightning_seg.report.families import Measures, measures
 from lightning_seg.report.groups import groupings
@@ -74,6 +75,7 @@ class Analysis:
         for_whom: the losses on parts of the images.
         failing: single test images that one can learn from.
         measures: the losses by boundaries and lesions found; None where runs have no measures of masks.
+        elsewhere: the losses on other datasets and on images made worse; None where no run was tested there.
         by_size, by_contrast, failures, ranking: see :mod:`lightning_seg.report.reasons`.
         calibration: how true probabilities are, by loss and bin, over what ``calibration_over`` says.
         kept: what runs have kept of their predictions.
@@ -102,6 +104,7 @@ class Analysis:
     for_whom: ForWhom
     measures: Measures | None
     failing: Failures
+    elsewhere: Elsewhere | None
     by_size: pd.DataFrame
     by_contrast: pd.DataFrame
     failures: pd.DataFrame
@@ -185,6 +188,7 @@ def analyse(
         for_whom=_for_whom(images, comparison, groups),
         measures=measures(comparison) if comparable else None,
         failing=failing,
+        elsewhere=elsewhere(study.runs, comparison, certainty.verdict if certainty else None),
         by_size=reasons.dice_along(images, "size"),
         by_contrast=reasons.dice_along(images, "contrast") if "contrast" in images else pd.DataFrame(),
         failures=reasons.failures(images),

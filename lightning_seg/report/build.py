@@ -11,6 +11,7 @@ from lightning_seg.report.answer import ROPE
 from lightning_seg.report.current import report_dir
 from lightning_seg.report.drawing import Drawing, draw_all
 from lightning_seg.report.draws import DRAWS
+from lightning_seg.report.elsewhere_tables import elsewhere_tables
 from lightning_seg.report.failing_tables import failing_tables
 from lightning_seg.report.failures import write_suspects
 from lightning_seg.report.figures import certainty as certainty_figures
@@ -125,6 +126,7 @@ def write_report(
     further = [*subgroup_tables(analysis.for_whom), *measure_tables(analysis.measures)]
     further += failing_tables(analysis.failing.kinds, analysis.failing.suspects)
     write_suspects(analysis.failing, output_dir)
+    further += elsewhere_tables(analysis.elsewhere)
     tables = study_tables(analysis, published) | reading_tables(analysis) | {table.name: table for table in further}
     if published:
         printed = load_published()

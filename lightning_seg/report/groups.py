@@ -142,13 +142,8 @@ def groupings(images: pd.DataFrame, table: pd.DataFrame | None = None) -> tuple[
 def _by_size(images: pd.DataFrame, each: _Images) -> Grouping:
     size = images["size"].to_numpy(dtype=float)[each.rows]
     codes, low, high = _thirds(size, each, size > 0)
-    unit = "% of the image"
-    levels = [
-        ("smallest third", f"lesions below {_range(100 * low)} {unit}"),
-        ("middle third", f"lesions of {_range(100 * low)} to {_range(100 * high)} {unit}"),
-        ("largest third", f"lesions above {_range(100 * high)} {unit}"),
-        (NO_LESION, "images without a lesion"),
-    ]
+    levels = [*_third_levels("smallest", "largest", "lesions", " % of the image", 100 * low, 100 * high)]
+    levels.append((NO_LESION, "images without a lesion"))
     codes[size == 0] = 3
     return each.grouping("Lesion size", levels, codes, NO_LESION)
 
@@ -157,11 +152,7 @@ def _by_contrast(images: pd.DataFrame, each: _Images) -> Grouping:
     contrast = images["contrast"].to_numpy(dtype=float)[each.rows]
     lesion = images["size"].to_numpy(dtype=float)[each.rows] > 0
     codes, low, high = _thirds(contrast, each, lesion & np.isfinite(contrast))
-    levels = [
-        ("lowest third", f"lesions of a contrast below {_range(low)}"),
-        ("middle third", f"lesions of a contrast of {_range(low)} to {_range(high)}"),
-        ("highest third", f"lesions of a contrast above {_range(high)}"),
-    ]
+    levels = _third_levels("lowest", "highest", "lesions of a contrast", "", low, high)
     return each.grouping("Contrast", levels, codes)
 
 
@@ -229,9 +220,18 @@ def _thirds(values: NDArray[np.float64], each: _Images, known: NDArray[np.bool_]
     return codes, low_high[:, 0], low_high[:, 1]
 
 
-def _range(bounds: NDArray[np.float64]) -> str:
-    """ "0.9", or where datasets differ "0.3-4.1"."""
-    if not len(bounds):
-        return "?"
-    least, most = f"{bounds.min():.2g}", f"{bounds.max():.2g}"
-    return least if least == most else f"{least}-{most} (by dataset)"
+def _third_levels(first: str, last: str, what: str, unit: str, low: Array, high: Array) -> list[tuple[str, str]]:
+    """Names of thirds and their words, "lesions below 0.9 % of the image"; of several datasets with all bounds."""
+    names = [f"{first} third", "middle third", f"{last} third"]
+    if len(low) == 1:
+        below, above = f"{low[0]:.2g}", f"{high[0]:.2g}"
+        bounds = [f"below {below}{unit}", f"of {below} to {above}{unit}", f"above {above}{unit}"]
+        return [(name, f"{what} {bound}") for name, bound in zip(names, bounds, strict=True)]
+    whole = what.removesuffix(" of a contrast")
+    below, above = (f"{bound.min():.2g} to {bound.max():.2g}{unit}" for bound in (low, high)) if len(low) else ("", "")
+    bounds = [f"below {below}", f"between {below} and {above}", f"above {above}"]
+    by = "by contrast" if whole != what else "by size"
+    return [
+        (name, f"the {name} of each dataset's {whole} {by} ({bound})")
+        for name, bound in zip(names, bounds, strict=True)
+    ]

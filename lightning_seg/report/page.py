@@ -47,6 +47,8 @@ def study_page(
     rest = [*rest, *analysis.for_whom.told]
     if analysis.measures and analysis.measures.disagrees:
         rest.append(analysis.measures.sentence)
+    if analysis.elsewhere and analysis.elsewhere.beaten:
+        rest.append(analysis.elsewhere.sentences[0])
     return _render(
         "study.html",
         title=f"Study {analysis.study.name}",

@@ -7,6 +7,8 @@ from lightning_seg.report.answer import join
 from lightning_seg.report.readings import CHOSEN, HALF, Reading
 from lightning_seg.report.verdict import Verdict
 
+_EQUAL = 1e-12  # means that differ by less differ by rounding
+
 
 def sentences(readings: Sequence[Reading]) -> list[str]:
     """The one sentence that says whether the answer holds, and what belongs to it; nothing for a single reading."""
@@ -20,6 +22,10 @@ def headline(readings: Sequence[Reading]) -> str:
     tested = [reading for reading in readings if reading.tested]
     if not tested:
         return f"None of the {len(readings)} readings can be tested, so none confirms or refutes another."
+    if len(tested) == 1:
+        return (
+            f"Only one of the {len(readings)} readings can be tested, {place(tested[0])}: {brief(tested[0].verdict)}."
+        )
     if (turned := _turned(tested)) is not None:
         first, second, a, b = turned
         return (
@@ -31,7 +37,8 @@ def headline(readings: Sequence[Reading]) -> str:
         of_all = f"all {len(tested)} readings that can be tested, of {len(readings)}"
     answers = {(frozenset(each.verdict.group), bool(each.verdict.disputes)) for each in tested}
     if len(answers) == 1:
-        return f"The answer holds in {of_all}: {brief(tested[0].verdict)}."
+        still = "" if _tells(tested[0].verdict) else ", and it is an open one"
+        return f"The answer holds in {of_all}{still}: {brief(tested[0].verdict)}."
     lasting = [loss for loss in tested[0].verdict.losses if all(loss in each.verdict.group for each in tested)]
     if not lasting:
         return f"The answer does not hold in {of_all}: no loss is among the best in each of them."
@@ -94,10 +101,11 @@ def _lost(tested: Sequence[Reading], lasting: Sequence[str]) -> list[str]:
 
 def _means(readings: Sequence[Reading]) -> list[str]:
     """Which loss has the highest mean in how many readings, where that is not the same one; no test's result."""
-    best = [reading.verdict.losses[0] for reading in readings]
+    highest = [_highest(reading.verdict) for reading in readings]
+    if always := [loss for loss in highest[0] if all(loss in each for each in highest)]:
+        return [f"{_names(always)} {'has' if len(always) == 1 else 'have'} the highest mean in each of them."]
+    best = [losses[0] for losses in highest]
     counts = {loss: best.count(loss) for loss in dict.fromkeys(best)}
-    if len(counts) == 1:
-        return [f"{loss_name(best[0])} has the highest mean in each of them."]
     parts = [f"{loss_name(loss)} in {count}" for loss, count in sorted(counts.items(), key=lambda item: -item[1])]
     shown = (
         ""
@@ -105,6 +113,13 @@ def _means(readings: Sequence[Reading]) -> list[str]:
         else ", though no tests show it in both directions"
     )
     return [f"The order of means changes{shown}: the highest is that of {join(parts)} of the {len(readings)} readings."]
+
+
+def _highest(verdict: Verdict) -> list[str]:
+    """The losses with the highest mean, mostly one."""
+    means = dict(zip(verdict.here.losses, verdict.here.means, strict=True))
+    most = max(means.values())
+    return [loss for loss in verdict.losses if means[loss] >= most - _EQUAL]
 
 
 def _tuned_and_common(readings: Sequence[Reading]) -> list[str]:
@@ -115,13 +130,24 @@ def _tuned_and_common(readings: Sequence[Reading]) -> list[str]:
             rest = tuned.settings[1:]
             common = [r for r in readings if r.threshold == threshold and not r.tuned and r.settings[1:] == rest]
             if common:
-                answers = [brief(reading.verdict) for reading in (common[0], tuned)]
-                agree = frozenset(common[0].verdict.group) == frozenset(tuned.verdict.group)
-                found.append(
-                    f"{place(tuned).split(' (')[0].capitalize()}{_with(rest)}: with common settings {answers[0]}; with "
-                    f"those tuned for each loss {answers[1]}. The two {'agree' if agree else 'do not agree'}."
-                )
+                found.append(_both(common[0], tuned))
     return found
+
+
+def _both(common: Reading, tuned: Reading) -> str:
+    where = f"{place(tuned).split(' (')[0].capitalize()}{_with(tuned.settings[1:])}"
+    if not _tells(common.verdict) and not _tells(tuned.verdict):
+        return f"{where}, neither common settings nor those tuned for each loss tell a loss from the best."
+    agree = frozenset(common.verdict.group) == frozenset(tuned.verdict.group)
+    return (
+        f"{where}: with common settings {brief(common.verdict)}; with those tuned for each loss "
+        f"{brief(tuned.verdict)}. The two {'agree' if agree else 'do not agree'}."
+    )
+
+
+def _tells(verdict: Verdict) -> bool:
+    """Whether any loss is told from the best."""
+    return bool(verdict.worse) and verdict.unit != "none" and not verdict.nothing_learned
 
 
 def _with(settings: Sequence[str]) -> str:

@@ -28,6 +28,7 @@ from lightning_seg.runs.record import Record
 from lightning_seg.studies.folder import StudyFolder
 
 _LONGEST_ERROR = 300  # characters
+EXTERNAL, CORRUPTION = "external_", "corruption_"  # of columns of the table of runs, <place>_<metric> follows
 KEYS = ["dataset", "model", "loss", "repeat"]
 _IMAGE_COLUMNS = ("id", *COUNTS, *METRICS)
 _NO_METRICS = {"test_images", "test_to_train"}  # columns of the table of runs that are counts of images
@@ -214,6 +215,10 @@ def _fill_row(row: dict[str, Any], record: Record) -> None:
     """Take what the tables need from a record."""
     row.update({f"test_{metric}": _number(record.test.get(metric)) for metric in METRICS})
     row.update({f"test_{metric}": value for metric, value in record.test.items() if metric not in METRICS})
+    for prefix, places in ((EXTERNAL, record.external), (CORRUPTION, record.corruptions)):
+        row.update(
+            {f"{prefix}{place}_{name}": _number(v) for place, means in places.items() for name, v in means.items()}
+        )
     for name in ("parameters", "epochs", "best_epoch", "best_val_dice", "seed"):
         row[name] = _number(getattr(record, name))
     row["siblings"] = _number(record.siblings_in_training)
@@ -326,7 +331,7 @@ def _run_columns(records: list[_Record]) -> list[str]:
     measured = sorted({name for record in records for name in record.row if name.startswith("test_")} - _NO_METRICS)
     own = [name for name in measured if name.removeprefix("test_") not in METRICS]
     measures = list(dict.fromkeys(name for record in records for name in record.row if name.startswith("measure_")))
-    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), *own, *measures]
+    columns = [*KEYS, "status", "collapse", *(f"test_{m}" for m in METRICS), *own, *measures, *_elsewhere(records)]
     columns += ["best_val_dice", "best_epoch", "epochs"]
     columns += [
         "failure_rate",
@@ -344,6 +349,12 @@ def _run_columns(records: list[_Record]) -> list[str]:
     columns += ["seconds_test", "seed", "device", "version", "versions", "training_version", "fingerprint", "settings"]
     columns += ["overrides", "error", "path"]
     return columns
+
+
+def _elsewhere(records: list[_Record]) -> list[str]:
+    """The columns of tests elsewhere, other datasets first."""
+    held = list(dict.fromkeys(name for record in records for name in record.row))
+    return [name for prefix in (EXTERNAL, CORRUPTION) for name in held if name.startswith(prefix)]
 
 
 def _add_versions_problem(runs: pd.DataFrame, problems: list[str]) -> None:

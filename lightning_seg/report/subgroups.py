@@ -166,22 +166,23 @@ def sentence(division: Division) -> str:
             f"{title}: no loss is told to gain or lose more on one group of images than on the rest (adjusted p "
             f"{_equals(division.p_interaction)}), so this study gives no reason to choose the loss by it."
         )
+    spoken = [subgroup for subgroup in division.subgroups if subgroup.worse]
     parts = [
         f"on {subgroup.level.words} {loss_name(subgroup.order[0])} is better than {_better_than(subgroup)}"
-        for subgroup in division.subgroups
-        if subgroup.worse
+        for subgroup in spoken
     ]
     if parts and len(parts) < len(division.subgroups):
         parts.append("on the rest none is told from another" if len(parts) > 1 else "on the rest none is")
     surest = min(division.subgroups, key=lambda subgroup: subgroup.p_interaction)
     gaining, losing, points = surest.gains
+    where = "there" if spoken == [surest] else f"on {surest.level.words}"
     reason = (
-        f"the lead of {loss_name(gaining)} over {loss_name(losing)} is larger by {100 * points:.1f} points on "
-        f"{surest.level.words} than on the rest (adjusted p {_equals(surest.p_interaction)})"
+        f"the lead of {loss_name(gaining)} over {loss_name(losing)} is larger by {100 * points:.1f} points {where} "
+        f"than on the rest (adjusted p {_equals(surest.p_interaction)})"
     )
     if not parts:
         return f"{title}: {reason}, but within no group of images is one loss told from another."
-    return f"{title}: {'; '.join(parts)}. The difference is no chance: {reason}."
+    return f"{title}: {'; '.join(parts)}. What tells it: {reason}."
 
 
 def _better_than(subgroup: Subgroup) -> str:

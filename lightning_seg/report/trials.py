@@ -17,6 +17,9 @@ from lightning_seg.rules import is_number
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.tuning import Choice, describe
 
+_LONGEST = 120  # characters of settings in words
+_MOST_TOLD = 12  # settings that one sentence tells of
+
 
 @dataclass
 class Trials:
@@ -62,28 +65,38 @@ def read_trials(study: Study, losses: Sequence[str]) -> Trials:
 def sentences(trials: Trials, tuned: Verdict | None) -> list[str]:
     """What a common setting would have said, beside the tuned answer, and choices at the edge of what was tried."""
     text = []
-    if len(trials.common) > 1 and tuned is not None:
-        each = join([f"{settings} {_of(verdict)}" for settings, verdict in trials.common.items()])
+    if 1 < len(trials.common) <= _MOST_TOLD and tuned is not None:
+        each: dict[str, list[str]] = {}
+        for settings, verdict in trials.common.items():
+            each.setdefault(_of(verdict), []).append(settings[:_LONGEST])
+        parts = join([f"{what} at {join(settings)}" for what, settings in each.items()])
         best = {verdict.losses[0] for verdict in trials.common.values()} | {tuned.losses[0]}
         told = any(verdict.unit != "none" for verdict in trials.common.values())
         count = f"{trials.repeats} {'repeat' if trials.repeats == 1 else 'repeats'}"
         text.append(
             f"Of the trials (validation Dice, {count}{'' if told else ', not tested'}), with the same settings for all "
-            f"losses: {each}. Tuned for each loss, on test images: {_of(tuned)}. The highest mean is "
+            f"losses: {parts}. Tuned for each loss, on test images: {_of(tuned)}. The highest mean is "
             f"{'' if len(best) == 1 else 'not '}that of the same loss in all of these."
         )
-    at_edge: dict[tuple[str, str], int] = {}
+    return [*text, *_edges(trials)]
+
+
+def _edges(trials: Trials) -> list[str]:
+    """Choices at the end of what was tried."""
+    counts: dict[tuple[str, str], int] = {}
     for (_, _, loss), choice in trials.choices.items():
         for key in choice.edge:
-            what = (loss, describe({key: choice.settings.get(key)}))
-            at_edge[what] = at_edge.get(what, 0) + 1
-    for (loss, setting), times in sorted(at_edge.items()):
+            what = (describe({key: choice.settings.get(key)})[:_LONGEST], loss)
+            counts[what] = counts.get(what, 0) + 1
+    by_setting: dict[str, list[str]] = {}
+    for (setting, loss), count in sorted(counts.items()):
         cells = sum(key[2] == loss for key in trials.choices)
-        text.append(
-            f"{loss_name(loss)} has chosen {setting}, the end of what was tried, in {times} of {cells} dataset x model "
-            f"{'cell' if cells == 1 else 'cells'}: a wider range may serve it better."
-        )
-    return text
+        by_setting.setdefault(setting, []).append(f"{loss_name(loss)} ({count} of {cells})")
+    return [
+        f"{setting} is the end of what was tried, and was chosen by {join(losses)} (in brackets, in how many of its "
+        "dataset x model cells): a wider range may serve better."
+        for setting, losses in by_setting.items()
+    ]
 
 
 def rows(trials: Trials) -> pd.DataFrame:
@@ -93,9 +106,11 @@ def rows(trials: Trials) -> pd.DataFrame:
             dataset_name(dataset),
             model_name(model),
             loss_name(loss),
-            describe(choice.settings),
+            describe(choice.settings)[:_LONGEST],
             "yes" if choice.edge else "no",
-            "; ".join(f"{describe(each['settings'])}: {_mean(each['val_dice']):.4f}" for each in choice.tried),
+            "; ".join(
+                f"{describe(each['settings'])[:_LONGEST]}: {_mean(each['val_dice']):.4f}" for each in choice.tried
+            ),
         )
         for (dataset, model, loss), choice in trials.choices.items()
     ]

@@ -26,6 +26,8 @@ INCIDENTAL = frozenset(
         "logger",
         "experiment",
         "metric",  # the scores of the paper are always there; more of them change nothing else
+        "external",  # likewise: where else the same weights are tested
+        "corruptions",
         "data.cache_dir",
         "data.resident",
         "data.eval_batch_size",

@@ -162,6 +162,15 @@ class RunFolder:
         """The scores of the test images by measures of masks."""
         return self.path / MEASURES
 
+    def external(self, dataset: str) -> Path:
+        """The table of the images of another dataset."""
+        return self.path / f"external_{dataset}.csv"
+
+    @property
+    def corruptions(self) -> Path:
+        """The table of the test images made worse."""
+        return self.path / "corruptions.csv"
+
     @property
     def weights(self) -> Path:
         """The best weights, where they are kept."""
@@ -298,6 +307,11 @@ class RunFolder:
             raise FailedElsewhereError(
                 f"{self.path} has failed in another process ({failure.message}); this sweep does not try it again."
             )
+
+    def clear_elsewhere(self) -> None:
+        """Remove the tables of an earlier training's tests elsewhere."""
+        for path in (*self.path.glob("external_*.csv"), self.corruptions):
+            path.unlink(missing_ok=True)
 
     def tidy(self) -> None:
         """Remove what is left where a process was killed between the record and the run's end."""

@@ -3,6 +3,7 @@
 import math
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cache
@@ -14,6 +15,7 @@ from lightning_seg.errors import UnreadableError
 
 SCHEMA = 3  # 1: records without this number; before 3 the best epoch was counted from 0
 STATUSES = ("finished", "diverged")
+TEST_LATER = "`lightning-seg evaluate <run> [dataset=...] --record` adds that to runs that have kept their weights."
 _DEEPEST = 32  # levels of the configuration
 _LARGEST = 2.0**63  # of a number, beyond which no count, seed or score lies
 
@@ -41,6 +43,10 @@ class Record:
         best_epoch: the one with the highest validation Dice, from 1.
         best_val_dice: that Dice, in [0, 1].
         test: mean over the test images of each metric, in [0, 1]; empty where they were left unread.
+        external: by dataset, where the best weights were tested on others: the mean of each metric over all its images,
+            ``images``, and ``copies``, how many of these are copies of images in the run's own dataset.
+        corruptions: by kind, where they were tested on the test images made worse: the mean of each metric over images
+            and strengths.
         images: number of images of each subset.
         siblings_in_training: test images that have a near duplicate or a member of their group in training.
         reading: how the dataset's pixels were read, in words, where that was not given beforehand.
@@ -71,6 +77,8 @@ class Record:
     best_epoch: int | None = None
     best_val_dice: float | None = None
     test: dict[str, float] = field(default_factory=dict)
+    external: dict[str, dict[str, float]] = field(default_factory=dict)
+    corruptions: dict[str, dict[str, float]] = field(default_factory=dict)
     images: dict[str, int] = field(default_factory=dict)
     siblings_in_training: int | None = None
     reading: str | None = None
@@ -94,6 +102,14 @@ class Record:
         """The settings that trials have chosen, by configuration key; they belong to the loss."""
         settings = (self.tuning or {}).get("settings")
         return settings if isinstance(settings, dict) else {}
+
+    def untested(self, flat: Mapping[str, Any]) -> list[str]:
+        """What a flat configuration asks for beside the test at home and the run, as it was made, lacks, in words."""
+        names = {choice: Path(choice).name for choice in flat.get("external", []) if flat.get("test", True)}
+        known = {*self.external, self.dataset}
+        found = [f"on {choice}" for choice, name in names.items() if not {choice, name} & known]
+        worse = flat.get("corruptions") == "standard" and flat.get("test", True) and not self.corruptions
+        return [*found, *(["on images made worse"] if worse else [])]
 
     def as_json(self) -> dict[str, Any]:
         """The object that is written."""

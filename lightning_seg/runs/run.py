@@ -16,7 +16,6 @@ from lightning.pytorch.callbacks import EarlyStopping
 from omegaconf import DictConfig, OmegaConf
 
 from lightning_seg.arrays import save_arrays
-from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.config.compose import plain
 from lightning_seg.config.overrides import settings_overrides
 from lightning_seg.config.rules import check_training
@@ -28,10 +27,11 @@ from lightning_seg.machine.memory import in_one_sentence
 from lightning_seg.metrics import MaskMetric, Scores
 from lightning_seg.runs import measures, predictions, stop
 from lightning_seg.runs.claim import ClaimedError
+from lightning_seg.runs.elsewhere import Elsewhere, image_table, make_external
 from lightning_seg.runs.fingerprint import differences, fingerprint, flatten
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.position import position
-from lightning_seg.runs.record import SCHEMA, Record, versions
+from lightning_seg.runs.record import SCHEMA, TEST_LATER, Record, versions
 from lightning_seg.runs.resume import ForeignCheckpointError, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.runs.tuning import Choice, choice_of
@@ -115,6 +115,8 @@ def _finished(flat: dict[str, Any], folder: RunFolder, title: str) -> float | No
             f"{folder.path} holds a finished run of another configuration ({'; '.join(changed)}); "
             "name another study with study=..., or replace the run with rerun=true."
         )
+    for where in record.untested(flat):
+        log.warning("%s was not tested %s; %s", title, where, TEST_LATER)
     log.info("%s: finished before (val Dice %.4f), nothing to train", title, record.best_val_dice)
     return record.best_val_dice
 
@@ -125,7 +127,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None
     folder.clear_failure()
     _save_hydra(cfg, folder)
     with log_to(folder.log):
-        data = make_data(cfg)
+        data, others = make_data(cfg), make_external(cfg) if cfg.test else {}
         torch.manual_seed(derive_seed(cfg.seed, cfg.repeat))
         module = make_module(cfg)
         data.serve_distances = needs_distances(module.loss)
@@ -135,10 +137,12 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None
         siblings = data.siblings_in_training() if cfg.test else None
         write_json(folder.split, data.ids())
         prepared = time.perf_counter()
-        watch = _Watch(cfg, folder, data, title)
+        elsewhere = Elsewhere(folder, data, others, metrics.of_counts, cfg.test and cfg.corruptions == "standard")
+        watch = _Watch(cfg, folder, data, title, elsewhere)
         with logging_to_wandb(cfg, folder.path) as wandb:
             trainer = make_trainer(cfg, folder.path, watch.callbacks, wandb)
             folder.result.unlink(missing_ok=True)  # of a rerun, now that all parts could be built
+            folder.clear_elsewhere()
             watch.fit(trainer, module)
             fitted = time.perf_counter()
             module.model.load_state_dict(watch.best.weights)
@@ -171,18 +175,23 @@ class _Watch:
         folder: of the run.
         data: its data.
         title: of the run in the log.
+        elsewhere: tests on other images.
 
     Attributes:
         best: keeps the best weights.
         history: keeps the table of epochs.
+        elsewhere: tests the best weights on other images.
         cases: keeps the logits of a few test images.
         predictions: keeps what is kept of the predictions for all validation and test images.
         callbacks: these and all others.
     """
 
-    def __init__(self, cfg: DictConfig, folder: RunFolder, data: LesionDataModule, title: str) -> None:
+    def __init__(
+        self, cfg: DictConfig, folder: RunFolder, data: LesionDataModule, title: str, elsewhere: Elsewhere
+    ) -> None:
         self.data = data
         self.title = title
+        self.elsewhere = elsewhere
         self.best = BestWeights()
         self.history = History(folder.history if cfg.logger.csv else None)
         self.cases = Cases(data, cfg.cases)
@@ -198,6 +207,7 @@ class _Watch:
             EpochProgress(title),
             self.cases,
             self.predictions,
+            elsewhere,
             self._checkpoint,
         ]
 
@@ -224,11 +234,8 @@ def _write_test(
     folder: RunFolder, data: LesionDataModule, scores: Scores, watch: _Watch, of_masks: Mapping[str, MaskMetric]
 ) -> None:
     """Write the tables of test images, the cases and what is kept of the predictions."""
-    contrasts = np.abs(data.cache.contrasts[data.split.test])
-    names = (*METRICS, "contrast", *(name for name in scores.values if name not in METRICS))
-    columns = {**{name: values.tolist() for name, values in scores.values.items()}, "contrast": contrasts.tolist()}
-    rows = zip(data.ids()["test"], *scores.counts.T.tolist(), *(columns[name] for name in names), strict=True)
-    write_text(folder.test_images, csv_text([("id", *COUNTS, *names), *rows]))
+    contrasts = data.cache.contrasts[data.split.test]
+    write_text(folder.test_images, csv_text(image_table(data.ids()["test"], scores, contrasts)))
     write_atomic(folder.cases, lambda path: save_arrays(path, watch.cases.arrays))
     predictions.write(folder, predictions.Predictions(watch.predictions.val, watch.predictions.test))
     measures.write(folder, watch.predictions.test, data.cache.masks[data.split.test][:, 0], of_masks)
@@ -268,6 +275,8 @@ def _record(
         best_epoch=watch.best.epoch + 1,
         best_val_dice=watch.best.score,
         test=test,
+        external=watch.elsewhere.external,
+        corruptions=watch.elsewhere.corruptions,
         images={name: len(ids) for name, ids in data.ids().items()},
         siblings_in_training=siblings,
         reading=data.cache.reading,

@@ -5,6 +5,8 @@ here, so that a run costs no more than in one process.
 """
 
 import multiprocessing
+import signal
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -20,6 +22,7 @@ from lightning_seg.config.lean import Composer
 from lightning_seg.machine.devices import cores
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.sweep.job import InProcess
+from lightning_seg.sweep.orphans import end
 
 _AHEAD = 2  # configurations for each worker that are composed before it is free
 _here: InProcess | None = None  # of a worker
@@ -65,11 +68,11 @@ def _begin(callbacks: Callbacks, config: DictConfig) -> None:
     """Make a process a worker."""
     import torch
 
-    from lightning_seg.config.plugins import import_from_working_directory
     from lightning_seg.sweep.worker import run_isolated
 
     global _here
-    import_from_working_directory()
+    # Where one worker is killed, the pool sends this to all others; the sweep goes on, with new ones.
+    signal.signal(signal.SIGTERM, lambda *_: threading.Thread(target=end, daemon=True).start())
     torch.set_num_threads(1)
     _here = InProcess(callbacks, run_isolated, config)
 

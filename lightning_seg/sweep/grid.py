@@ -5,10 +5,12 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
@@ -20,13 +22,14 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from lightning_seg.config.external import external_nodes, refuse_absent
 from lightning_seg.errors import UserError
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import CLAIM, await_heartbeats
 from lightning_seg.runs.failure import UnwritableError, count_failures_since
 from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.position import announce_position
-from lightning_seg.runs.record import Record
+from lightning_seg.runs.record import TEST_LATER, Record
 from lightning_seg.runs.tuning import describe
 from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
@@ -36,6 +39,7 @@ from lightning_seg.sweep.outcome import Outcome, Outcomes, print_summary
 from lightning_seg.sweep.tuning import Tuning, tuning_of
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 LEAST_FREE_BYTES = 64 * 2**20
 POLL_SECONDS = 5.0  # between two looks at trials that other processes have in hand
 FRUITLESS_LAUNCHES = 3  # in a row, after which what is left has failed
@@ -96,7 +100,7 @@ class GridSweeper(Sweeper):
         Raises:
             UserError: a run of another configuration lies where one of the cells belongs.
         """
-        finished = []
+        finished, lacking = [], Counter[str]()
         for cell in cells:
             record = cell.folder.record()
             if record is None:
@@ -110,6 +114,9 @@ class GridSweeper(Sweeper):
                 )
             else:
                 finished.append(cell)
+                lacking.update(record.untested(cell.config))
+        for where, count in lacking.items():
+            log.warning("%d finished runs were not tested %s; %s", count, where, TEST_LATER)
         return finished
 
     def _tune(self, tuning: Tuning, outcomes: Outcomes) -> list[Cell]:
@@ -302,17 +309,29 @@ def _announce(cells: list[Cell]) -> float:
 
 
 def check_datasets(cells: list[Cell]) -> None:
-    """Open each dataset of the cells, without decoding it.
+    """Open each dataset of the cells, and each on which they are tested beside it, without decoding it.
 
     Raises:
         UserError: one is missing or its files do not fit together; no run on it could succeed.
     """
     prefix = "dataset."
-    for options in {repr(o): o for cell in cells if (o := cell.group(prefix))}.values():
+    nodes = [nested(options) for options in _distinct(cell.group(prefix) for cell in cells) if options]
+    tested = [cell for cell in cells if cell.config.get("external") and cell.config["test"]]
+    for choices, data_dir, own in _distinct(
+        (cell.config["external"], cell.config["data_dir"], cell.group(prefix)) for cell in tested
+    ):
+        others = external_nodes(choices, data_dir, own)
+        refuse_absent(others)
+        nodes += others.values()
+    for node in _distinct(nodes):
         try:
-            instantiate(nested(options))
+            instantiate(node)
         except InstantiationException as error:
             raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from error
+
+
+def _distinct(values: Iterable[T]) -> list[T]:
+    return list({repr(value): value for value in values}.values())
 
 
 def check_study(cells: list[Cell]) -> None:

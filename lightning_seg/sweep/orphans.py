@@ -1,5 +1,6 @@
 """Worker processes that end with the sweep that started them."""
 
+import multiprocessing
 import os
 import threading
 import time
@@ -23,16 +24,23 @@ def ending_with_parent(seconds: float = 2.0) -> Iterator[None]:
     """
     global _watch
     if _watch is None:
-        parent = os.getppid()
+        starter, parent = multiprocessing.parent_process(), os.getppid()
 
         def watch() -> None:
-            while os.getppid() == parent:
+            if starter is not None:  # the parent may be a server that forks, and lives on
+                starter.join()
+            while starter is None and os.getppid() == parent:
                 time.sleep(seconds)
-            stop.request()
-            with _working:
-                os._exit(stop.INTERRUPTED)
+            end()
 
         _watch = threading.Thread(target=watch, name="parent-watch", daemon=True)
         _watch.start()
     with _working:
         yield
+
+
+def end() -> None:
+    """End this process: at once between two runs, else with the epoch in hand; not to be called by the run's thread."""
+    stop.request()
+    with _working:
+        os._exit(stop.INTERRUPTED)

@@ -21,7 +21,7 @@ from lightning_seg.report.reading_words import sentences
 from lightning_seg.report.readings import Readings, read_all
 from lightning_seg.report.records import load_study
 from lightning_seg.report.tables import study_tables
-from lightning_seg.report.trials import read_trials
+from lightning_seg.report.trials import read_trials, rows
 from lightning_seg.report.trials import sentences as trial_sentences
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.predictions import Predictions, write
@@ -105,6 +105,19 @@ def test_an_answer_that_holds_is_said_to_hold_in_as_many_readings_as_there_are(t
     assert text[1] == "Dice has the highest mean in each of them."
 
 
+def test_an_answer_that_tells_nothing_is_called_open(tmp_path: Path) -> None:
+    place = keep(study(tmp_path, {}, models=["unet"], repeats=2), lambda _: 0.2)
+    text = sentences(read(place).readings)
+    assert text[0] == "The answer holds in both readings, and it is an open one: no loss can be told from the best."
+
+
+def test_one_reading_that_can_be_tested_is_no_confirmation(tmp_path: Path) -> None:
+    first = study(tmp_path / "a", {"dice": 0.05}, models=["unet"])
+    single = study(tmp_path / "b", {"dice": 0.05}, models=["unet"], repeats=1, config={"optimizer": {"lr": 0.003}})
+    text = sentences(read(first, single).readings)
+    assert text[0].startswith("Only one of the 2 readings can be tested, at threshold 0.5 (common): Dice is better")
+
+
 def test_other_settings_are_named_and_losses_that_one_study_lacks_are_left_out(tmp_path: Path) -> None:
     first = study(tmp_path / "a", {"dice": 0.05})
     other = study(tmp_path / "b", {"dice": 0.05}, config={"optimizer": {"lr": 0.003}})
@@ -146,8 +159,8 @@ def test_tuned_and_common_answers_are_set_side_by_side(tmp_path: Path) -> None:
     trials = read_trials(load_study(tuned), LOSSES)
     assert len(trials.choices) == 9 and list(trials.common) == ["optimizer.lr=0.001", "optimizer.lr=0.003"]
     told = trial_sentences(trials, found.readings[0].verdict)
-    assert "optimizer.lr=0.003 Dice is highest" in told[0]
-    assert told[1].startswith("Dice has chosen optimizer.lr=0.003, the end of what was tried, in 3 of 3")
+    assert "Dice is highest at optimizer.lr=0.003" in told[0].replace(" (Dice is better than every other loss)", "")
+    assert told[1].startswith("optimizer.lr=0.003 is the end of what was tried, and was chosen by Dice (3 of 3)")
     assert len(told) == 2
 
 
@@ -183,9 +196,22 @@ def test_the_page_shows_readings_thresholds_and_calibration(tmp_path: Path) -> N
         return study_page(analysis, {}, tables)
 
     shown = page()
-    assert "The answer holds in both readings" in shown and 'id="table-readings"' in shown
+    assert "The answer holds in both readings" in shown
+    assert shown.count('id="readings"') == shown.count('id="table-readings"') == 1
     assert 'id="table-thresholds"' in shown
     for path in place.rglob("predictions.npz"):
         path.unlink()
     shown = page()  # of an older version's records
     assert 'id="readings"' not in shown and 'id="table-thresholds"' not in shown
+
+
+def test_settings_of_any_length_do_not_fill_the_page(tmp_path: Path) -> None:
+    place = study(tmp_path, {}, models=["unet"], repeats=2)
+    tried = [{"settings": {"x": "y" * 10**5}, "val_dice": [0.5]}, {"settings": {"x": 1}, "val_dice": [0.4]}]
+    choice = {"settings": tried[0]["settings"], "tried": tried, "edge": ["x"], "identity": ""}
+    edit(place, lambda record, _: record.update(tuning=choice))
+    found = load_study(place)
+    trials = read_trials(found, LOSSES)
+    told = trial_sentences(trials, read(place).readings[0].verdict)
+    assert told
+    assert max(map(len, [*told, *rows(trials).to_numpy().ravel()])) < 1000

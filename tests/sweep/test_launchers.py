@@ -202,6 +202,34 @@ def test_joblib_workers_end_with_a_killed_sweep(script: Callable[..., Script], i
     same(sweep.study, in_process)
 
 
+# --- a run a core ---
+
+
+@pytest.mark.slow
+def test_a_run_a_core_whatever_happens(script: Callable[..., Script], in_process: dict[str, Any]) -> None:
+    """A worker is killed, the sweep is told to stop, the sweep is killed: the numbers are those of one process."""
+    cores = ("hydra/launcher=cpus", "hydra.launcher.n_jobs=2")
+    sweep = script(*SAVED, *cores)
+    victim = sweep.working(2)[0]
+    assert victim != sweep.process.pid
+    os.kill(victim, signal.SIGKILL)
+    assert "4 ran" in sweep.wait() and "the launcher gave up (BrokenProcessPool" in sweep.stderr
+    same(sweep.study, in_process)
+    shutil.rmtree(sweep.study)
+    sweep = script(*SAVED, *cores)
+    sweep.working(2)
+    os.killpg(sweep.process.pid, signal.SIGINT)
+    assert re.search(r"\d stopped", sweep.wait(code=130)) and "Traceback" not in sweep.stderr
+    assert sweep.stderr.count("stopping after this epoch") == 1 and not list(sweep.study.rglob("claim.json"))
+    again = script(*SAVED, *cores)
+    workers = [psutil.Process(pid) for pid in again.working(1)]
+    again.process.kill()
+    again.process.wait()
+    assert not psutil.wait_procs(workers, PATIENCE_SECONDS)[1]
+    script(*SAVED).wait()
+    same(again.study, in_process)
+
+
 @pytest.mark.slow
 def test_processes_take_different_gpus(tmp_path: Path) -> None:
     """Three processes of which each holds its GPU until all have one, then one that comes later."""

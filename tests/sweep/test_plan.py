@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lightning_seg.planning.tables import print_plan, side_by_side
 from lightning_seg.planning.timing import Timing, time_training
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, grid_cells, nested
+from lightning_seg.sweep.grid import check_datasets
 
 TIMING = Timing(
     setup=2.0,
@@ -183,15 +185,31 @@ def test_subsets_are_those_of_the_split(tmp_path: Path) -> None:
 
 def test_caches_that_are_not_there_are_counted(tmp_path: Path) -> None:
     [cell] = grid_cells(["dataset.count=10", "repeat=0", f"data.cache_dir={tmp_path}", "data.image_size=16"])
-    assert cache_bytes(cell) == 10 * 4 * 16 * 16
+    assert sum(cache_bytes(cell).values()) == 10 * 4 * 16 * 16
     open_cache(instantiate(cell.group("dataset.")), 16, tmp_path)
-    assert cache_bytes(cell) == 0
+    assert cache_bytes(cell) == {}
 
 
 def test_a_decoded_dataset_is_counted_once(small: list[str], tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(planning, "_time", lambda cell, together: [TIMING])
     cells = grid_cells([*small, "data.image_size=32", f"data.cache_dir={tmp_path / 'cache'}"])
     assert make_plan(cells, announce=lambda name: None).cache_bytes == 100 * 4 * 32 * 32
+
+
+def test_tests_elsewhere_are_counted(tmp_path: Path) -> None:
+    abroad = ["external=[kvasir]", f"data_dir={tmp_path}", "corruptions=standard", f"data.cache_dir={tmp_path}"]
+    [home] = grid_cells(["dataset.count=10", "repeat=0", "data.image_size=16", *abroad])
+    sizes = subset_sizes(home)
+    assert sizes == Sizes(6, 2, 2, elsewhere=1000 + 15 * 2)  # published images, though they are not here
+    assert sum(cache_bytes(home).values()) == (10 + 1000) * 4 * 16 * 16
+    alone = PlannedRun(cell(), replace(sizes, elsewhere=0), TIMING, Epochs(10, 5, 20, ""))
+    more = replace(alone, sizes=sizes)
+    assert more.seconds() - alone.seconds() == pytest.approx(65 * TIMING.eval_batch)  # batches of 16
+    assert more.disk_bytes() > alone.disk_bytes()
+    [trial] = grid_cells(["dataset.count=10", "repeat=0", "test=false", *abroad])
+    assert subset_sizes(trial).elsewhere == 0
+    with pytest.raises(UserError, match="prepare kvasir"):
+        check_datasets([home])
 
 
 def test_an_unknown_dataset_must_be_here(tmp_path: Path) -> None:
