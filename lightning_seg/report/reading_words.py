@@ -41,10 +41,10 @@ def headline(readings: Sequence[Reading]) -> str:
         return f"The answer holds in {of_all}{still}: {brief(tested[0].verdict)}."
     lasting = [loss for loss in tested[0].verdict.losses if all(loss in each.verdict.group for each in tested)]
     if not lasting:
-        return f"The answer does not hold in {of_all}: no loss is among the best in each of them."
+        return f"The answer does not hold in {of_all}: each loss is worse than the best in some of them."
     return (
-        f"The answer holds in part: {_names(lasting)} {'is' if len(lasting) == 1 else 'are'} among the best in "
-        f"{of_all}; {join(_lost(tested, lasting))}."
+        f"The answer holds in part: in {of_all} {_names(lasting)} cannot be told from the best; "
+        f"{join(_lost(tested, lasting))}."
     )
 
 
