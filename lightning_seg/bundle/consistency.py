@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from lightning_seg.bundle.contents import CURVES, IMAGES, RECORDS, SPLITS, read_parquet, split_digest
+from lightning_seg.bundle.contents import CURVES, ELSEWHERE, IMAGES, RECORDS, SPLITS, read_parquet, split_digest
 from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.files import read_json
 from lightning_seg.predicted import dice_of
@@ -32,6 +32,8 @@ def contradictions(folder: Path) -> Iterator[str]:
     yield from _digests(splits)
     if len(curves):
         yield from _best_epochs(curves, records)
+    if (folder / ELSEWHERE).exists():
+        yield from _means_elsewhere(read_parquet(folder / ELSEWHERE), records)
 
 
 def _scores(images: pd.DataFrame) -> Iterator[str]:
@@ -68,6 +70,21 @@ def _means(images: pd.DataFrame, records: dict[str, Any]) -> Iterator[str]:
                 yield (
                     f"{RECORDS}, test {metric} of {address}: {test[metric]:.6f} is written, its images in {IMAGES} "
                     f"have a mean of {row[metric]:.6f}."
+                )
+
+
+def _means_elsewhere(rows: pd.DataFrame, records: dict[str, Any]) -> Iterator[str]:
+    """What a record says of other datasets and of images made worse is the mean over them."""
+    means = rows.groupby([*KEYS, "place", "kind"], observed=True)[list(METRICS)].mean()
+    for (*key, place, kind), row in means.iterrows():  # type: ignore[misc]
+        address = "{}/{}/{}/repeat_{}".format(*key)
+        record = records.get(address, {})
+        written = (record.get("external", {}).get(place) if place else record.get("corruptions", {}).get(kind)) or {}
+        for metric in METRICS:
+            if not abs(float(row[metric]) - float(written.get(metric, np.inf))) <= _MOST_GAP:
+                yield (
+                    f"{RECORDS}, {metric} of {address} on {place or kind}: {written.get(metric)} is written, "
+                    f"{ELSEWHERE} has a mean of {row[metric]:.6f}."
                 )
 
 

@@ -43,7 +43,8 @@ from lightning_seg.studies.folder import is_address
 FORMAT = 1
 STUDY, RECORDS, CONFIGURATIONS, SPLITS = "study.json", "records.json", "configurations.json", "splits.json"
 IMAGES, MEASURES, CURVES, GROUPS = "images.parquet", "measures.parquet", "curves.parquet", "groups.csv"
-DATA = (STUDY, RECORDS, CONFIGURATIONS, SPLITS, IMAGES, MEASURES, CURVES, GROUPS)
+ELSEWHERE = "elsewhere.parquet"  # only of studies whose runs were tested on other images too
+DATA = (STUDY, RECORDS, CONFIGURATIONS, SPLITS, IMAGES, MEASURES, CURVES, GROUPS, ELSEWHERE)
 FOLDERS = ("predictions", "cases")  # of data, with a file for each run
 _MOST_JSON = 512 * 2**20
 _MOST_TABLE = 2 * 2**30  # bytes of a Parquet file, packed and unpacked
@@ -101,8 +102,10 @@ def take(source: Path, options: Options, target: Path, groups: Path | None = Non
     write_json(target / SPLITS, _splits(runs))
     _write_parquet(target / IMAGES, study.images)
     _write_parquet(target / CURVES, load_curves(study))
-    measured = [table for run in runs if (table := _measures(run)) is not None]
+    measured = [table for run in runs if (table := _rows_of(run, run.measures)) is not None]
     _write_parquet(target / MEASURES, pd.concat(measured, ignore_index=True) if measured else pd.DataFrame())
+    if elsewhere := [table for run in runs for table in _elsewhere(run)]:
+        _write_parquet(target / ELSEWHERE, pd.concat(elsewhere, ignore_index=True))
     for run in runs:
         _take_predictions(run, target)
         flat = configurations.get(run.address, {})
@@ -291,15 +294,25 @@ def _splits(runs: list[RunFolder]) -> dict[str, Any]:
     return {"splits": splits, "runs": by_run}
 
 
-def _measures(run: RunFolder) -> pd.DataFrame | None:
+def _rows_of(run: RunFolder, path: Path, texts: tuple[str, ...] = ("id",)) -> pd.DataFrame | None:
+    """One of a run's tables, with the run's keys before it; all columns but ``texts`` are numbers."""
     try:
-        rows = read_table(run.measures)
-        table = pd.DataFrame(rows)
-        numbers = table.drop(columns="id").astype(float)
+        table = pd.DataFrame(read_table(path))
+        numbers = table.drop(columns=[*texts]).astype(float)
     except (FileNotFoundError, UnreadableError, ValueError, KeyError):
         return None
     keys = {"dataset": run.dataset, "model": run.model, "loss": run.loss, "repeat": run.repeat}
-    return pd.concat([pd.DataFrame(keys, index=table.index), table["id"], numbers], axis=1)
+    return pd.concat([pd.DataFrame(keys, index=table.index), table[[*texts]], numbers], axis=1)
+
+
+def _elsewhere(run: RunFolder) -> Iterator[pd.DataFrame]:
+    """Tables of a run's tests on other images; ``place`` is another dataset's name, or "" for its own made worse."""
+    record = run.record()
+    for name in record.external if record else ():
+        if Path(name).name == name and (table := _rows_of(run, run.external(name))) is not None:
+            yield table.assign(place=name, kind="", strength=0.0)
+    if (table := _rows_of(run, run.corruptions, ("kind", "id"))) is not None:
+        yield table.assign(place="")
 
 
 def _take_predictions(run: RunFolder, target: Path) -> None:

@@ -266,7 +266,10 @@ def _poorness(run: TrainedRun) -> str:
     lesion, pixels = counts[:, [0, 2]].sum(axis=1), counts.sum(axis=1)
     blind = float(np.mean(2 * lesion / (lesion + pixels)))
     if dice <= blind:
-        return f"it has learned nothing: its Dice of {dice:.2f} on its own test images is no more than calling every pixel lesion gives"
+        return (
+            f"it has learned nothing: its Dice of {dice:.2f} on its own test images is no more than calling every pixel "
+            "lesion gives"
+        )
     return ""
 
 

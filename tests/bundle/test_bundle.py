@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from lightning_seg import literature
 from lightning_seg.bundle.archive import MANIFEST, pack, unpack_bundle
 from lightning_seg.bundle.compare import differences
+from lightning_seg.bundle.consistency import _means_elsewhere
 from lightning_seg.bundle.contents import SPLITS, Options, _without_places, split_digest, take
 from lightning_seg.bundle.terms import may_be_shown
 from lightning_seg.bundle.verify import verify_bundle
@@ -199,3 +200,16 @@ def test_numbers_of_publications_are_the_same_wherever_they_stand():
         assert f"class {name}(" in code
         assert name == "FocalLoss" or not work.number or work.number.partition(":")[2] in code
     assert literature.STUDY["jang2025"].number.removeprefix("doi:") in (ROOT / "CITATION.cff").read_text()
+
+
+def test_means_on_other_images_are_held_against_them():
+    keys = {"dataset": "kvasir", "model": "unet", "loss": "dice", "repeat": 0}
+    scores = [{**keys, "dice": dice, "iou": dice, "precision": 1.0, "recall": 1.0} for dice in (0.2, 0.4)]
+    places = [{"place": "clinicdb", "kind": ""}, {"place": "", "kind": "blur"}]
+    rows = pd.DataFrame([score | place for place in places for score in scores])
+    means = {"dice": 0.3, "iou": 0.3, "precision": 1.0, "recall": 1.0}
+    record = {"external": {"clinicdb": means}, "corruptions": {"blur": means}}
+    assert list(_means_elsewhere(rows, {"kvasir/unet/dice/repeat_0": record})) == []
+    record["corruptions"] = {"blur": means | {"dice": 0.31}}
+    (found,) = _means_elsewhere(rows, {"kvasir/unet/dice/repeat_0": record})
+    assert "dice of kvasir/unet/dice/repeat_0 on blur: 0.31 is written" in found
