@@ -267,8 +267,8 @@ def _poorness(run: TrainedRun) -> str:
     blind = float(np.mean(2 * lesion / (lesion + pixels)))
     if dice <= blind:
         return (
-            f"it has learned nothing: its Dice of {dice:.2f} on its own test images is no more than calling every pixel "
-            "lesion gives"
+            f"it has learned nothing: its Dice of {dice:.2f} on its own test images is no more than calling every "
+            "pixel lesion gives"
         )
     return ""
 
