@@ -41,16 +41,18 @@ def yardstick(name: str, own: Collection[str] = ()) -> Yardstick:
     """The one of a name.
 
     Args:
-        own: names of a user's own metrics, of which larger is better.
+        own: names that the study's runs have measured; those of no measure here are a user's own metrics, of which
+            larger is better.
 
     Raises:
         UserError: there is none of that name.
     """
-    if name in METRICS or name in own:
-        return Yardstick(name, METRIC_NAMES.get(name, name))
     measure = MEASURES.get(name)
+    if name in METRICS or (measure is None and name in own):
+        return Yardstick(name, METRIC_NAMES.get(name, name))
     if measure is None or measure.family == "count":
-        known = [*METRICS, *(each for each, found in MEASURES.items() if found.family != "count"), *own]
+        measures = [each for each, found in MEASURES.items() if found.family != "count"]
+        known = dict.fromkeys([*METRICS, *measures, *(each for each in own if each not in MEASURES)])
         raise UserError(f"There is no metric {name!r} to compare losses by; there are {', '.join(known)}.")
     if measure.higher_is_better:
         return Yardstick(name, measure.title)

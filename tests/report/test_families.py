@@ -92,6 +92,10 @@ def test_a_damaged_table_of_measures_costs_itself_alone(tmp_path: Path) -> None:
 def test_a_metric_that_is_none_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no metric 'lesions' .* nsd, nsd_strict, hd95"):
         yardstick("lesions")
+    recorded = ["dice", "hd95", "lesions", "mine"]  # what the runs of a study have is passed with a user's own
+    assert yardstick("hd95", recorded) == yardstick("hd95") and yardstick("mine", recorded).name == "mine"
+    with pytest.raises(UserError, match=r"there are dice, iou, .*, lesion_f1_iou, mine\.$"):
+        yardstick("lesions", recorded)
     study = make_study(tmp_path / "demo", losses=LOSSES, images=5, cases=0)
     with pytest.raises(UserError, match=r"No run of demo has 'nsd': it needs the masks"):
         analyse(load_study(study), draws=100, yardstick=yardstick("nsd"))
