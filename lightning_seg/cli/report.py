@@ -58,7 +58,7 @@ def report(
     rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Points below which losses are equal.")] = 0.5,
     formats: Annotated[
         str | None,
-        typer.Option("--formats", help="Write every figure of the paper as files too: svg, pdf, png (pdf,png)."),
+        typer.Option("--formats", help="Write every figure as a file too: svg, pdf, png, or several (pdf,png)."),
     ] = None,
     bundle: Annotated[
         bool, typer.Option("--bundle", help="Write one zip with page, tables, data and citations, for `verify`.")
