@@ -89,7 +89,7 @@ def read_groups(path: Path) -> pd.DataFrame:
     """A user's table of images: text columns ``id``, perhaps ``dataset``, and others that divide the images.
 
     Raises:
-        UserError: it cannot be read, lacks ``id`` or a further column, or names an image twice.
+        UserError: it cannot be read, lacks ``id`` or a further column, names an image twice or none.
     """
     try:
         content = io.BytesIO(read_bytes(path, MOST_TABLE_BYTES))
@@ -107,6 +107,8 @@ def read_groups(path: Path) -> pd.DataFrame:
         )
     if (twice := table.duplicated(keys)).any():
         raise UserError(f"{path} names the image {table.loc[twice, 'id'].iloc[0]!r} twice; each needs one line.")
+    if table.empty:
+        raise UserError(f"{path} is empty but for the names of its columns; it needs a line an image.")
     return table
 
 
@@ -198,8 +200,6 @@ def _matched(images: pd.DataFrame, each: _Images, table: pd.DataFrame, notes: li
         raise UserError(
             f"The table of groups names none of the study's test images: it has ids such as {table['id'].iloc[0]!r}, "
             f"the study such as {ids.iloc[0]!r}."
-            if len(table)
-            else "The table of groups is empty."
         )
     if missing:
         notes.append(f"The table of groups lacks {missing} of the {len(rows)} test images; no subgroup of it has them.")

@@ -106,7 +106,7 @@ def test_numbers_are_divided_into_thirds_and_rare_values_left_out():
         ("id\na\n", "at least one more"),
         ("id,site\nd0_1,a\nd0_1,b\n", "'d0_1' twice"),
         ("id,site\nnowhere,a\n", "none of the study's test images"),
-        ("id,site\n", "is empty"),
+        ("id,site\n", r"groups\.csv is empty but"),
         ('id,site\n"a,1\n', "cannot be read as a CSV file"),
     ],
 )
