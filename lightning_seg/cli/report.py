@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lightning_seg.cli.shared import say
+from lightning_seg.cli.shared import busy, say
 from lightning_seg.errors import UserError
 from lightning_seg.report.current import is_current, keep_stamp, report_dir, stamp
 from lightning_seg.studies.folder import StudyFolder, find_study
@@ -100,14 +100,17 @@ def report(
     }
     place = report_dir(found.path, options["losses"], metric)
     if bundle:
-        say(_bundle(place, found, options, images), console)
+        with busy("making the bundle"):
+            written = _bundle(place, found, options, images)
+        say(written, console)
         return
     # What lies outside of the study is not watched for changes.
     made = None if figure or watch or with_ or groups else stamp(found.path, place, options)
     if is_current(place, made):
         index = place / "index.html"
     else:
-        index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
+        with busy("making the report"):
+            index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
         keep_stamp(place, made)
     say(index, console)
     if to_wandb:

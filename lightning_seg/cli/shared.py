@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.status import Status
 
 from lightning_seg.wording import printable
 
@@ -51,6 +52,11 @@ def skip(console: Console, sentence: str) -> None:
 def progress_bar(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+def busy(with_what: str) -> Status:
+    """A turning mark on the terminal while nothing else is printed, imports included; nothing where output is piped."""
+    return Console(stderr=True).status(with_what)
 
 
 def say_report(study: Path, console: Console) -> None:

@@ -5,16 +5,17 @@ from typing import Annotated
 
 import typer
 
-from lightning_seg.cli.shared import say
+from lightning_seg.cli.shared import busy, say
 
 _MOST_SHOWN = 20
 
 
 def verify(bundle: Annotated[Path, typer.Argument(help="The zip file of `report STUDY --bundle`.")]) -> None:
     """Work out a bundle's answer again, and name every number in it that is another; exit code 1 if there is one."""
-    from lightning_seg.bundle.verify import verify_bundle
+    with busy("working the answer out again"):
+        from lightning_seg.bundle.verify import verify_bundle
 
-    found = verify_bundle(bundle.expanduser())
+        found = verify_bundle(bundle.expanduser())
     if found.answer:
         say(f"answer: {found.answer}")
         say(f"data: sha256 {found.digest}")
