@@ -7,6 +7,7 @@ import pytest
 from lightning import Trainer
 from rich.console import Console
 
+from lightning_seg.cli.shared import busy
 from lightning_seg.runs.position import announce_position, position
 from lightning_seg.training.logs import NotDrawn
 from lightning_seg.training.progress import EpochProgress
@@ -81,3 +82,16 @@ def test_position_in_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_command_at_work_says_so_on_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    for terminal in (False, True):
+        if terminal:
+            monkeypatch.setenv("FORCE_COLOR", "1")  # rich takes any stream for a terminal then
+        with busy("loading"):
+            pass
+        out, err = capsys.readouterr()
+        assert out == "" and ("loading" in err) is terminal

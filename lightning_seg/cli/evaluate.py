@@ -16,6 +16,7 @@ from lightning_seg.cli.shared import (
     RunArgument,
     ThresholdOption,
     WithOption,
+    busy,
     note,
     progress_bar,
     say,
@@ -52,10 +53,11 @@ def evaluate(
     Of the run's own dataset, which is the default, only images of its test set are scored. Exits with 0 if every image
     was scored, with 1 if some were not, with 2 if nothing could begin.
     """
-    from lightning_seg.files import check_output
-    from lightning_seg.inference import evaluate as evaluation
-    from lightning_seg.inference.threshold import HALF, choose_threshold
-    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
+    with busy("loading"):
+        from lightning_seg.files import check_output
+        from lightning_seg.inference import evaluate as evaluation
+        from lightning_seg.inference.threshold import HALF, choose_threshold
+        from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     if record:
         if native or flips or threshold != "0.5" or with_:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lightning_seg.cli.shared import ThresholdOption, note, say
+from lightning_seg.cli.shared import ThresholdOption, busy, note, say
 
 
 def export(
@@ -22,9 +22,11 @@ def export(
 ) -> None:
     """Write a run's network for other programs, checked against PyTorch, with its preprocessing and a model card."""
     from lightning_seg.errors import UserError
-    from lightning_seg.inference.export import CARD, FORMATS, PREPROCESSING, export_run
-    from lightning_seg.inference.threshold import choose_threshold
-    from lightning_seg.inference.trained import find_weights, load_run, poor_remark, version_remark
+
+    with busy("loading"):
+        from lightning_seg.inference.export import CARD, FORMATS, PREPROCESSING, export_run
+        from lightning_seg.inference.threshold import choose_threshold
+        from lightning_seg.inference.trained import find_weights, load_run, poor_remark, version_remark
 
     weights = find_weights([run])
     if len(weights) > 1:

@@ -13,6 +13,7 @@ from lightning_seg.cli.shared import (
     RunArgument,
     ThresholdOption,
     WithOption,
+    busy,
     note,
     progress_bar,
     say,
@@ -40,10 +41,11 @@ def predict(
 
     Exits with 0 if every image was segmented, with 1 if some were not, with 2 if nothing could begin.
     """
-    from lightning_seg.inference import predict as prediction
-    from lightning_seg.inference.images import find_images
-    from lightning_seg.inference.threshold import HALF, choose_threshold
-    from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
+    with busy("loading"):
+        from lightning_seg.inference import predict as prediction
+        from lightning_seg.inference.images import find_images
+        from lightning_seg.inference.threshold import HALF, choose_threshold
+        from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
     console = Console(stderr=True)
     weights = find_weights([run, *(with_ or [])])
