@@ -75,6 +75,8 @@ def test_position_in_a_sweep(monkeypatch: pytest.MonkeyPatch) -> None:
     assert position() == "[1/4] "
     announce_position(3, 4, started=0.0)
     assert position() == "[4/4, 5 min 33 s left] "
+    announce_position(3, 4, started=500.0, before=1)  # the first cell, which loads libraries, is not counted
+    assert position() == "[4/4, 4 min 10 s left] "
 
 
 @pytest.mark.parametrize(

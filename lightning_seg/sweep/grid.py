@@ -179,13 +179,14 @@ class GridSweeper(Sweeper):
     def _pass(self, cells: list[Cell], outcomes: Outcomes, since: float) -> None:
         """Run each cell once, but none that has failed in another process ``since``; outcomes replace earlier ones."""
         batches = [[cell] for cell in cells] if self._serial else [longest_first(cells)]
-        started = time.time()
+        started = first_ended = time.time()
+        before = 0
         for number, batch in enumerate(batches):
             if self._ends(outcomes):
                 return
             check_study(batch)
             if self._serial:
-                announce_position(number, len(batches), started)
+                announce_position(number, len(batches), started, before)
             try:
                 self._launch(batch, number, since, outcomes)
             except UnwritableError as error:
@@ -195,6 +196,10 @@ class GridSweeper(Sweeper):
                     "put that right and give the same command again."
                 ) from error
             check_study(batch)
+            if number == 1:  # the first run has loaded the libraries, which the others need not wait for
+                started, before = first_ended, 1
+            elif number == 0:
+                first_ended = time.time()
             failed = [cell for cell in batch if outcomes.get(cell.folder) is Outcome.FAILED]
             check_disk(failed)
             check_datasets(failed)
