@@ -27,10 +27,11 @@ def ending_with_parent(seconds: float = 2.0) -> Iterator[None]:
         starter, parent = multiprocessing.parent_process(), os.getppid()
 
         def watch() -> None:
-            if starter is not None:  # the parent may be a server that forks, and lives on
+            if starter is not None and starter.pid != parent:  # the parent is a server that forks, and lives on
                 starter.join()
-            while starter is None and os.getppid() == parent:
-                time.sleep(seconds)
+            else:  # of joblib's workers, whose starter cannot be joined
+                while os.getppid() == parent:
+                    time.sleep(seconds)
             end()
 
         _watch = threading.Thread(target=watch, name="parent-watch", daemon=True)
