@@ -60,7 +60,7 @@ def test_a_network_gives_a_tensor_and_on_request_the_maps_of_its_training() -> N
     assert isinstance(build_model("unet", width=2, auxiliary=True).train()(images), tuple)
     two = TwoMaps().train()
     assert len(two(images)) == 2  # as a training takes them
-    two.auxiliary = False
+    two.every_map = False
     assert torch.equal(two(images), images[:, :1])
 
 

@@ -38,7 +38,8 @@ def run_study(
 
     Args:
         dataset: as in ``dataset=<name>``, or the folder of one's own images and masks; or several.
-        model, loss: as on the command line; one or several.
+        model: as on the command line; one or several.
+        loss: the same.
         repeats: how many repeats, each with a split and a start of its own.
         study: its name, which is its folder's.
         output_dir: where studies lie.

@@ -52,7 +52,7 @@ def build_model(name: str, *, pretrained: bool = False, auxiliary: bool = False,
 
     model = _build("model", name, options, f"pretrained={str(pretrained).lower()}")
     if isinstance(model, SegmentationModel):
-        model.auxiliary = auxiliary
+        model.every_map = auxiliary
     return model
 
 

@@ -61,7 +61,8 @@ def measured(
     """All of them, and ``more``, for a set of images, in threads.
 
     Args:
-        predicted, truth: masks (N, H, W).
+        predicted: masks (N, H, W).
+        truth: masks of the same shape.
         more: a user's own metrics of masks.
 
     Returns:

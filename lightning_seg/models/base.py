@@ -22,7 +22,7 @@ class SegmentationModel(nn.Module, ABC):
             back.
         output_weights: the weight of each map of :meth:`outputs` in the training loss, as the network's
             authors chose them; the first belongs to the main output.
-        auxiliary: whether training mode gives every map, for a loss on each; without it there is one tensor in both
+        every_map: whether training mode gives every map, for a loss on each; without it there is one tensor in both
             modes, as :func:`lightning_seg.build_model` has it.
         training_version: which form of the network's behaviour in training this is: its initialisation, dropout,
             normalisation, auxiliary maps and their weights. It rises with every change that makes new runs differ from
@@ -31,7 +31,7 @@ class SegmentationModel(nn.Module, ABC):
 
     size_multiple: int = 1
     output_weights: tuple[float, ...] = (1.0,)
-    auxiliary: bool = True
+    every_map: bool = True
     training_version: int = 1
 
     @abstractmethod
@@ -57,7 +57,7 @@ class SegmentationModel(nn.Module, ABC):
         return {name: source for name, source in sources.items() if source}
 
     def forward(self, images: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Training mode with ``auxiliary``: every logit map of :meth:`outputs`; else the main one alone.
+        """Training mode with ``every_map``: every logit map of :meth:`outputs`; else the main one alone.
 
         Args:
             images: normalised images, float ``(N, in_channels, H, W)``, any size.
@@ -69,7 +69,7 @@ class SegmentationModel(nn.Module, ABC):
         down, right = -height % self.size_multiple, -width % self.size_multiple
         if down or right:
             images = F.pad(images, (0, right, 0, down), mode="replicate")
-        every = self.training and self.auxiliary
+        every = self.training and self.every_map
         maps = tuple(islice(self.outputs(images), None if every else 1))
         if down or right:
             maps = tuple(logits[..., :height, :width] for logits in maps)

@@ -64,7 +64,7 @@ class Collected:
     def __init__(self) -> None:
         self._counts: list[NDArray[np.int32]] = []
         self._packed: list[NDArray[np.uint8]] = []
-        self._calibration = np.zeros((3, 2, BINS + 1))
+        self._calibration: list[NDArray[np.float64]] = []
         self._width = 0
 
     def add(self, logits: Tensor, masks: Tensor) -> None:
@@ -72,13 +72,14 @@ class Collected:
         probabilities = torch.sigmoid(logits.float()).cpu()  # of the device, as the counts of the test are
         lesion = (masks > 0).long().cpu()
         self._counts.append(_counts(probabilities, lesion))
-        self._calibration += _calibration(probabilities.flatten(), lesion.flatten())
+        self._calibration.append(_calibration(probabilities, lesion))
         self._packed.append(np.packbits((probabilities[:, 0] > 0.5).numpy(), axis=-1))
         self._width = probabilities.shape[-1]
 
     def of(self, ids: list[str]) -> Predicted:
         """All of it, of images with these ids."""
-        pixels, probability, squared_error = self._calibration
+        # Image by image, so that the sums do not depend on the size of batches.
+        pixels, probability, squared_error = np.concatenate(self._calibration).sum(axis=0)
         return Predicted(
             ids=ids,
             counts=np.concatenate(self._counts),
@@ -104,8 +105,11 @@ def _counts(probabilities: Tensor, lesion: Tensor) -> NDArray[np.int32]:
 
 
 def _calibration(probabilities: Tensor, lesion: Tensor) -> NDArray[np.float64]:
-    """Number of pixels, sum of probabilities and sum of squared errors by class and bin, (3, 2, 16)."""
-    cell = lesion * len(_EDGES) + torch.bucketize(probabilities, _EDGES, right=True) - 1
+    """Of each image by class and bin: pixels, sum of probabilities, sum of squared errors, (N, 3, 2, 16)."""
+    images, cells = len(probabilities), 2 * len(_EDGES)
+    cell = torch.arange(images).view(-1, 1, 1, 1) * cells + lesion * len(_EDGES)
+    cell = (cell + torch.bucketize(probabilities, _EDGES, right=True) - 1).flatten()
     exact = probabilities.double()
-    sums = [torch.bincount(cell, weights, 2 * len(_EDGES)) for weights in (None, exact, (exact - lesion) ** 2)]
-    return torch.stack([each.double() for each in sums]).view(3, 2, -1).numpy()
+    weights = (None, exact.flatten(), ((exact - lesion) ** 2).flatten())
+    sums = [torch.bincount(cell, each, images * cells).double().view(images, 2, -1) for each in weights]
+    return torch.stack(sums, dim=1).numpy()

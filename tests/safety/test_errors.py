@@ -61,7 +61,7 @@ def test_a_run_folder_that_is_removed_in_training_is_told(train: Train, monkeypa
         shutil.rmtree(train.directory / "multirun")
         raise FileNotFoundError(2, "No such file or directory", "metrics.csv")
 
-    monkeypatch.setattr(run, "_write_weights", vanish)
+    monkeypatch.setattr(run, "write_weights", vanish)
     code, _, message = train.here("loss=bce")
     assert code == 2
     assert "repeat_0 has vanished in training" in message
