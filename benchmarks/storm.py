@@ -45,7 +45,7 @@ SMALL = (
 # What a finished study may hold; `.lock` is empty and lives as long as the study, as do those of the cache.
 FILES = {
     *("result.json", "metrics.csv", "test_images.csv", "split.json", "cases.npz", "train.log", "weights.safetensors"),
-    *("config.yaml", "hydra.yaml", "overrides.yaml", "cells.json", ".lock"),
+    *("predictions.npz", "test_measures.csv", "config.yaml", "hydra.yaml", "overrides.yaml", "cells.json", ".lock"),
 }
 
 

@@ -19,6 +19,7 @@ from lightning_seg.dashboard.project import project_of
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import open_plain, read_json, read_table
 from lightning_seg.report.cases import load_cases, read_cases
+from lightning_seg.report.kept import load_kept
 from lightning_seg.report.records import load_curves, load_study
 from lightning_seg.runs import claim
 from lightning_seg.runs.folder import RunFolder, State
@@ -106,6 +107,8 @@ KINDS: dict[str, Callable[[Path], object]] = {
         "claim.json",
         "test_images.csv",
         "cases.npz",
+        "predictions.npz",
+        "test_measures.csv",
         "metrics.csv",
         "../../../../cells.json",
     ],
@@ -122,6 +125,7 @@ def test_what_is_no_plain_file_is_not_read(file: str, kind: str, study: Path, mo
     found = load_study(study)
     load_cases(found, ["dice"])
     load_curves(found)
+    load_kept(found, found.runs)
     assert len(found.runs) >= 7
 
 
