@@ -12,7 +12,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from lightning_seg.cli.inspect import dataset_overrides, look_at
-from lightning_seg.cli.shared import say, say_report
+from lightning_seg.cli.shared import busy, say, say_report
 from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.wording import printable
@@ -60,9 +60,10 @@ def advise(
     ] = False,
 ) -> None:
     """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
-    from lightning_seg.advise.execute import check_models
-    from lightning_seg.advise.studying import Grid
-    from lightning_seg.files import refuse_links
+    with busy("loading"):
+        from lightning_seg.advise.execute import check_models
+        from lightning_seg.advise.studying import Grid
+        from lightning_seg.files import refuse_links
 
     console = Console()
     if halving and until_settled:
@@ -119,12 +120,13 @@ def _look(data: str, overrides: list[str], halving: bool, paper: bool, console: 
     Raises:
         UserError: an argument is wrong, or images cannot be used.
     """
-    from lightning_seg.advise.halving import Rule, looks_within
-    from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
-    from lightning_seg.config.compose import compose_config
-    from lightning_seg.config.overrides import override_value
-    from lightning_seg.config.rules import check
-    from lightning_seg.data.split import Fractions, count_repeats
+    with busy("loading"):
+        from lightning_seg.advise.halving import Rule, looks_within
+        from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
+        from lightning_seg.config.compose import compose_config
+        from lightning_seg.config.overrides import override_value
+        from lightning_seg.config.rules import check
+        from lightning_seg.data.split import Fractions, count_repeats
 
     given = [*dataset_overrides(data), *overrides]
     if halving and sweep_values(given, "repeat") is not None:
