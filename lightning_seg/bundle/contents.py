@@ -20,6 +20,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from lightning_seg.bundle.terms import may_be_shown
+from lightning_seg.config.compose import nest
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import (
     csv_text,
@@ -185,7 +186,7 @@ def restore(folder: Path, target: Path) -> None:
             run = RunFolder(target / address)
             run.path.mkdir(parents=True)
             flat = {**common, **own[address]} if address in own else {}
-            _write_record(run, record, _nested(flat))
+            _write_record(run, record, nest(flat))
             if address in named:
                 write_json(run.split, named[address])
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -268,17 +269,6 @@ def _in_common(configurations: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 def _same(one: object, other: object) -> bool:
     return type(one) is type(other) and one == other
-
-
-def _nested(flat: dict[str, Any]) -> dict[str, Any]:
-    tree: dict[str, Any] = {}
-    for key, value in flat.items():
-        *parents, last = key.split(".")
-        node = tree
-        for parent in parents:
-            node = node.setdefault(parent, {})
-        node[last] = value
-    return tree
 
 
 def _splits(runs: list[RunFolder]) -> dict[str, Any]:
