@@ -9,10 +9,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; children inherit it
+os.environ["PYTHONSAFEPATH"] = "1"  # as a command sets it that runs in this process: the same for whichever test is first
 
 import pytest
 import torch
@@ -38,6 +40,24 @@ PATIENCE_SECONDS = 120  # for what takes a second or two where nothing else runs
 # Children are forked from a server that has imported torch and Lightning once, and nothing else has happened to it.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["lightning_seg.cli.train", "lightning_seg.runs.run", "tests.parts"])
+CHECKOUT = Path(__file__).parents[1]
+
+
+def _start_server() -> None:
+    """Start the server where none runs, so that it finds this ``tests`` and not that of an installed package.
+
+    It looks for modules in the working directory at its start, or not even there where a command that ran in this
+    process has set PYTHONSAFEPATH.
+    """
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *([before] if before else [])])
+    try:
+        forkserver.ensure_running()
+    finally:
+        if before is None:
+            del os.environ["PYTHONPATH"]
+        else:
+            os.environ["PYTHONPATH"] = before
 
 
 def call_main(arguments: list[str]) -> int:
@@ -97,6 +117,7 @@ class Training:
         self.process: Any = PROCESSES.Process(
             target=_child, args=(arguments, directory, environment, constants, output)
         )
+        _start_server()
         self.process.start()
 
     @property
