@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; children inherit it
-os.environ["PYTHONSAFEPATH"] = "1"  # as a command sets it that runs in this process: the same for whichever test is first
+os.environ["PYTHONSAFEPATH"] = "1"  # as commands set it that run in this process, so that no order of tests matters
 
 import pytest
 import torch
