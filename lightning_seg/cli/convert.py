@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import errors
 
 
 def convert(
@@ -23,7 +23,7 @@ def convert(
     from lightning_seg.config.rules import check
     from lightning_seg.data.convert import write_plain
 
-    console = Console(stderr=True)
+    console = errors()
     cfg = compose_config([*dataset_overrides(data), *(overrides or [])])
     check(cfg)
     target = output.expanduser()

@@ -16,13 +16,12 @@ from lightning_seg.cli.shared import (
     RunArgument,
     ThresholdOption,
     WithOption,
-    busy,
     note,
-    progress_bar,
     say,
     skip,
 )
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import busy, errors, tracked
 from lightning_seg.wording import printable
 
 
@@ -65,7 +64,6 @@ def evaluate(
         _record(run, overrides or [], device)
         return
     check_output(output, evaluation.FILES)
-    console = Console(stderr=True)
     weights = find_weights([run, *(with_ or [])])
     chosen = choose_threshold(threshold, weights)
     predictor = Predictor(weights, choose_device(device), flips, chosen)
@@ -83,12 +81,11 @@ def evaluate(
         predictor, dataset, positions, native=native, distances=distances, batch_size=batch_size
     )
     rows = []
-    with progress_bar(console) as bar:
-        for row in bar.track(scored, total=len(positions), description="Evaluating"):
-            if isinstance(row, str):
-                skip(bar.console, row)
-            else:
-                rows.append(row)
+    for row in tracked(scored, "Evaluating", len(positions)):
+        if isinstance(row, str):
+            skip(errors(), row)
+        else:
+            rows.append(row)
     if rows:
         scores = evaluation.write_evaluation(output, rows, predictor, dataset, native)
         _print_scores(scores, Text(f"{len(rows)} images of {printable(dataset.name)}"), evaluation.EMPTIES)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from lightning_seg.cli.shared import ThresholdOption, busy, note, say
+from lightning_seg.cli.shared import ThresholdOption, note, say
+from lightning_seg.terminal import busy
 
 
 def export(

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import Progress
 from rich.text import Text
 
-from lightning_seg.cli.shared import busy, say
+from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import busy
 from lightning_seg.wording import printable
 
 if TYPE_CHECKING:
@@ -83,18 +82,15 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
         from lightning_seg.data.split import Fractions
 
         dataset = build(cfg.dataset, "dataset")
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(escape(printable(f"Reading {dataset.name}")), total=len(dataset.ids()))
-        found = inspect_dataset(
-            dataset,
-            Fractions(**cfg.data.fractions),
-            cfg.seed,
-            range(5),
-            groups=cfg.data.get("groups"),
-            split=cfg.data.split,
-            cache_dir=cfg.data.cache_dir,
-            progress=lambda done: progress.update(task, completed=done),
-        )
+    found = inspect_dataset(
+        dataset,
+        Fractions(**cfg.data.fractions),
+        cfg.seed,
+        range(5),
+        groups=cfg.data.get("groups"),
+        split=cfg.data.split,
+        cache_dir=cfg.data.cache_dir,
+    )
     console.print(summary_table(found))
     for line in found.bad_lines:
         console.print(Text(printable(line), style="red"))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lightning_seg.cli.shared import progress_bar
+from lightning_seg.terminal import tracked
 
 
 def models(
@@ -29,9 +29,7 @@ def models(
     if settings and not start:
         raise UserError(f"{settings[0]} is no network; settings are for --start alone.")
     if start:
-        with progress_bar(Console(stderr=True)) as progress:
-            tracked = progress.track(chosen, description="Starting")
-            starts = [first_logits.measure_start(name, settings) for name in tracked]
+        starts = [first_logits.measure_start(name, settings) for name in tracked(chosen, "Starting", len(chosen))]
         text, table = first_logits.as_markdown(starts), first_logits.as_table(starts)
     else:
         entries = [measure(name, timed=time) for name in chosen]

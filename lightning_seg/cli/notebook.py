@@ -9,12 +9,12 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lightning_seg.config.overrides import settings_overrides
 from lightning_seg.errors import UserError
 from lightning_seg.report.study import LoadedStudy, load_study
 from lightning_seg.sweep.cells import Cell, grid_cells
+from lightning_seg.terminal import Bars
 from lightning_seg.wording import printable
 
 _LOOK_SECONDS = 0.5
@@ -58,8 +58,7 @@ def run_study(
     common = settings_overrides({"study": study, "output_dir": str(output_dir), **(settings or {})})
     commands = [[*common, *grid] for grid in grids]
     cells = [cell for command in commands for cell in grid_cells(command)]
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console()) as bar:
+    with Bars(Console(), transient=False) as bar:
         task = bar.add_task(f"Study {printable(study)}", total=len(cells))
         for command in commands:
             _run(command, lambda: bar.update(task, completed=sum(map(_has_ended, cells))))

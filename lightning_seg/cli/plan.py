@@ -3,9 +3,9 @@
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lightning_seg.cli.completion import complete
+from lightning_seg.terminal import errors
 
 
 def plan(
@@ -27,8 +27,7 @@ def plan(
     from lightning_seg.planning.tables import print_plan
     from lightning_seg.sweep.tuning import grid_and_trials
 
-    console = Console(stderr=True)
-    with console.status("composing the grid") as status:
+    with errors().status("composing the grid") as status:
         cells, trials = grid_and_trials(overrides)
         made = make_plan([*trials, *cells], side_by_side, lambda name: status.update(f"timing {name}"))
     print_plan(made, price_per_hour)

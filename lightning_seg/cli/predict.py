@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from lightning_seg.cli.shared import (
     BatchOption,
@@ -13,12 +12,11 @@ from lightning_seg.cli.shared import (
     RunArgument,
     ThresholdOption,
     WithOption,
-    busy,
     note,
-    progress_bar,
     say,
     skip,
 )
+from lightning_seg.terminal import busy, errors, tracked
 
 
 def predict(
@@ -47,7 +45,6 @@ def predict(
         from lightning_seg.inference.threshold import HALF, choose_threshold
         from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
 
-    console = Console(stderr=True)
     weights = find_weights([run, *(with_ or [])])
     chosen = choose_threshold(threshold, weights)
     predictor = Predictor(weights, choose_device(device), flips, chosen)
@@ -57,18 +54,17 @@ def predict(
     paths, problems = find_images(images)
     failed = len(problems)
     for problem in problems:
-        skip(console, problem)
+        skip(errors(), problem)
     saved = prediction.predict_into(
         predictor, paths, output, batch_size=batch_size, probabilities=probabilities, overlays=overlays
     )
     count = 0
-    with progress_bar(console) as bar:
-        for sentence in bar.track(saved, total=len(paths), description="Predicting"):
-            if sentence is None:
-                count += 1
-            else:
-                failed += 1
-                skip(bar.console, sentence)
+    for sentence in tracked(saved, "Predicting", len(paths)):
+        if sentence is None:
+            count += 1
+        else:
+            failed += 1
+            skip(errors(), sentence)
     say(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
     if failed:
         raise typer.Exit(1)

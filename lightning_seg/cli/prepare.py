@@ -11,11 +11,11 @@ from types import FrameType
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 
 from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import errors
 from lightning_seg.wording import printable
 
 
@@ -48,7 +48,7 @@ def prepare(
     sources = {source_of(name).name: source_of(name) for name in names}
     if given is not None and len(sources) > 1:
         raise UserError("--from goes with one dataset (or the two breast sets, which come in one archive).")
-    console = Console(stderr=True)
+    console = errors()
     check = partial(open_cache, size=image_size, directory=data_dir / "cache") if cache else None
     failed = []
     with _without_warnings_of_parts(), _cleaning_up_when_terminated():

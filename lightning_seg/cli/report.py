@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lightning_seg.cli.shared import busy, say
+from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
 from lightning_seg.report.current import is_current, keep_stamp, report_dir, stamp
 from lightning_seg.studies.folder import StudyFolder, find_study
+from lightning_seg.terminal import busy
 
 if TYPE_CHECKING:
     from lightning_seg.report.analysis import Analysis

@@ -1,4 +1,4 @@
-"""What several commands share: arguments, remarks, the progress bar."""
+"""What several commands share: arguments and remarks."""
 
 import logging
 from pathlib import Path
@@ -6,8 +6,6 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.status import Status
 
 from lightning_seg.wording import printable
 
@@ -47,16 +45,6 @@ def note(remark: str | None) -> None:
 
 def skip(console: Console, sentence: str) -> None:
     say(f"skipped: {printable(sentence)}", console)
-
-
-def progress_bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-
-
-def busy(with_what: str) -> Status:
-    """A turning mark on the terminal while nothing else is printed, imports included; nothing where output is piped."""
-    return Console(stderr=True).status(with_what)
 
 
 def say_report(study: Path, console: Console) -> None:

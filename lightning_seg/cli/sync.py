@@ -5,11 +5,11 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lightning_seg.cli.shared import WANDB_LOGIN, OutputDirOption, StudyArgument, say
 from lightning_seg.errors import UserError
 from lightning_seg.studies.folder import find_study
+from lightning_seg.terminal import errors, tracked
 from lightning_seg.training.wandb_run import SERVER, has_login
 
 
@@ -31,12 +31,10 @@ def sync(
         raise UserError(f"Uploading needs a W&B login ({len(waiting)} runs wait): {WANDB_LOGIN}.")
     _check_server()
     failed = 0
-    columns = (TextColumn("uploading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        for folder, reason in progress.track(upload(waiting), total=len(waiting)):
-            if reason:
-                failed += 1
-                say(f"{folder}: {reason}", progress.console)
+    for folder, reason in tracked(upload(waiting), "Uploading", len(waiting)):
+        if reason:
+            failed += 1
+            say(f"{folder}: {reason}", errors())
     console.print(f"{len(waiting) - failed} uploaded, {failed} failed", highlight=False)
     if failed:
         raise typer.Exit(1)

@@ -15,7 +15,6 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.cli.help import with_comments
-from lightning_seg.cli.shared import busy
 from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.plugins import import_from_working_directory
@@ -23,6 +22,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import unwritable
 from lightning_seg.machine.processes import find_modules_as_here
 from lightning_seg.runs.stop import INTERRUPTED, INTERRUPTION, StoppedError
+from lightning_seg.terminal import busy
 from lightning_seg.wording import printable
 
 # The preset `hydra/launcher=ray` shares its name with the plugin's own configuration, on purpose.

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from lightning_seg.cli.shared import busy, say
+from lightning_seg.cli.shared import say
+from lightning_seg.terminal import busy
 
 _MOST_SHOWN = 20
 

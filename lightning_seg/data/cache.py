@@ -14,7 +14,6 @@ from typing import NamedTuple
 import numpy as np
 from filelock import FileLock
 from numpy.typing import NDArray
-from rich.progress import track
 
 from lightning_seg.data.caches import note_origin, tell_outdated, write_origin
 from lightning_seg.data.contrast import lesion_contrast
@@ -23,6 +22,7 @@ from lightning_seg.data.kept import kept_array, kept_path
 from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
 from lightning_seg.files import read_bytes, read_json, sync, write_atomic, write_json
+from lightning_seg.terminal import tracked
 
 log = logging.getLogger(__name__)
 
@@ -195,7 +195,7 @@ def _write_distances(dataset: LesionDataset, masks: NDArray[np.bool_], path: Pat
     with path.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         _write_header(file, np.float16, masks.shape)
         maps = pool.map(boundary_distances, masks[:, 0])
-        for distances in track(maps, f"Measuring distances in {dataset.name}", len(masks), transient=True):
+        for distances in tracked(maps, f"Measuring distances in {dataset.name}", len(masks)):
             file.write(distances.astype(np.float16).data)
 
 
@@ -211,7 +211,7 @@ def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
         with (partial / "images.npy").open("wb") as images, (partial / "masks.npy").open("wb") as masks:
             _write_header(images, np.uint8, (len(ids), 3, size, size))
             _write_header(masks, np.bool_, (len(ids), 1, size, size))
-            pairs = track(_read_all(dataset, size), f"Caching {dataset.name}", len(ids), transient=True)
+            pairs = tracked(_read_all(dataset, size), f"Caching {dataset.name}", len(ids))
             for index, pair in enumerate(pairs):
                 if isinstance(pair, UserError):
                     problems += problems_of(pair)

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from rich.progress import track
 
 from lightning_seg.data.dataset import FileDataset, LesionDataset, Problem, problems_of, raise_problems
 from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import tracked
 
 # In names of files, on some system.
 _FORBIDDEN = str.maketrans(dict.fromkeys([*'/\\:*?"<>|', *map(chr, range(32))], "_"))
@@ -63,7 +63,7 @@ def write_plain(dataset: LesionDataset, target: Path) -> int:
             for kind in ("images", "masks"):
                 (partial / subset / kind).mkdir(parents=True)
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for error in track(pool.map(write, range(len(ids))), "Writing", len(ids), transient=True):
+            for error in tracked(pool.map(write, range(len(ids))), "Writing", len(ids)):
                 problems += problems_of(error) if error is not None else []
         raise_problems(dataset, problems)
         if target.is_dir():

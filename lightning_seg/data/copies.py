@@ -34,6 +34,7 @@ from lightning_seg.data.kept import kept_path
 from lightning_seg.errors import UnreadableError
 from lightning_seg.files import read_json, write_json
 from lightning_seg.rules import is_number, is_whole
+from lightning_seg.terminal import tracked
 
 log = logging.getLogger(__name__)
 
@@ -213,8 +214,10 @@ def prints_of(dataset: LesionDataset) -> Prints:
         with dataset.alone(index):
             return image_print(dataset.picture(index))
 
+    count = len(dataset.ids())
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
-        return together(list(pool.map(printed, range(len(dataset.ids())))))
+        prints = pool.map(printed, range(count))
+        return together(list(tracked(prints, f"Looking for copies in {dataset.name}", count)))
 
 
 def together(prints: Sequence[Prints]) -> Prints:
@@ -277,7 +280,7 @@ def _near(windows: Array, least: float) -> Iterator[_Near]:
     """Step 1: all pairs above ``least``."""
     count = len(windows)
     queries = windows[:, :, 0].reshape(2 * count, -1)
-    for start in range(0, count, _BLOCK):
+    for start in tracked(range(0, count, _BLOCK), "Comparing each image with all others", -(-count // _BLOCK)):
         block = windows[start : start + _BLOCK]
         keys = np.stack([_turned(block, orientation) for orientation in range(8)], axis=3)  # (B, 2, 7, 8, 16, 16)
         likeness = keys.reshape(-1, queries.shape[1]) @ queries.T

@@ -15,8 +15,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.markup import escape
-from rich.progress import track
 
 from lightning_seg.catalogue import DATASETS
 from lightning_seg.data.exclude import excluded_ids
@@ -33,7 +31,7 @@ from lightning_seg.data.naming import normalised
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
-from lightning_seg.wording import printable
+from lightning_seg.terminal import tracked
 
 __all__ = ["IMAGE_SUFFIXES", "MASK_THRESHOLD", "FileDataset", "LesionDataset", "Problem", "Sample", "raise_problems"]
 
@@ -230,7 +228,7 @@ class FileDataset(LesionDataset):
         if problems:  # bad files would otherwise be the next error
             with ThreadPoolExecutor(os.cpu_count()) as pool:
                 checked = pool.map(self._problems_of, samples)
-                for lines in track(checked, escape(printable(f"Checking {self.name}")), len(samples), transient=True):
+                for lines in tracked(checked, f"Checking {self.name}", len(samples)):
                     problems += lines
         raise_problems(self, problems)
         return sorted(samples, key=lambda sample: sample.id)

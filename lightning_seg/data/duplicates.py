@@ -15,6 +15,7 @@ from scipy.sparse.csgraph import connected_components
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.kept import kept_array, kept_path
 from lightning_seg.files import write_atomic
+from lightning_seg.terminal import tracked
 
 HASH_SIDE = 16  # the hash has 16 x 16 bits
 _BLOCK = 2048  # images compared at a time
@@ -59,8 +60,10 @@ def _hash_all(dataset: LesionDataset) -> NDArray[np.bool_]:
         with dataset.alone(index):
             return difference_hash(dataset.picture(index))
 
+    count = len(dataset.ids())
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes and resizes without the GIL
-        return np.stack(list(pool.map(hashed, range(len(dataset.ids())))))
+        hashes = pool.map(hashed, range(count))
+        return np.stack(list(tracked(hashes, f"Looking for duplicates in {dataset.name}", count)))
 
 
 def _save(path: Path, hashes: NDArray[np.bool_]) -> None:

@@ -1,7 +1,7 @@
 """Measuring a dataset, image by image."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from lightning_seg.data.readers.folder import Folder
 from lightning_seg.data.remarks import border_share, inverted
 from lightning_seg.data.split import STRATEGIES, Fractions, make_split, siblings_in_training
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import tracked
 
 SIDE = 224  # pixels at which contrast is measured and pictures are shown
 
@@ -96,7 +97,6 @@ def inspect_dataset(
     groups: str | Path | None = None,
     split: str = "random",
     cache_dir: str | Path | None = None,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> Inspection:
     """Read every image and mask and look for what a study should know.
 
@@ -108,7 +108,6 @@ def inspect_dataset(
         groups: a CSV file of the images' groups, see :func:`lightning_seg.data.groups.image_groups`.
         split: the one that is meant; where it is a file, its siblings are counted beside those of all strategies.
         cache_dir: where perceptual hashes are kept.
-        progress: called with the number of images done.
 
     Raises:
         UserError: there is no image, not a single one can be read, or ``groups`` cannot be used.
@@ -119,7 +118,7 @@ def inspect_dataset(
     if groups is not None:
         image_groups(dataset, groups)  # a wrong file is told before all images are read
     reading = dataset.reading()
-    measured, bad = _measure_all(dataset, ids, progress)
+    measured, bad = _measure_all(dataset, ids)
     if not measured:
         raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
     found = list(measured.values())
@@ -175,19 +174,17 @@ def _relations(
     return _Relations(exact, near, [copy for copy in named if copy[:2] not in known], owners, siblings)
 
 
-def _measure_all(
-    dataset: LesionDataset, ids: Sequence[str], progress: Callable[[int], None]
-) -> tuple[dict[str, Measured], list[UserError]]:
+def _measure_all(dataset: LesionDataset, ids: Sequence[str]) -> tuple[dict[str, Measured], list[UserError]]:
     """What was measured of each image by id, and the errors of those that cannot be read."""
     measured: dict[str, Measured] = {}
     bad: list[UserError] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, result in enumerate(pool.map(lambda index: _measure(dataset, index), range(len(ids)))):
+        results = pool.map(lambda index: _measure(dataset, index), range(len(ids)))
+        for name, result in zip(ids, tracked(results, f"Reading {dataset.name}", len(ids)), strict=True):
             if isinstance(result, UserError):
                 bad.append(result)
             else:
-                measured[ids[done]] = result
-            progress(done + 1)
+                measured[name] = result
     return measured, bad
 
 

@@ -9,10 +9,11 @@ import pooch
 import requests
 import urllib3
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, Progress, TransferSpeedColumn
 
 from lightning_seg.data.prepare.sources import Remote
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import Bars
 
 ATTEMPTS = 5  # a connection that breaks is taken up again so many times before the user is told
 PAUSE = 1.0  # seconds before the second attempt, doubled each time
@@ -86,8 +87,7 @@ class ResumingDownloader:
         Raises:
             requests.RequestException: on refusal, or after several broken attempts.
         """
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        with Progress(*columns, TimeRemainingColumn(), console=self.console, transient=True) as progress:
+        with Bars(self.console, count=DownloadColumn(), further=[TransferSpeedColumn()]) as progress:
             for attempt in range(ATTEMPTS):
                 try:
                     self._continue(url, progress)

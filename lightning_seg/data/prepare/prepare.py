@@ -8,7 +8,6 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import track
 
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.prepare.download import download
@@ -17,6 +16,7 @@ from lightning_seg.data.prepare.unpack import is_archive, unpack
 from lightning_seg.data.prepare.verify import verify
 from lightning_seg.data.readers.layout import image_files
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import errors, tracked
 from lightning_seg.wording import printable
 
 Check = Callable[[FileDataset], object] | None
@@ -51,7 +51,7 @@ def prepare(
         UserError: something is wrong with the download, the archive, the files or the disk. Nothing half-made is left
             but a partial download, which the next call continues. What a killed call leaves, the next one removes.
     """
-    console = console or Console(stderr=True)
+    console = console or errors()
     target = data_dir / source.name
     console.print(
         f"[bold]{escape(source.title)}[/]\n  {escape(source.page)}\n  Terms: {escape(source.terms)}\n"
@@ -150,7 +150,7 @@ def _take(source: Source, given: Path, data_dir: Path, target: Path, console: Co
             raise UserError(f"{odd[0]} is no file, nor a link to one, and is not copied.")
         _check_disk(data_dir, sum(path.stat().st_size for path in files))
         with _put_in_place(target, str(given)) as partial:
-            for path in track(files, "Copying", console=console, transient=True):
+            for path in tracked(files, "Copying", len(files), console):
                 copy = partial / path.relative_to(given)
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(path, copy)
