@@ -20,6 +20,17 @@ def duration(seconds: float) -> str:
     return f"{int(minutes)} min {int(seconds % 60)} s" if minutes >= 1 else f"{seconds:.0f} s"
 
 
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts: ``"1 epoch"``, ``"2 losses"``, ``"3,600 runs"``."""
+    return f"{count:,} {noun if count == 1 else _plural(noun)}"
+
+
+def _plural(noun: str) -> str:
+    if noun.endswith(("s", "x", "ch", "sh")):
+        return f"{noun}es"
+    return f"{noun[:-1]}ies" if re.search(r"[^aeiou]y$", noun) else f"{noun}s"
+
+
 def short(name: str) -> str:
     """A name as it fits into a figure: a long one loses its middle, since its beginning and end tell it from others."""
     if len(name) <= LONGEST_LABEL:

@@ -36,6 +36,7 @@ def test_runs_of_one_process_offline(train: Train) -> None:
     assert [len([row for row in known["history"] if "val_dice" in row]) for known in runs] == [2, 2, 1, 1]
 
     known = runs[0]
+    assert [row["epoch"] for row in known["history"] if "val_dice" in row] == [1, 2]
     run, cell = known["run"], train.directory / CELL / "bce/repeat_0"
     assert (run.project, run.run_group, run.job_type) == ("lightning-seg", "synthetic/tiny/bce", "bce")
     assert run.display_name == "synthetic tiny bce repeat_0"

@@ -1,6 +1,7 @@
 """The training application: one run, or with ``-m`` a grid, from the command line."""
 
 import errno
+import logging
 import os
 import sys
 import warnings
@@ -27,6 +28,7 @@ from lightning_seg.wording import printable
 
 # The preset `hydra/launcher=ray` shares its name with the plugin's own configuration, on purpose.
 warnings.filterwarnings("ignore", message=r"\s*'hydra/launcher/ray' is validated against")
+log = logging.getLogger(__name__)
 os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing in its own way and exiting
 
 
@@ -34,19 +36,31 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing i
 def app(cfg: DictConfig) -> float | None:
     """Train one run and return its best validation Dice; in grids see :mod:`lightning_seg.sweep.worker`."""
     # Here, so that `--help` and a finished grid need no torch.
-    with busy("loading"):
-        from lightning_seg.runs.fingerprint import flatten
-        from lightning_seg.runs.folder import RunFolder
-        from lightning_seg.runs.run import run
-        from lightning_seg.sweep.worker import run_isolated
-
     if HydraConfig.get().mode == RunMode.MULTIRUN:
+        with busy("loading"):
+            from lightning_seg.sweep.worker import run_isolated
+
         return run_isolated(cfg)
     try:
-        score = run(cfg)
+        return _run(cfg)
     except Exception as error:
         fail(error)  # here: Hydra would print the traceback first
-    print(f"results: {printable(RunFolder.of(flatten(cfg)).path)}")
+
+
+def _run(cfg: DictConfig) -> float:
+    """Train one run, and say what and where before anything is waited for."""
+    from lightning_seg.config.rules import check_training
+    from lightning_seg.runs.fingerprint import flatten
+    from lightning_seg.runs.folder import RunFolder
+    from lightning_seg.runs.position import title
+
+    check_training(cfg)
+    place = printable(RunFolder.of(flatten(cfg)).path)
+    log.info("%s: results go to %s", title(cfg), place)
+    with busy("loading"):
+        from lightning_seg.runs.run import run
+    score = run(cfg)
+    print(f"results: {place}")
     return score
 
 

@@ -1,8 +1,13 @@
-"""Where a sweep stands, handed to its runs through the environment, which reaches a launcher's worker processes too."""
+"""What a run is called in the log, and where its sweep stands.
+
+That is handed to runs through the environment, which reaches a launcher's worker processes too.
+"""
 
 import json
 import os
 import time
+
+from omegaconf import DictConfig
 
 from lightning_seg.wording import duration
 
@@ -23,3 +28,9 @@ def position() -> str:
         return f"[1/{cells}] "
     left = (time.time() - started) / (number - before) * (cells - number)
     return f"[{number + 1}/{cells}, {duration(left)} left] "
+
+
+def title(cfg: DictConfig) -> str:
+    """Sweep position, dataset, network, loss and repeat; of a trial, its settings too."""
+    trial = "" if cfg.test else f"{cfg.study} "
+    return f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} {trial}repeat {cfg.repeat}"

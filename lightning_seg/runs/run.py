@@ -30,7 +30,7 @@ from lightning_seg.runs.claim import ClaimedError
 from lightning_seg.runs.elsewhere import Elsewhere, image_table, make_external
 from lightning_seg.runs.fingerprint import differences, fingerprint, flatten
 from lightning_seg.runs.folder import RunFolder
-from lightning_seg.runs.position import position
+from lightning_seg.runs.position import title
 from lightning_seg.runs.record import SCHEMA, TEST_LATER, Record, versions
 from lightning_seg.runs.resume import ForeignCheckpointError, ResumeCheckpoint
 from lightning_seg.runs.stop import StoppedError
@@ -75,22 +75,21 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
     flat = flatten(cfg)
     folder = RunFolder.of(flat)
     choice = choice_of(flat, folder)
-    trial = "" if cfg.test else f"{cfg.study} "
-    title = f"{position()}{cfg.dataset.name} {cfg.model.name} {cfg.loss.name} {trial}repeat {cfg.repeat}"
-    if (finished := _finished(flat, folder, title)) is not None:
+    name = title(cfg)
+    if (finished := _finished(flat, folder, name)) is not None:
         return finished, False
     with folder.claim():
         # Another process may have ended the run between that look and the claim.
-        if (finished := _finished(flat, folder, title)) is not None:
+        if (finished := _finished(flat, folder, name)) is not None:
             return finished, False
         folder.refuse_failed()
         refuse_half_done(folder, flat)
         try:
             with in_one_sentence(cfg):
                 try:
-                    return _train(cfg, folder, title, choice), True
+                    return _train(cfg, folder, name, choice), True
                 except ForeignCheckpointError:  # which is set aside
-                    return _train(cfg, folder, title, choice), True
+                    return _train(cfg, folder, name, choice), True
         except (StoppedError, ClaimedError):
             raise
         except Exception as error:
@@ -104,7 +103,7 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
             raise
 
 
-def _finished(flat: dict[str, Any], folder: RunFolder, title: str) -> float | None:
+def _finished(flat: dict[str, Any], folder: RunFolder, name: str) -> float | None:
     """The best validation Dice of the finished run in ``folder``, or ``None`` if there is one to train."""
     record = folder.record()
     if record is None or record.best_val_dice is None or flat["rerun"]:
@@ -116,12 +115,12 @@ def _finished(flat: dict[str, Any], folder: RunFolder, title: str) -> float | No
             "name another study with study=..., or replace the run with rerun=true."
         )
     for where in record.untested(flat):
-        log.warning("%s was not tested %s; %s", title, where, TEST_LATER)
-    log.info("%s: finished before (val Dice %.4f), nothing to train", title, record.best_val_dice)
+        log.warning("%s was not tested %s; %s", name, where, TEST_LATER)
+    log.info("%s: finished before (val Dice %.4f), nothing to train", name, record.best_val_dice)
     return record.best_val_dice
 
 
-def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None) -> float:
+def _train(cfg: DictConfig, folder: RunFolder, name: str, choice: Choice | None) -> float:
     """Split, train until validation Dice no longer rises, test the best weights unless told not to, record."""
     started, clock = datetime.now(UTC), time.perf_counter()
     folder.clear_failure()
@@ -138,7 +137,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None
         write_json(folder.split, data.ids())
         prepared = time.perf_counter()
         elsewhere = Elsewhere(folder, data, others, metrics.of_counts, cfg.test and cfg.corruptions == "standard")
-        watch = _Watch(cfg, folder, data, title, elsewhere)
+        watch = _Watch(cfg, folder, data, name, elsewhere)
         with logging_to_wandb(cfg, folder.path) as wandb:
             trainer = make_trainer(cfg, folder.path, watch.callbacks, wandb)
             folder.result.unlink(missing_ok=True)  # of a rerun, now that all parts could be built
@@ -163,7 +162,7 @@ def _train(cfg: DictConfig, folder: RunFolder, title: str, choice: Choice | None
         if cfg.keep_weights == BEST:
             drop_lesser(folder)
         folder.clear_leftovers()
-        _announce(record, title)
+        _announce(record, name)
     return watch.best.score
 
 
@@ -174,7 +173,7 @@ class _Watch:
         cfg: of the run.
         folder: of the run.
         data: its data.
-        title: of the run in the log.
+        name: of the run in the log.
         elsewhere: tests on other images.
 
     Attributes:
@@ -187,10 +186,10 @@ class _Watch:
     """
 
     def __init__(
-        self, cfg: DictConfig, folder: RunFolder, data: LesionDataModule, title: str, elsewhere: Elsewhere
+        self, cfg: DictConfig, folder: RunFolder, data: LesionDataModule, name: str, elsewhere: Elsewhere
     ) -> None:
         self.data = data
-        self.title = title
+        self.name = name
         self.elsewhere = elsewhere
         self.best = BestWeights()
         self.history = History(folder.history if cfg.logger.csv else None)
@@ -204,7 +203,7 @@ class _Watch:
             EarlyStopping("train_loss", mode="min", patience=cfg.trainer.max_epochs, check_on_train_epoch_end=False),
             self.best,
             self.history,
-            EpochProgress(title),
+            EpochProgress(name),
             self.cases,
             self.predictions,
             elsewhere,
@@ -227,7 +226,7 @@ class _Watch:
             raise
         if self._checkpoint.stopped:
             epochs = len(self.history.rows)
-            raise StoppedError(f"{self.title}: stopped after epoch {epochs}; the same command goes on from there")
+            raise StoppedError(f"{self.name}: stopped after epoch {epochs}; the same command goes on from there")
 
 
 def _write_test(
@@ -294,11 +293,11 @@ def _arguments(choice: Choice | None) -> list[str]:
     return [argument for argument in HydraConfig.get().overrides.task if argument not in chosen]
 
 
-def _announce(record: Record, title: str) -> None:
+def _announce(record: Record, name: str) -> None:
     if record.status == "diverged":
-        log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", title, record.epochs)
+        log.warning("%s: DIVERGED, the loss was no longer finite at epoch %d", name, record.epochs)
     tested = f"test Dice {record.test['dice']:.4f}, " if record.test else ""
-    log.info("%s: %sbest val Dice %.4f at epoch %d", title, tested, record.best_val_dice, record.best_epoch)
+    log.info("%s: %sbest val Dice %.4f at epoch %d", name, tested, record.best_val_dice, record.best_epoch)
 
 
 def _device_name(device: torch.device) -> str:

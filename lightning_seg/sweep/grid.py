@@ -35,8 +35,9 @@ from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.sweep.cells import Cell, expand, grid_overrides, longest_first, nested
 from lightning_seg.sweep.job import InProcess
-from lightning_seg.sweep.outcome import Outcome, Outcomes, print_summary
+from lightning_seg.sweep.outcome import Outcome, Outcomes, contents, print_summary
 from lightning_seg.sweep.tuning import Tuning, tuning_of
+from lightning_seg.wording import counted
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -116,7 +117,7 @@ class GridSweeper(Sweeper):
                 finished.append(cell)
                 lacking.update(record.untested(cell.config))
         for where, count in lacking.items():
-            log.warning("%d finished runs were not tested %s; %s", count, where, TEST_LATER)
+            log.warning("not tested %s: %s; %s", where, counted(count, "finished run"), TEST_LATER)
         return finished
 
     def _tune(self, tuning: Tuning, outcomes: Outcomes) -> list[Cell]:
@@ -154,14 +155,15 @@ class GridSweeper(Sweeper):
         for folder in outcomes:
             folder.tidy()
         waiting = [cell for cell in cells if cell.folder not in outcomes]
-        log.info("%d cells: %d finished before, %d to run", len(cells), len(outcomes), len(waiting))
+        where = contents([cell.folder for cell in cells])
+        log.info("%s: %d finished before, %d to run", where, len(outcomes), len(waiting))
         check_datasets(waiting)
         since = started
         for attempt in range(self.retry + 1):
             if attempt:
                 if not waiting or self._ends(outcomes):
                     break
-                log.info("%d failed cells are tried again", len(waiting))
+                log.info("tried again: %s", counted(len(waiting), "failed run"))
                 since = max(cell.folder.failed_at() for cell in waiting)
             self._pass(waiting, outcomes, since)
             waiting = [cell for cell in waiting if outcomes.get(cell.folder) is Outcome.FAILED and _may_pass(cell)]

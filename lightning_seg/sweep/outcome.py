@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from lightning_seg.runs.folder import RunFolder
-from lightning_seg.wording import printable
+from lightning_seg.wording import counted, printable
 
 
 class Outcome(StrEnum):
@@ -26,6 +26,17 @@ class Outcome(StrEnum):
 
 
 Outcomes = dict[RunFolder, Outcome]
+
+
+def contents(folders: Sequence[RunFolder]) -> str:
+    """What runs there are and where they go: "4 runs (1 dataset, 1 network, 2 losses, 2 repeats) in multirun/mine"."""
+    sizes = [
+        counted(len({getattr(folder, level) for folder in folders}), noun)
+        for level, noun in (("dataset", "dataset"), ("model", "network"), ("loss", "loss"), ("repeat", "repeat"))
+    ]
+    studies = sorted({folder.study for folder in folders})
+    place = studies[0] if len(studies) == 1 else f"{len(studies)} folders in {studies[0].parent}"
+    return printable(f"{counted(len(folders), 'run')} ({', '.join(sizes)}) in {place}")
 
 
 def print_summary(outcomes: Mapping[RunFolder, Outcome], cells: int, trials: Mapping[RunFolder, Outcome]) -> None:

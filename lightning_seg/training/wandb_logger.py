@@ -71,7 +71,9 @@ class CellLogger(WandbLogger):
         super().__init__(experiment=run, save_dir=directory)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._attempt(lambda: super(CellLogger, self).log_metrics(metrics, step))
+        """Log what Lightning hands over, with the epoch counted from 1 as everywhere; Lightning counts from 0."""
+        shown = {name: value + (name == "epoch") for name, value in metrics.items()}
+        self._attempt(lambda: super(CellLogger, self).log_metrics(shown, step))
 
     def log_test(self, scores: Mapping[str, float], cases: list[tuple[str, NDArray, NDArray, NDArray]]) -> None:
         """Put the test metrics into the run's summary and show example predictions.
