@@ -20,10 +20,23 @@ _LEAST_BAR, _MOST_BAR = 10, 40  # characters
 _KEPT = 3  # columns that are always there: what, bar, how many
 
 
-@cache
+_shared = False  # with other processes
+
+
 def errors() -> Console:
     """The console of standard error."""
-    return Console(stderr=True)
+    return _console(_shared)
+
+
+@cache
+def _console(shared: bool) -> Console:
+    return Console(stderr=True, force_terminal=False if shared else None)
+
+
+def share() -> None:
+    """Draw nothing in this process from now on: others print on the same terminal, and bars would overwrite lines."""
+    global _shared
+    _shared = True
 
 
 class Bars(Progress):

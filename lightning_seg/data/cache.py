@@ -23,6 +23,7 @@ from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
 from lightning_seg.files import read_bytes, read_json, sync, write_atomic, write_json
 from lightning_seg.terminal import errors, tracked
+from lightning_seg.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -201,7 +202,8 @@ def _write_distances(dataset: LesionDataset, masks: NDArray[np.bool_], path: Pat
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
     drawn = {"drawn": errors().is_terminal}
-    log.info("decoding the %d images of %s, once for all runs", len(dataset.ids()), dataset.name, extra=drawn)
+    images = counted(len(dataset.ids()), "image")
+    log.info("decoding %s, %s, once for all runs", dataset.name, images, extra=drawn)
     reading = dataset.reading()
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed

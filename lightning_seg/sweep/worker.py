@@ -18,6 +18,7 @@ from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.run import train_or_find
 from lightning_seg.runs.stop import StoppedError
 from lightning_seg.sweep.orphans import ending_with_parent
+from lightning_seg.terminal import share
 
 log = logging.getLogger(__name__)
 _runs = 0  # that this process has begun
@@ -47,6 +48,7 @@ def run_isolated(cfg: DictConfig) -> float | None:
     try:
         if "Joblib" in hydra.launcher._target_ or "Cores" in hydra.launcher._target_:
             take_gpu()
+            share()
             with ending_with_parent():
                 score, here = train_or_find(cfg)
         else:
