@@ -202,8 +202,8 @@ def _write_distances(dataset: LesionDataset, masks: NDArray[np.bool_], path: Pat
 
 def _build(dataset: LesionDataset, size: int, folder: Path) -> None:
     drawn = {"drawn": errors().is_terminal}
-    images = counted(len(dataset.ids()), "image")
-    log.info("decoding %s, %s, once for all runs", dataset.name, images, extra=drawn)
+    number = counted(len(dataset.ids()), "image")
+    log.info("decoding %s, %s, once for all runs", dataset.name, number, extra=drawn)
     reading = dataset.reading()
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)  # of a build that was killed
