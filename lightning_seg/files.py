@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lightning_seg.errors import UnreadableError, UserError
-from lightning_seg.wording import as_cell
+from lightning_seg.wording import as_cell, counted
 
 # Disk full, over quota, file too large for the limit, read-only: what fails for one file fails for the next.
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -278,7 +278,7 @@ def check_output(folder: Path, names: Iterable[str], inputs: Sequence[Path] = ()
         refuse_links(inner, folder)
     foreign = [name for name in names if name not in written and os.path.lexists(folder / name)]
     if foreign:
-        more = f" and {len(foreign) - 1} more files" if len(foreign) > 1 else ""
+        more = f" and {counted(len(foreign) - 1, 'more file')}" if len(foreign) > 1 else ""
         raise UserError(
             f"{folder / foreign[0]}{more} would be replaced, and no command such as this has written it; name another "
             "place with --output, or move it away."

@@ -20,6 +20,11 @@ def duration(seconds: float) -> str:
     return f"{int(minutes)} min {int(seconds % 60)} s" if minutes >= 1 else f"{seconds:.0f} s"
 
 
+def fixed(value: float, digits: int = 2) -> str:
+    """A number with so many digits after the point; what rounds to zero has no sign."""
+    return f"{value:z.{digits}f}"
+
+
 def counted(count: int, noun: str) -> str:
     """A number and what it counts: ``"1 epoch"``, ``"2 losses"``, ``"3,600 runs"``."""
     return f"{count:,} {noun if count == 1 else _plural(noun)}"

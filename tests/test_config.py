@@ -17,7 +17,9 @@ def fails(train: Train, *arguments: str, small: bool = True) -> str:
     code, _, message = train.here(*arguments, small=small)
     assert code == 2, message
     log, _, sentence = message.rpartition("error: ")
-    assert "Traceback" not in message and len(log.splitlines()) <= 1, message
+    assert "Traceback" not in message, message
+    begun = ("results go to", "once for all runs")  # what a run and a cache say as they begin
+    assert len([line for line in log.splitlines() if not any(words in line for words in begun)]) <= 1, message
     return sentence.strip()
 
 
@@ -134,10 +136,10 @@ BAD_FILES = {
     "no images": (lambda root: [path.unlink() for path in (root / "images").iterdir()], ["there are no images"]),
     "unreadable": (
         lambda root: [truncate(root / "images/b.png"), truncate(root / "masks/c.png")],
-        ["2 bad file(s)", "images/b.png", "masks/c.png"],
+        ["2 bad files", "images/b.png", "masks/c.png"],
     ),
     "mask missing": (lambda root: (root / "masks/d.png").unlink(), ["images/d.png: no mask belongs to it"]),
-    "mask too many": (lambda root: (root / "images/d.png").unlink(), ["have no image of the same name", "d.png"]),
+    "mask too many": (lambda root: (root / "images/d.png").unlink(), ["no image of the same name", "d.png"]),
     "other size": (
         lambda root: Image.new("L", (10, 30)).save(root / "masks/e.png"),
         ["masks/e.png: the mask is 10x30 but its image e.png is 20x20"],

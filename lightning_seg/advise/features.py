@@ -77,7 +77,7 @@ def measure_features(found: Inspection) -> Features:
     contrasts = found.contrasts[~np.isnan(found.contrasts)]
     if not len(contrasts):
         raise UserError(
-            f"Dataset {found.dataset.name!r}: none of its {len(found.ids)} masks has a lesion with surroundings; "
+            f"Dataset {found.dataset.name!r}: none of its masks has a lesion with surroundings; "
             "check that lesions are white (255) on black (0)."
         )
     low, middle, high = (float(value) for value in np.quantile(areas, (0.25, 0.5, 0.75)))

@@ -24,7 +24,7 @@ from lightning_seg.planning.workers import Workers, workers_of
 from lightning_seg.report.published import load_published
 from lightning_seg.sweep.cells import grid_cells
 from lightning_seg.sweep.tuning import grid_and_trials
-from lightning_seg.wording import duration
+from lightning_seg.wording import counted, duration
 
 GRID_KEYS = ("model", "loss", "repeat")  # that a proposal decides, unless the user has
 BASELINE = "unet"  # the common yardstick, which starts from no downloaded weights
@@ -181,7 +181,8 @@ def propose(
             remark = f" (all that data.split={cfg.data.split} has)"
         else:
             remark = " (fewer than the usual five: more do not fit)" if count < USUAL_REPEATS else ""
-        reasons.append(f"Repeats: {count}, each with its own split that all models and losses share{remark}.")
+        split = "each with its own split" if count > 1 else "with one split"
+        reasons.append(f"Repeats: {count}, {split} that all models and losses share{remark}.")
     repeats = fixed["repeat"] or [str(number) for number in range(count)]
     return Proposal(overrides, losses, repeats, seconds, reasons)
 
@@ -301,7 +302,9 @@ class _Limits:
         """Sentences on what the time is made of."""
         text = [self.workers.remark] if self.workers.remark else []
         if self.trials:
-            text.append(f"Before its runs, each model and loss has {self.trials} trials, which the time includes.")
+            text.append(
+                f"Before its runs, each model and loss has {counted(self.trials, 'trial')}, which the time includes."
+            )
         return text
 
     def fit(self, times: Mapping[str, float], losses: int, slack: float = 1.0) -> tuple[list[str], int] | None:
@@ -383,7 +386,9 @@ def _reasons(
     times: Mapping[str, float],
 ) -> list[str]:
     lengths = ", ".join(f"{model_name(name)} {duration(times[name])}" for name in models)
-    text = [f"A run takes about: {lengths} (at {effort.image_size} pixels, up to {effort.max_epochs} epochs)."]
+    text = [
+        f"A run takes about: {lengths} (at {effort.image_size} pixels, up to {counted(effort.max_epochs, 'epoch')})."
+    ]
     if fixed["model"] is None:
         best = [name for name in models if name != BASELINE]
         why = "of the highest published mean Dice" if best else "the common yardstick"
@@ -412,6 +417,6 @@ def _nothing_fits(times: Mapping[str, float], losses: int, effort: Effort, limit
     seconds = limits.elapsed(times, names, losses, limits.fewest)
     return UserError(
         f"{limits.seconds / 3600:g} h are too short even for {'one loss' if losses == 1 else 'two losses'} with "
-        f"{limits.fewest} repeats at {effort.image_size} pixels, about {duration(seconds)} on "
+        f"{counted(limits.fewest, 'repeat')} at {effort.image_size} pixels, about {duration(seconds)} on "
         "this device; give more --hours, or a smaller network such as model=unet model.width=16."
     )

@@ -14,12 +14,14 @@ from lightning_seg.report.comparison import compare, compared_rows, failed_runs
 from lightning_seg.report.kept import load_kept
 from lightning_seg.report.next_step import next_step
 from lightning_seg.report.published import load_published
-from lightning_seg.report.readings import CHOSEN, read_all
+from lightning_seg.report.readings import read_all
 from lightning_seg.report.records import load_study
 from lightning_seg.report.statistics import omnibus
+from lightning_seg.report.thresholds import CHOSEN
 from lightning_seg.report.trials import read_trials
 from lightning_seg.report.trials import sentences as trial_words
 from lightning_seg.report.verdict import judge_comparison
+from lightning_seg.wording import counted, fixed
 
 _UNLIKE = 1.0  # distance from which on no published set is called similar
 
@@ -34,7 +36,7 @@ def likeness_sentences(features: Features, ranked: Sequence[Likeness]) -> list[s
     there = nearest.features
     part = f", from {nearest.measured_on} of its images" if nearest.measured_on < there.images else ""
     pairs = [
-        f"{features.images:,} images ({there.images:,})",
+        f"{counted(features.images, 'image')} ({there.images:,})",
         f"lesions of {_percent(features.area)} of the image in the median ({_percent(there.area)})",
         f"contrast {features.contrast:.2f} ({there.contrast:.2f})",
         f"{features.darker:.0%} of lesions darker than around them ({there.darker:.0%})",
@@ -115,12 +117,12 @@ def dropped_sentences(before: Halving, after: Halving) -> list[str]:
     """What a look has decided."""
     new = after.dropped[len(before.dropped) :]
     text = [
-        f"After {gone.repeats} repeats {loss_name(gone.loss)} is dropped: surely worse than {loss_name(gone.rival)} "
-        f"({100 * gone.difference:.2f} Dice points behind)."
+        f"After {counted(gone.repeats, 'repeat')} {loss_name(gone.loss)} is dropped: surely worse than "
+        f"{loss_name(gone.rival)} ({fixed(100 * gone.difference)} Dice points behind)."
         for gone in new
     ]
     if after.repeats > before.repeats and not new:
-        text.append(f"After {after.repeats} repeats no further loss is surely worse than another.")
+        text.append(f"After {counted(after.repeats, 'repeat')} no further loss is surely worse than another.")
     return text
 
 
@@ -138,14 +140,14 @@ def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) 
     names = [loss_name(loss) for loss in end.left]
     runs = models * (sum(gone.repeats for gone in end.dropped) + end.repeats * len(end.left))
     full = models * (len(end.dropped) + len(end.left)) * rule.looks[-1]
-    scope = f"after {end.repeats} repeats of {models} {'model' if models == 1 else 'models'}"
+    scope = f"after {counted(end.repeats, 'repeat')} of {counted(models, 'model')}"
     points, rope = 100 * (end.gap or 0.0), 100 * rule.rope
     if end.stop is Stop.WINNER:
         text = [f"{names[0]} is the best of the {len(end.dropped) + 1} losses {scope}: every other was surely worse."]
     elif end.stop is Stop.ALIKE:
         text = [
-            f"{', '.join(names)} have the very same Dice in every one of {end.repeats} repeats: their networks have "
-            "most likely learned nothing yet, and nothing can be concluded. Train longer, or on larger images."
+            f"{', '.join(names)} have the very same Dice in each of {counted(end.repeats, 'repeat')}: their networks "
+            "have most likely learned nothing yet, and nothing can be concluded. Train longer, or on larger images."
         ]
     else:
         doubt = (
@@ -160,8 +162,8 @@ def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) 
         }
         text = [doubt + why[end.stop]]
     text += [
-        f"{loss_name(gone.loss)} was dropped after {gone.repeats} repeats: {100 * gone.difference:.2f} Dice points "
-        f"behind {loss_name(gone.rival)}."
+        f"{loss_name(gone.loss)} was dropped after {counted(gone.repeats, 'repeat')}: {fixed(100 * gone.difference)} "
+        f"Dice points behind {loss_name(gone.rival)}."
         for gone in end.dropped
     ]
     if end.stop is Stop.ALIKE:
@@ -170,8 +172,8 @@ def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) 
         f"The best loss has been dropped, or the bound above is wrong, with a probability of at most "
         f"{rule.error_rate:.0%} over all looks (corrected resampled t-tests, Bonferroni over rivals and looks), "
         "supposing that all losses are about equally noisy and their noise is roughly normal; a best loss that is much "
-        f"noisier than the others is dropped more often. It took {runs} runs; {rule.looks[-1]} repeats of all losses "
-        f"are {full}."
+        f"noisier than the others is dropped more often. It took {counted(runs, 'run')}; {rule.looks[-1]} repeats of "
+        f"all losses are {full}."
     )
     return text
 
@@ -180,8 +182,8 @@ def left_sentences(before: Settling, after: Settling) -> list[str]:
     """What a unit has decided."""
     new = after.dropped[len(before.dropped) :]
     return [
-        f"{loss_name(gone.loss)} gets no more runs: {100 * gone.difference:.2f} Dice points behind after {gone.units} "
-        "dataset x model x repeat, the full grid would almost surely call it worse."
+        f"{loss_name(gone.loss)} gets no more runs: {fixed(100 * gone.difference)} Dice points behind after "
+        f"{gone.units} dataset x model x repeat, the full grid would almost surely call it worse."
         for gone in new
     ]
 
@@ -189,7 +191,7 @@ def left_sentences(before: Settling, after: Settling) -> list[str]:
 def settled_sentences(settled: Settled, study: Path) -> list[str]:
     """The answer of a study that ends when it is settled."""
     end, (done, all_runs) = settled.end, settled.runs
-    cost = f"{done} of {all_runs} runs were needed."
+    cost = f"{done} of {counted(all_runs, 'run')} were needed."
     if not end.seen:
         return ["Nothing is finished yet, and nothing can be concluded."]
     nothing_learned, failures = halved_study_sentences(study)
@@ -205,10 +207,16 @@ def settled_sentences(settled: Settled, study: Path) -> list[str]:
             f"grid does not tell it from every other. In doubt are {', '.join(names)}."
         ]
     elif end.answer is Answer.ENDED:
-        text, cost = ["All runs that were left are there; the report answers."], f"{done} of {all_runs} runs."
+        text, cost = (
+            ["All runs that were left are there; the report answers."],
+            f"{done} of {counted(all_runs, 'run')}.",
+        )
     else:
         why = "the time is up" if settled.out_of_time else "runs have failed"
-        text, cost = [f"Not settled yet, and {why}; the same command goes on."], f"{done} of {all_runs} runs are there."
+        text, cost = (
+            [f"Not settled yet, and {why}; the same command goes on."],
+            f"{done} of {counted(all_runs, 'run')} are there.",
+        )
     return [*text, cost, *failures]
 
 

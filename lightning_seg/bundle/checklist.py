@@ -11,6 +11,7 @@ import pandas as pd
 
 from lightning_seg.bundle.facts import UNKNOWN, Facts, listed, shown
 from lightning_seg.report.records import measures_of
+from lightning_seg.wording import counted
 
 
 def checklist(facts: Facts, images: pd.DataFrame) -> list[list[str]]:
@@ -49,7 +50,8 @@ def _of_data(facts: Facts, images: pd.DataFrame) -> dict[str, str]:
         "counts": "; ".join(f"{name}: {int(count)} images" for name, count in counts.items()),
         "preprocessing": f"Resized to {listed(size)} pixels." if size else "",
         "exclusions": f"Left out: {listed(excluded)}." if (excluded := facts.values("dataset.exclude")) else "",
-        "splits": f"{listed(facts.values('data.split'))}; {len(facts.splits)} splits in splits.json, with digests.",
+        "splits": f"{listed(facts.values('data.split'))}; {counted(len(facts.splits), 'split')} in splits.json, "
+        "with digests.",
         "reference": "Masks of the datasets, pixel by pixel." if len(images) else "",
         "predictors": "The image alone." if len(images) else "",
         "task": "Semantic segmentation, two classes." if len(images) else "",

@@ -12,6 +12,7 @@ from lightning_seg.bundle.contents import read_parquet
 from lightning_seg.errors import UnreadableError
 from lightning_seg.files import read_bytes
 from lightning_seg.report.records import KEYS
+from lightning_seg.wording import counted
 
 # Machines add up in other orders: a number may differ in digits that no one reads. It is far less than is shown.
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
@@ -56,7 +57,7 @@ def _of_lines(there: str, here: str) -> str:
 
 def _of_tables(name: str, there: pd.DataFrame, here: pd.DataFrame) -> Iterator[str]:
     if list(there.columns) != list(here.columns) or len(there) != len(here):
-        sizes = [f"{len(each)} rows of {len(each.columns)} columns" for each in (there, here)]
+        sizes = [f"{counted(len(each), 'row')} of {counted(len(each.columns), 'column')}" for each in (there, here)]
         yield f"{name} has {sizes[0]}; {sizes[1]} follow from the data."
         return
     for column in there:

@@ -3,6 +3,7 @@
 from lightning_seg.bundle.facts import UNKNOWN, Facts, listed
 from lightning_seg.catalogue import NETWORKS, dataset_name, loss_name, metric_name, model_name
 from lightning_seg.report.tables import escape_tex
+from lightning_seg.wording import counted
 
 
 def methods(facts: Facts) -> str:
@@ -39,9 +40,9 @@ def _splits(facts: Facts) -> str:
     share = f" in shares of {' / '.join(each[0] for each in shares)}" if all(len(each) == 1 for each in shares) else ""
     how = f"by the strategy {listed(strategies)}" if strategies else f"in a way that is {UNKNOWN}"
     return (
-        f"Images were divided into training, validation and test {how}{share}, in {repeats} "
-        f"{'repeat' if repeats == 1 else 'repeats'}; within a repeat, all losses and networks shared the split "
-        f"({len(facts.splits)} different splits are recorded)."
+        f"Images were divided into training, validation and test {how}{share}, in "
+        f"{counted(repeats, 'repeat')}; within a repeat, all losses and networks shared the split "
+        f"({counted(len(facts.splits), 'different split')} {'is' if len(facts.splits) == 1 else 'are'} recorded)."
     )
 
 

@@ -16,7 +16,7 @@ from lightning_seg.cli.shared import say, say_report
 from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.terminal import busy, errors
-from lightning_seg.wording import printable
+from lightning_seg.wording import counted, printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -136,7 +136,9 @@ def _look(data: str, overrides: list[str], halving: bool, paper: bool, console: 
     check(cfg)
     found = look_at(cfg, console)
     if found.bad:
-        raise UserError(f"{len(found.bad)} of {len(found.bad) + len(found.ids)} images cannot be used; they are above.")
+        raise UserError(
+            f"{len(found.bad)} of {counted(len(found.bad) + len(found.ids), 'image')} cannot be used, as told above."
+        )
     if cfg.study == "default":
         cfg.study = f"advise_{found.dataset.name}"
         given.append(f"study={override_value(cfg.study)}")
@@ -162,7 +164,10 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     _say(console, "What it is like", likeness_sentences(features, ranked))
     reasons = []
     if len(found.ids) < _FEW_IMAGES:
-        reasons.append(f"{len(found.ids)} images are few: each test set is small, and only large differences show.")
+        reasons.append(
+            f"{counted(len(found.ids), 'image')} {'is' if len(found.ids) == 1 else 'are'} few: each test set is "
+            "small, and only large differences show."
+        )
     keys = [argument.split("=")[0] for argument in given]
     if not asked.paper:
         given = [*given, *(each for each in CAREFUL if each.split("=")[0] not in keys)]

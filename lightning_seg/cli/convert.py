@@ -7,6 +7,7 @@ import typer
 
 from lightning_seg.errors import UserError
 from lightning_seg.terminal import errors
+from lightning_seg.wording import counted
 
 
 def convert(
@@ -33,4 +34,5 @@ def convert(
     if (reading := dataset.reading()) is not None:
         console.print(reading, highlight=False, markup=False)
     count = write_plain(dataset, target)
-    console.print(f"{count:,} images and masks: {target}", highlight=False, markup=False)
+    masks = "its mask" if count == 1 else "masks"
+    console.print(f"{counted(count, 'image')} and {masks}: {target}", highlight=False, markup=False)

@@ -22,7 +22,7 @@ from lightning_seg.cli.shared import (
 )
 from lightning_seg.errors import UserError
 from lightning_seg.terminal import busy, errors, tracked
-from lightning_seg.wording import printable
+from lightning_seg.wording import counted, printable
 
 
 def evaluate(
@@ -88,8 +88,8 @@ def evaluate(
             rows.append(row)
     if rows:
         scores = evaluation.write_evaluation(output, rows, predictor, dataset, native)
-        _print_scores(scores, Text(f"{len(rows)} images of {printable(dataset.name)}"), evaluation.EMPTIES)
-        say(f"{len(rows)} of {len(positions)} images scored: {output}")
+        _print_scores(scores, Text(f"{counted(len(rows), 'image')} of {printable(dataset.name)}"), evaluation.EMPTIES)
+        say(f"{len(rows)} of {counted(len(positions), 'image')} scored: {output}")
     if len(rows) < len(positions):
         raise typer.Exit(1)
 

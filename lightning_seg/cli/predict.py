@@ -17,6 +17,7 @@ from lightning_seg.cli.shared import (
     skip,
 )
 from lightning_seg.terminal import busy, errors, tracked
+from lightning_seg.wording import counted
 
 
 def predict(
@@ -65,6 +66,6 @@ def predict(
         else:
             failed += 1
             skip(errors(), sentence)
-    say(f"{count} of {len(paths)} images segmented: {output}" if count else "No image was segmented.")
+    say(f"{count} of {counted(len(paths), 'image')} segmented: {output}" if count else "No image was segmented.")
     if failed:
         raise typer.Exit(1)

@@ -15,6 +15,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.report.current import is_current, keep_stamp, report_dir, stamp
 from lightning_seg.studies.folder import StudyFolder, find_study
 from lightning_seg.terminal import busy
+from lightning_seg.wording import counted
 
 if TYPE_CHECKING:
     from lightning_seg.report.analysis import Analysis
@@ -164,7 +165,7 @@ def _watch(study: StudyFolder, seen: _State, build: "Callable[..., Path]", conso
             if (now := _state(study)) != seen:
                 seen = now
                 build(refresh=_REFRESH_SECONDS)
-                console.print(f"built again with {len(seen)} ended runs")
+                console.print(f"built again with {counted(len(seen), 'ended run')}")
     except KeyboardInterrupt:
         console.print("built once more, for a page that stays as it is")
         build()

@@ -11,6 +11,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.studies.folder import find_study
 from lightning_seg.terminal import errors, tracked
 from lightning_seg.training.wandb_run import SERVER, has_login
+from lightning_seg.wording import counted
 
 
 def sync(
@@ -28,7 +29,7 @@ def sync(
         console.print("Nothing to upload.")
         return
     if not has_login():
-        raise UserError(f"Uploading needs a W&B login ({len(waiting)} runs wait): {WANDB_LOGIN}.")
+        raise UserError(f"Uploading needs a W&B login (waiting: {counted(len(waiting), 'run')}): {WANDB_LOGIN}.")
     _check_server()
     failed = 0
     for folder, reason in tracked(upload(waiting), "Uploading", len(waiting)):

@@ -7,6 +7,7 @@ import typer
 
 from lightning_seg.cli.shared import say
 from lightning_seg.terminal import busy
+from lightning_seg.wording import counted
 
 _MOST_SHOWN = 20
 
@@ -25,7 +26,7 @@ def verify(bundle: Annotated[Path, typer.Argument(help="The zip file of `report 
     for fault in found.faults[:_MOST_SHOWN]:
         say(f"fault: {fault}")
     if len(found.faults) > _MOST_SHOWN:
-        say(f"and {len(found.faults) - _MOST_SHOWN} more faults")
+        say(f"and {counted(len(found.faults) - _MOST_SHOWN, 'more fault')}")
     if found.faults:
         raise typer.Exit(1)
-    say(f"verified: {found.files} files; every table, figure and sentence follows from the data")
+    say(f"verified: {counted(found.files, 'file')}; every table, figure and sentence follows from the data")

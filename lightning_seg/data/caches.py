@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lightning_seg.data.dataset import FileDataset, LesionDataset
 from lightning_seg.files import read_json, write_text
+from lightning_seg.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,8 @@ def tell_outdated(directory: Path) -> None:
     if outdated:
         size = sum(cache.bytes for cache in outdated) / 2**20
         log.info(
-            "%d cache(s) of data that have changed take %.0f MiB in %s; `lightning-seg caches --remove` removes them.",
-            len(outdated),
+            "%s of data that have changed, of %.0f MiB in %s; `lightning-seg caches --remove` removes them.",
+            counted(len(outdated), "cache"),
             size,
             directory,
         )

@@ -32,6 +32,7 @@ from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
 from lightning_seg.terminal import tracked
+from lightning_seg.wording import counted
 
 __all__ = ["IMAGE_SUFFIXES", "MASK_THRESHOLD", "FileDataset", "LesionDataset", "Problem", "Sample", "raise_problems"]
 
@@ -354,7 +355,7 @@ def raise_problems(dataset: LesionDataset, problems: Iterable[Problem | str]) ->
         lines = summarised(problems)
         more = [f"... and {len(lines) - 50} more"] if len(lines) > 50 else []
         raise UserError(
-            f"Dataset {dataset.name!r} has {len(problems)} bad file(s){where}; put them right or remove them:\n  "
+            f"Dataset {dataset.name!r} has {counted(len(problems), 'bad file')}{where}, to be put right or removed:\n  "
             + "\n  ".join(lines[:50] + more)
         )
 

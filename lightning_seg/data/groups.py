@@ -11,6 +11,7 @@ from lightning_seg.data.duplicates import Pairs, dataset_hashes, joined, similar
 from lightning_seg.data.naming import normalised
 from lightning_seg.data.rules import FOLDERS, SIBLINGS
 from lightning_seg.errors import UserError
+from lightning_seg.wording import counted
 
 
 def image_groups(
@@ -74,7 +75,7 @@ def _read_groups(dataset: LesionDataset, path: Path) -> list[str]:
     missing = [name for name in dataset.ids() if not group_of.get(normalised(name))]
     if missing:
         raise UserError(
-            f"data.groups: {path} gives no group to {len(missing)} of {len(dataset.ids())} images of "
+            f"data.groups: {path} gives no group to {len(missing)} of {counted(len(dataset.ids()), 'image')} of "
             f"{dataset.name!r}, such as {missing[0]!r}."
         )
     return [group_of[normalised(name)] for name in dataset.ids()]

@@ -18,6 +18,7 @@ from lightning_seg.data.blur import among, main_colours, nearest
 from lightning_seg.data.images import COLOUR_TOLERANCE, MASK_THRESHOLD
 from lightning_seg.data.layers import FEW, Layers, Seen
 from lightning_seg.errors import UserError
+from lightning_seg.wording import counted
 
 _COMPARISONS: dict[str, Callable[[NDArray, float], NDArray[np.bool_]]] = {
     ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt,
@@ -202,12 +203,12 @@ def _of_mains(rule: Rule, choice: Choice, blurred: Sequence[Seen]) -> Rule:
     format_ = blurred[0].path.suffix.lower().lstrip(".").upper()
     if not chosen:
         raise UserError(
-            f"dataset.lesion={choice.text} cannot be told from noise in {len(blurred)} mask(s) such as "
+            f"dataset.lesion={choice.text} cannot be told from noise in {counted(len(blurred), 'mask')} such as "
             f"{blurred[0].path}, whose format ({format_}) blurs values; they mainly hold {held}."
         )
     words = (
-        f"{rule.words}; in {len(blurred)} mask(s) whose format ({format_}) blurs values, each pixel counts as the "
-        f"nearest of {held}"
+        f"{rule.words}; in {counted(len(blurred), 'mask')} whose format ({format_}) blurs values, each pixel counts "
+        f"as the nearest of {held}"
     )
     return replace(rule, words=words, mains=mains, chosen=chosen)
 
@@ -236,8 +237,8 @@ def _found(masks: Sequence[Seen]) -> Rule:
         ]
         if others:
             raise UserError(
-                f"{len(masks) - len(others)} masks keep the lesion in their alpha channel and {len(others)} do not, "
-                f"such as {others[0].path}; save all of them in one way."
+                f"{counted(len(masks) - len(others), 'mask')} with the lesion in the alpha channel and {len(others)} "
+                f"without, such as {others[0].path}; save all of them in one way."
             )
         return _alpha_rule(_pooled(mask.alpha_counts for mask in masks), "which alone varies")
     kinds = {mask.kind for mask in masks if mask.counts.keys() != {0}}
@@ -377,7 +378,7 @@ def _listed(counts: Counter[float], spell: Callable[[float], str] = "{:g}".forma
         return "nothing"
     shown = counts.most_common() if len(counts) <= _LISTED else counts.most_common(_LISTED // 2)
     parts = [f"{spell(value)} ({_share(count / total)})" for value, count in sorted(shown)]
-    more = f" and {len(counts) - len(shown)} more values" if len(counts) > len(shown) else ""
+    more = f" and {counted(len(counts) - len(shown), 'more value')}" if len(counts) > len(shown) else ""
     return ", ".join(parts) + more
 
 

@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from lightning_seg.data.cache import Cache
 from lightning_seg.data.rules import siblings_remedy
 from lightning_seg.data.split import Split
+from lightning_seg.wording import counted
 
 INVERTED = (
     "most of the border counts as lesion in {count} of {total} images; if the lesion is black in your masks, say so "
@@ -63,6 +64,6 @@ def siblings_remark(count: int, tested: int, strategy: str) -> str | None:
     if not count:
         return None
     return (
-        f"{count} of {tested} test images have a sibling (a copy, or an image of the same group) among the training "
-        f"images, which makes scores too good; {siblings_remedy(strategy)}"
+        f"{count} of {counted(tested, 'test image')} {'has' if count == 1 else 'have'} a sibling (a copy, or an image "
+        f"of the same group) among the training images, which makes scores too good; {siblings_remedy(strategy)}"
     )

@@ -20,6 +20,7 @@ from lightning_seg.data.naming import normalised
 from lightning_seg.data.rules import STRATEGIES, refuse_fractions
 from lightning_seg.errors import UserError
 from lightning_seg.files import MOST_TABLE_BYTES, open_plain
+from lightning_seg.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -154,8 +155,8 @@ def _checked(split: Split) -> Split:
         count = sum(len(part) for part in split)
         sizes = " / ".join(str(len(part)) for part in split)
         raise UserError(
-            f"{count} images are too few, or their groups too large, to split: training / validation / test would get "
-            f"{sizes}; each needs at least one."
+            f"{counted(count, 'image')} {'is' if count == 1 else 'are'} too few, or the groups too large, to split: "
+            f"training / validation / test would get {sizes}; each needs at least one."
         )
     return split
 
@@ -294,11 +295,12 @@ def _from_ids(dataset: LesionDataset, subsets: dict[str, list[str]], source: str
     unknown = [name for name in counts if name not in position]
     if unknown:
         raise UserError(
-            f"{source} names {len(unknown)} image(s) that are not in dataset {dataset.name!r}, such as {unknown[0]!r}."
+            f"{source} names {counted(len(unknown), 'image')} that dataset {dataset.name!r} lacks, such as "
+            f"{unknown[0]!r}."
         )
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
-        raise UserError(f"{source} names {len(repeated)} image(s) more than once, such as {repeated[0]!r}.")
+        raise UserError(f"{source} names {counted(len(repeated), 'image')} more than once, such as {repeated[0]!r}.")
     if len(counts) < len(position):
         log.warning("%s leaves out %d of the dataset's %d images.", source, len(position) - len(counts), len(position))
     parts = (np.array(sorted(position[name] for name in subsets[subset]), dtype=np.int64) for subset in SUBSETS)

@@ -19,7 +19,7 @@ from lightning_seg.models.licences import licence_of
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.record import Record
 from lightning_seg.runs.tuning import describe
-from lightning_seg.wording import as_markdown
+from lightning_seg.wording import as_markdown, counted
 
 _OWN_FACTS = ("Architecture", "Source", "Data")  # with their links
 
@@ -163,8 +163,8 @@ def _results(run: TrainedRun, threshold: Threshold) -> str:
         lines.append(f"| {' | '.join(cells)} | {statistics.median(values):.4f} |")
     empty = sum(int(row["tp"]) + int(row["fn"]) == 0 for row in rows)
     note = (
-        f"Means over the {len(rows)} test images ({empty} without a lesion), at the network's input size; a pixel is "
-        "lesion where its probability exceeds 0.5. Both masks empty score 1, one of them 0. The interval is a "
+        f"Means over {counted(len(rows), 'test image')} ({empty} without a lesion), at the network's input size; a "
+        "pixel is lesion where its probability exceeds 0.5. Both masks empty score 1, one of them 0. The interval is a "
         "bootstrap over test images: it says nothing about other splits or trainings."
     )
     return "\n".join([*lines, "", note, "", _threshold_and_calibration(run, threshold), *_siblings(run)])
@@ -208,9 +208,10 @@ def _siblings(run: TrainedRun) -> list[str]:
 
 
 def _limits(run: TrainedRun) -> str:
-    count = run.record.images.get("train", "an unknown number of")
+    count = run.record.images.get("train")
+    images = "an unknown number of images" if count is None else counted(count, "image")
     limits = [
-        f"Trained on {count} images of one source: on images of another camera, clinic or population it may "
+        f"Trained on {images} of one source: on images of another camera, clinic or population it may "
         "fail without a sign. Score it there first (`lightning-seg evaluate`).",
         f"Images are squeezed to {run.config.data.image_size} x {run.config.data.image_size}: lesions of a few "
         "pixels at that size are lost, and outlines are no finer.",

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, PlannedRun
 from lightning_seg.planning.schedule import LAUNCHERS, scaling
-from lightning_seg.wording import byte_count, duration, printable
+from lightning_seg.wording import byte_count, counted, duration, printable
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -25,14 +25,16 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
     console = console or Console()
     runs = plan.left
     trials = sum(run.is_trial for run in runs)
-    of_them = f", {trials} of them trials of tune" if trials else ""
+    of_them = f" ({counted(trials, 'trial')} of tune among them)" if trials else ""
     console.print(
-        f"{len(plan.done) + len(runs)} runs: {len(plan.done)} done, {len(runs)} left{of_them}", highlight=False
+        f"{counted(len(plan.done) + len(runs), 'run')}: {len(plan.done)} done, {len(runs)} left{of_them}",
+        highlight=False,
     )
     if plan.others:
         console.print(
-            f"{len(plan.others)} of them lie where a finished run of another configuration is, such as "
-            f"{printable(plan.others[0].folder.path)}: name another study with study=..., or add rerun=true.",
+            f"{len(plan.others)} of them {'lies' if len(plan.others) == 1 else 'lie'} where a finished run of another "
+            f"configuration is, such as {printable(plan.others[0].folder.path)}: name another study with study=..., or "
+            "add rerun=true.",
             highlight=False,
             markup=False,
         )

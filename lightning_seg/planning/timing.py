@@ -22,6 +22,7 @@ from lightning_seg.machine.memory import in_one_sentence
 from lightning_seg.training.callbacks import BestWeights
 from lightning_seg.training.factory import make_augmentation, make_module, make_trainer
 from lightning_seg.training.history import History
+from lightning_seg.wording import counted
 
 STEPS, EVAL_BATCHES = 3, 2  # of the short epochs that are timed
 TIMED_SECONDS, MOST_EPOCHS = 3.0, 20  # epochs are timed for so long, after one that warms up; one at least
@@ -166,7 +167,7 @@ def time_training(cfg: DictConfig) -> Timing:
         epoch_end=clock.median(lambda epoch: epoch["all"] - epoch["train"] - epoch["eval"]),
         peak_bytes=torch.cuda.max_memory_reserved(device) if on_gpu else _peak_bytes() - before,
         device_bytes=torch.cuda.get_device_properties(device).total_memory if on_gpu else 0,
-        device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads",
+        device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {counted(torch.get_num_threads(), 'thread')}",
         parameters=sum(p.numel() for p in module.model.parameters()),
     )
 

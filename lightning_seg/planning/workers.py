@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from lightning_seg.machine.devices import visible_gpus
 from lightning_seg.planning.schedule import LAUNCHERS, Launcher
 from lightning_seg.sweep.cells import loaded_grid
+from lightning_seg.wording import counted
 
 _NONE = Launcher("")  # one run after the other
 
@@ -45,7 +46,7 @@ def workers_of(arguments: Sequence[str]) -> Workers:
         if "Slurm" in target:
             count = int(launcher.array_parallelism)
             return Workers(
-                count, slurm, f"If the cluster runs {count} jobs at once (hydra.launcher.array_parallelism)."
+                count, slurm, f"If the cluster runs {counted(count, 'job')} at once (hydra.launcher.array_parallelism)."
             )
         if "Ray" in target:
             return Workers(1, local, "As if Ray had one worker; how many it will have is not known here.")

@@ -27,6 +27,7 @@ from lightning_seg.report.trials import Trials, read_trials
 from lightning_seg.report.trials import sentences as trial_words
 from lightning_seg.report.verdict import Verdict, judge_comparison, judge_rows
 from lightning_seg.report.yardstick import DICE, Yardstick
+from lightning_seg.wording import counted
 
 
 @dataclass
@@ -152,8 +153,8 @@ def analyse(
     notes = [*study.problems, *study.differences]
     if unpaired:
         notes.append(
-            f"In {unpaired} repeats the losses were not tested on the same images: they are no true pairs, and their "
-            "differences are noisier than they need to be."
+            f"In {counted(unpaired, 'repeat')} the losses were not tested on the same images: they are no true pairs, "
+            "and their differences are noisier than they need to be."
         )
     cases, unread = load_cases(study, losses)
     notes += unread
@@ -246,8 +247,8 @@ def _for_whom(images: pd.DataFrame, comparison: Comparison, groups: pd.DataFrame
 
 def _calibration_over(kept: Kept, cases: int) -> str:
     if len(kept.reliability):
-        return f"all pixels of the test images of {len(kept.runs)} runs"
-    return f"the pixels of {cases} example images"
+        return f"all pixels of the test images of {counted(len(kept.runs), 'run')}"
+    return f"the pixels of {counted(cases, 'example image')}"
 
 
 def _readings_text(readings: Readings, trials: Trials) -> list[str]:

@@ -12,7 +12,9 @@ import pandas as pd
 from lightning_seg.catalogue import dataset_name, loss_name, model_name
 from lightning_seg.report.contrasts import Scope
 from lightning_seg.report.statistics import count_pairs, critical_difference
+from lightning_seg.report.thresholds import HALF, ONE_CLASS, at
 from lightning_seg.report.verdict import Dispute, Verdict
+from lightning_seg.wording import counted, fixed
 
 ROPE = 0.005
 NOTHING_USABLE = "No loss has a usable run yet: nothing can be concluded."
@@ -101,10 +103,10 @@ def _worse_clause(verdict: Verdict) -> str:
     best, points = loss_name(verdict.losses[0]), verdict.yardstick.points
     behind = [100 * difference for difference, _ in verdict.worse.values()]
     if len(behind) <= _NAMED:
-        parts = [f"{loss_name(loss)} is worse by {100 * found[0]:.2f}" for loss, found in verdict.worse.items()]
+        parts = [f"{loss_name(loss)} is worse by {fixed(100 * found[0])}" for loss, found in verdict.worse.items()]
         return f"{join(parts)} points than {best}" if len(parts) == 1 else f"{join(parts)} {points} than {best}"
     return (
-        f"{len(behind)} losses are worse than {best}, by {min(behind):.2f} to {max(behind):.2f} {points}: "
+        f"{len(behind)} losses are worse than {best}, by {fixed(min(behind))} to {fixed(max(behind))} {points}: "
         f"{_names(list(verdict.worse), 'and')}"
     )
 
@@ -150,10 +152,10 @@ def _dispute_sentence(verdict: Verdict, dispute: Dispute) -> str:
     more = f" and {len(dispute.runs) - _NAMED} more" if len(dispute.runs) > _NAMED else ""
     count = len(dispute.runs)
     return (
-        f"Mean and ranks disagree: the mean of {loss_name(dispute.loss)} is {100 * dispute.behind:.2f} {score.points} "
-        f"below that of {loss_name(best)}, though it scored higher in {100 * dispute.wins:.0f} % of the paired repeats "
-        f"(mean ranks, adjusted p {_equals(dispute.p)}). {count} {'run does' if count == 1 else 'runs do'} it: "
-        f"{', '.join(runs)}{more}."
+        f"Mean and ranks disagree: the mean of {loss_name(dispute.loss)} is {fixed(100 * dispute.behind)} "
+        f"{score.points} below that of {loss_name(best)}, though it scored higher in {100 * dispute.wins:.0f} % of "
+        f"the paired repeats (mean ranks, adjusted p {_equals(dispute.p)}). {count} "
+        f"{'run does' if count == 1 else 'runs do'} it: {', '.join(runs)}{more}."
     )
 
 
@@ -163,8 +165,8 @@ def _collapse_sentences(verdict: Verdict, rope: float, place: str) -> list[str]:
         return []
     counts = join([f"{loss_name(loss)} {count}" for loss, count in verdict.collapsed.items()])
     opening = (
-        f"Some runs predict one class everywhere ({counts}). They count in this answer; without the "
-        f"{verdict.set_aside} paired repeats that hold one, which are then set aside for every loss,"
+        f"Some runs predict {ONE_CLASS}, {at(verdict.threshold)} ({counts}). They count in this answer; without the "
+        f"{counted(verdict.set_aside, 'paired repeat')} with such a run, set aside for every loss,"
     )
     other = verdict.without_collapsed
     if other is None or other.unit == "none":
@@ -199,7 +201,7 @@ def _reversal_sentences(verdict: Verdict) -> list[str]:
         where = f"On {shown}" if found.level == "dataset" else f"With {shown}"
         text.append(
             f"{where} alone, {loss_name(found.loss)} is better than {loss_name(verdict.losses[0])} by "
-            f"{100 * found.difference:.2f} {verdict.yardstick.points} (p {_equals(found.p)}, adjusted for all that "
+            f"{fixed(100 * found.difference)} {verdict.yardstick.points} (p {_equals(found.p)}, adjusted for all that "
             "were looked at)."
         )
     return text
@@ -214,8 +216,8 @@ def _resolution_sentence(verdict: Verdict, rope: float) -> str:
         return f"The losses have the very same {same} everywhere: what difference could have been seen is not known."
     n = count_pairs(found.losses)
     text = (
-        f"How sure: a typical pair of losses has to differ by {100 * found.detectable:.2f} {verdict.yardstick.points} "
-        f"to be told apart with 80 % power here, after adjusting for {n} pair{'s' if n > 1 else ''}"
+        f"How sure: a typical pair of losses has to differ by {fixed(100 * found.detectable)} "
+        f"{verdict.yardstick.points} to be told apart with 80 % power here, after adjusting for {counted(n, 'pair')}"
     )
     if found.detectable <= rope:
         return f"{text}; differences that matter ({100 * rope:g} points) would most likely have been seen."
@@ -226,15 +228,16 @@ def _method_sentence(verdict: Verdict, scope: str) -> str:
     here = verdict.here
     smallest = float(verdict.pairs["p_adjusted"].min())
     kinds = {
-        "block": f"{here.units} dataset x model blocks, with what models share by their splits as noise of its own",
-        "repeat": f"{here.units} repeats of one dataset x model block",
-        "dataset": f"{here.units} datasets, since one repeat does not show what models share by its split",
-        "row": f"{here.units} rows, whose repeats and what they share by their splits are not known",
+        "block": f"{counted(here.units, 'dataset x model block')}, with what models share by their splits as noise of "
+        "its own",
+        "repeat": f"{counted(here.units, 'repeat')} of one dataset x model block",
+        "dataset": f"{counted(here.units, 'dataset')}, since one repeat does not show what models share by its split",
+        "row": f"{counted(here.units, 'row')}, whose repeats and what they share by their splits are not known",
     }
     text = (
         f"Statistics: {scope}; differences of mean {verdict.yardstick.title} against the spread of {kinds[here.unit]} "
-        f"({here.df:.0f} degrees of freedom, {here.pair_df:.0f} with all losses'); Tukey's test of all pairs (smallest "
-        f"adjusted p {_equals(smallest)})."
+        f"({here.df:.0f} {'degree' if round(here.df) == 1 else 'degrees'} of freedom, {here.pair_df:.0f} with all "
+        f"losses'); Tukey's test of all pairs (smallest adjusted p {_equals(smallest)})."
     )
     if verdict.same_images:
         return (
@@ -289,11 +292,11 @@ def _names(losses: list[str], last: str = "and") -> str:
 
 def _up(value: float) -> str:
     """Points, rounded so that the true value is not larger."""
-    return f"{ceil(1e4 * value - 1e-9) / 100:.2f}"
+    return fixed(ceil(1e4 * value - 1e-9) / 100)
 
 
 def _down(value: float) -> str:
-    return f"{np.floor(1e4 * value + 1e-9) / 100:.2f}"
+    return fixed(np.floor(1e4 * value + 1e-9) / 100)
 
 
 def _equals(value: float) -> str:
@@ -312,10 +315,10 @@ def scope_of(pairs: pd.DataFrame) -> str:
     least, most = int(np.min(blocks)), int(np.max(blocks))
     repeats = f"{most}" if least == most else f"{least}-{most}"
     crossed = datasets * models == len(blocks)
-    cells = "" if crossed else f" ({len(blocks)} blocks)"
+    cells = "" if crossed else f" ({counted(len(blocks), 'block')})"
     return (
-        f"{datasets} {'dataset' if datasets == 1 else 'datasets'} x {models} {'model' if models == 1 else 'models'}"
-        f"{cells}, {repeats} {'repeat' if repeats == '1' else 'repeats'}"
+        f"{counted(datasets, 'dataset')} x {counted(models, 'model')}{cells}, "
+        f"{repeats} {'repeat' if repeats == '1' else 'repeats'}"
     )
 
 
@@ -330,12 +333,12 @@ def failed_run_sentences(failed_runs: pd.DataFrame, runs: pd.Series) -> list[str
         "failed": "failed",
         "diverged": "diverged",
         "unreadable": "left unreadable records",
-        "background": "collapsed to background everywhere",
-        "lesion": "collapsed to lesion everywhere",
+        "background": f"collapsed to background everywhere {at(HALF)}",
+        "lesion": f"collapsed to lesion everywhere {at(HALF)}",
     }
     text = []
     for loss, row in failed_runs.iterrows():
         parts = [f"{row[kind]} {words}" for kind, words in kinds.items() if row[kind]]
         if parts:
-            text.append(f"{loss_name(str(loss))}: of {runs[loss]} runs, {join(parts)} ({row['cells']}).")
+            text.append(f"{loss_name(str(loss))}: of {counted(runs[loss], 'run')}, {join(parts)} ({row['cells']}).")
     return text

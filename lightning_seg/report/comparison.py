@@ -9,6 +9,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.report.contrasts import TEST_TO_TRAIN
 from lightning_seg.report.records import Study, measures_of, metrics_of
 from lightning_seg.report.yardstick import DICE, Yardstick
+from lightning_seg.wording import counted
 
 PAIR = ["dataset", "model", "repeat"]
 BLOCK = ["dataset", "model"]
@@ -77,8 +78,8 @@ def compare(study: Study, yardstick: Yardstick = DICE) -> Comparison:
     same, mixed = _same_settings(usable)
     if mixed:
         left_out.append(
-            f"{mixed} usable runs were made with other settings than the rest of their dataset, model and repeat, and "
-            "are not compared."
+            f"{counted(mixed, 'usable run')} {'was' if mixed == 1 else 'were'} made with other settings than the rest "
+            "of their dataset, model and repeat, and cannot be compared."
         )
     counts = same["loss"].value_counts()
     while True:

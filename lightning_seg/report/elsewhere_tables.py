@@ -6,6 +6,7 @@ from lightning_seg.catalogue import loss_name
 from lightning_seg.report.answer import join
 from lightning_seg.report.elsewhere import Elsewhere
 from lightning_seg.report.tables import Table
+from lightning_seg.wording import counted
 
 
 def elsewhere_tables(found: Elsewhere | None) -> list[Table]:
@@ -21,8 +22,8 @@ def elsewhere_tables(found: Elsewhere | None) -> list[Table]:
     shaded.insert(0, "Loss", 0)
     table.insert(0, "Loss", [loss_name(loss) for loss in order])
     repeats = ", ".join(f"{place.title} {place.repeats}" for place in found.places)
-    copies = [f"{place.copies} images of {place.title}" for place in found.places if place.copies]
-    leaks = f" Beware: {join(copies)} are copies of images at home." if copies else ""
+    copies = [f"{counted(place.copies, 'image')} of {place.title}" for place in found.places if place.copies]
+    leaks = f" Beware of copies of images at home: {join(copies)}." if copies else ""
     caption = (
         f"Mean {found.metric} over images, over blocks, of the same weights: at home on the test images, on all images "
         "of another dataset (by the runs that were trained elsewhere), and on the test images made worse (mean of "

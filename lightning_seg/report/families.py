@@ -10,6 +10,7 @@ from lightning_seg.report.answer import join
 from lightning_seg.report.comparison import BLOCK, Comparison
 from lightning_seg.report.contrasts import ALPHA, components
 from lightning_seg.report.yardstick import DICE, Yardstick, yardstick
+from lightning_seg.wording import fixed
 
 # One measure of each family speaks for it.
 _FAMILIES = {"overlap": "dice", "boundary": "nsd", "lesions": "lesion_f1"}
@@ -66,8 +67,8 @@ class Measures:
                 "it."
             )
         parts = [
-            f"by {family.score.title} {loss_name(family.best)} is better by {100 * family.ahead:.2f} points (adjusted "
-            f"p {'< 0.0001' if family.p < 0.0001 else f'= {family.p:.2g}'})"
+            f"by {family.score.title} {loss_name(family.best)} is better by {fixed(100 * family.ahead)} points "
+            f"(adjusted p {'< 0.0001' if family.p < 0.0001 else f'= {family.p:.2g}'})"
             for family in against
         ]
         others = join([family.score.title for family in against])

@@ -11,6 +11,7 @@ from lightning_seg.report.sources import Source, open_source
 from lightning_seg.runs import measures, predictions
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.studies.folder import StudyFolder
+from lightning_seg.wording import counted
 
 
 def fill_measures(directory: Path) -> list[str]:
@@ -29,7 +30,7 @@ def fill_measures(directory: Path) -> list[str]:
         except (OSError, UnreadableError, UserError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             failed[reason] = failed.get(reason, 0) + 1
-    runs = {reason: "1 run has" if count == 1 else f"{count} runs have" for reason, count in failed.items()}
+    runs = {reason: f"{counted(count, 'run')} {'has' if count == 1 else 'have'}" for reason, count in failed.items()}
     return [f"{which} no measures of masks: {reason}." for reason, which in runs.items()]
 
 

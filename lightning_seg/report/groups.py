@@ -173,8 +173,8 @@ def _by_column(column: str, values: NDArray[np.object_], each: _Images, notes: l
     kept = sorted(str(name) for name in enough.index[:MOST_LEVELS])
     if len(kept) < len(counts):
         notes.append(
-            f"Of the {len(counts)} values of {column}, {len(kept)} are compared: those with the most images, and with "
-            f"at least {FEWEST_IMAGES}."
+            f"Of the values of {column}, {len(kept)} of {len(counts)} {'is' if len(kept) == 1 else 'are'} compared: "
+            f"those with the most images, and with at least {FEWEST_IMAGES}."
         )
     place = {name: n for n, name in enumerate(kept)}
     codes = np.array([place.get(str(value), -1) for value in values], dtype=int)

@@ -17,6 +17,7 @@ from lightning_seg.report.power import Power
 from lightning_seg.report.records import KEYS, Study, only_losses
 from lightning_seg.report.verdict import Verdict, judge_comparison
 from lightning_seg.runs.folder import RunFolder
+from lightning_seg.wording import counted, fixed
 
 # More repeats than this are no advice; further models or datasets are.
 _MOST_REPEATS = 20
@@ -81,9 +82,10 @@ def _to_settle(study: Study, comparison: Comparison, verdict: Verdict, rope: flo
     found = judge_comparison(own).power if narrowed else verdict.power
     if narrowed and _is_worth_comparing_alone(comparison, own, verdict.power, found, rope):
         return (
-            f"{_names(own.losses)}, which are still in doubt, share {len(own.blocks())} dataset x model blocks and "
-            f"{len(own.scores)} repeats of them (all losses: {len(comparison.blocks())} and "
-            f"{len(comparison.scores)}): compare them alone before anything more is run.",
+            f"{_names(own.losses)}, which are still in doubt, share "
+            f"{counted(len(own.blocks()), 'dataset x model block')} and {counted(len(own.scores), 'repeat')} of them "
+            f"(all losses: {len(comparison.blocks())} and {len(comparison.scores)}): compare them alone before "
+            "anything more is run.",
             report_line(study, verdict.group),
         )
     text, runs = _complete(doubtful, own) or _further(doubtful, own, found, verdict.unit, rope)
@@ -102,7 +104,7 @@ def _repair(study: Study) -> Step | None:
     if broken.empty:
         return None
     return _with_lines(
-        f"First run {len(broken)} {'runs' if len(broken) > 1 else 'run'} again that cannot be compared, being without "
+        f"First run {counted(len(broken), 'run')} again that cannot be compared, being without "
         "a finite Dice or made with other settings than the rest of the same dataset, model and repeat.",
         study,
         _known(broken),
@@ -117,8 +119,8 @@ def _finish(study: Study) -> Step | None:
     if not left:
         return None
     return _with_lines(
-        f"First finish the study: {left} of {len(runs)} runs are not there yet. The same command skips finished runs "
-        "and retries failed ones.",
+        f"First finish the study: {left} of {counted(len(runs), 'run')} {'is' if left == 1 else 'are'} not there yet. "
+        "The same command skips finished runs and retries failed ones.",
         study,
         _known(runs),
     )
@@ -131,8 +133,8 @@ def _complete(study: Study, own: Comparison) -> tuple[str, list[Run]] | None:
     if not lacking:
         return None
     return (
-        f"First complete the blocks: {lacking} runs are lacking, without which others cannot be compared. Runs that "
-        "are finished are skipped.",
+        f"First complete the blocks: {counted(lacking, 'run')} {'is' if lacking == 1 else 'are'} lacking, without "
+        "which others cannot be compared. Runs that are finished are skipped.",
         wanted,
     )
 
@@ -183,7 +185,7 @@ def _further(study: Study, own: Comparison, found: Power, unit: str, rope: float
         more = found.datasets_for(rope)
         would = f"; about {more} of them would (now {len(datasets)})" if more else ""
         return f"{opening}. Add datasets{would}.", []
-    what = "that many would" if reached <= rope else f"they find differences from {100 * reached:.2f} points on"
+    what = "that many would" if reached <= rope else f"they find differences from {fixed(100 * reached)} points on"
     return (
         f"{opening}; run further models, {models} in all (now {len(known)}): {what}.",
         _runs(list(product(datasets, new[: models - len(known)])), losses, sorted(study.runs["repeat"].unique())),

@@ -5,9 +5,11 @@ import pandas as pd
 from lightning_seg.catalogue import loss_name
 from lightning_seg.report.analysis import Analysis
 from lightning_seg.report.kept import by_loss
-from lightning_seg.report.readings import CHOSEN, Reading, ranks
+from lightning_seg.report.readings import Reading, ranks
 from lightning_seg.report.tables import Table
+from lightning_seg.report.thresholds import CHOSEN
 from lightning_seg.report.trials import rows
+from lightning_seg.wording import fixed
 
 
 def reading_tables(analysis: Analysis) -> dict[str, Table]:
@@ -32,7 +34,7 @@ def readings_table(readings: list[Reading]) -> Table:
     caption = (
         "Rank of the mean Dice and, in brackets, the difference to the best in Dice points; * worse than the best by "
         "the tests of that reading, which is judged on its own; without it the loss is in the group of the best. "
-        f"'{CHOSEN}' is the threshold of each run that its own validation images choose.{_untested(readings)}"
+        f"{_key(readings)}{_untested(readings)}"
     )
     return Table("readings", "Every reading", caption, pd.DataFrame(columns), {})
 
@@ -81,7 +83,17 @@ def tuned_table(data: pd.DataFrame) -> Table:
 def _cell(found: pd.DataFrame, loss: str, tested: bool) -> str:
     rank, difference = int(found.at[loss, "rank"]), 100 * float(found.at[loss, "difference"])
     mark = "*" if tested and not found.at[loss, "in_group"] else ""
-    return f"{rank} ({difference:.2f}){mark}" if rank > 1 else f"{rank}"
+    return f"{rank} ({fixed(difference)}){mark}" if rank > 1 else f"{rank}"
+
+
+def _key(readings: list[Reading]) -> str:
+    """What the headings say, for those that there are."""
+    tuned, common = any(reading.tuned for reading in readings), any(not reading.tuned for reading in readings)
+    chosen = any(reading.threshold == CHOSEN for reading in readings)
+    text = "Threshold 0.5: a pixel is lesion where its probability exceeds 0.5."
+    text += " Chosen threshold: the one of each run with the best Dice on its own validation images." if chosen else ""
+    text += " Common settings: all losses are trained with the same." if common else ""
+    return text + (" Tuned settings: each loss has those that its trials have chosen." if tuned else "")
 
 
 def _untested(readings: list[Reading]) -> str:

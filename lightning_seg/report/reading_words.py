@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from lightning_seg.catalogue import loss_name
 from lightning_seg.report.answer import join
-from lightning_seg.report.readings import CHOSEN, HALF, Reading
+from lightning_seg.report.readings import Reading
+from lightning_seg.report.thresholds import CHOSEN, HALF, at
 from lightning_seg.report.verdict import Verdict
 
 _EQUAL = 1e-12  # means that differ by less differ by rounding
@@ -67,8 +68,7 @@ def brief(verdict: Verdict) -> str:
 
 def place(reading: Reading) -> str:
     """Where a reading lies, in words."""
-    threshold = "at threshold 0.5" if reading.threshold == HALF else "at the threshold that validation images choose"
-    return f"{threshold} ({', '.join(reading.settings)})"
+    return f"{at(reading.threshold)} ({reading.described})"
 
 
 def _turned(tested: Sequence[Reading]) -> tuple[Reading, Reading, str, str] | None:
@@ -135,7 +135,7 @@ def _tuned_and_common(readings: Sequence[Reading]) -> list[str]:
 
 
 def _both(common: Reading, tuned: Reading) -> str:
-    where = f"{place(tuned).split(' (')[0].capitalize()}{_with(tuned.settings[1:])}"
+    where = f"{at(tuned.threshold).capitalize()}{_with(tuned.settings[1:])}"
     if not _tells(common.verdict) and not _tells(tuned.verdict):
         return f"{where}, neither common settings nor those tuned for each loss tell a loss from the best."
     agree = frozenset(common.verdict.group) == frozenset(tuned.verdict.group)

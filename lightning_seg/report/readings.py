@@ -15,12 +15,13 @@ from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.report.comparison import Comparison, compare, compared_rows
 from lightning_seg.report.kept import Kept, load_kept
 from lightning_seg.report.records import Study, load_study, only_losses
+from lightning_seg.report.thresholds import CHOSEN, HALF
 from lightning_seg.report.verdict import Verdict, judge
 from lightning_seg.runs.fingerprint import belongs, essential, flatten
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.record import Record
+from lightning_seg.wording import counted
 
-HALF, CHOSEN = "0.5", "chosen"
 _LONGEST = 40  # characters of a setting's value
 
 
@@ -46,7 +47,12 @@ class Reading:
     @property
     def name(self) -> str:
         """A heading that tells it from the others."""
-        return f"{self.threshold}, {', '.join(self.settings)}"
+        return f"{'Threshold 0.5' if self.threshold == HALF else 'Chosen threshold'}, {self.described}"
+
+    @property
+    def described(self) -> str:
+        """The settings in words."""
+        return ", ".join([f"{self.settings[0]} settings", *self.settings[1:]])
 
     @property
     def tested(self) -> bool:
@@ -149,7 +155,8 @@ def _of(side: _Side, label: tuple[str, ...], notes: list[str]) -> list[Reading]:
         notes.append(f"{name} has no repeat in which every loss has kept its predictions: it is read at 0.5 alone.")
         return readings
     collapsed = runs.pivot(index=index, columns="loss", values="collapsed").reindex(index=dice.index, columns=losses)
-    readings.append(Reading(name, label, CHOSEN, len(dice), judge(dice, collapsed.astype(bool), ratio, same)))
+    verdict = judge(dice, collapsed.astype(bool), ratio, same, CHOSEN)
+    readings.append(Reading(name, label, CHOSEN, len(dice), verdict))
     return readings
 
 
@@ -191,7 +198,7 @@ def _other_differences(first: _Side, other: _Side) -> list[str]:
 
 
 def _count(blocks: set[Any]) -> str:
-    return f"{len(blocks)} dataset x model {'cell' if len(blocks) == 1 else 'cells'}"
+    return counted(len(blocks), "dataset x model cell")
 
 
 def _settings(side: _Side, block: tuple[str, str], apart: Sequence[str]) -> dict[str, Any]:

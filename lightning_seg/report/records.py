@@ -26,6 +26,7 @@ from lightning_seg.runs.folder import MEASURES as MEASURES_FILE
 from lightning_seg.runs.folder import RESULT, RunFolder, State
 from lightning_seg.runs.record import Record
 from lightning_seg.studies.folder import StudyFolder
+from lightning_seg.wording import counted
 
 _LONGEST_ERROR = 300  # characters
 EXTERNAL, CORRUPTION = "external_", "corruption_"  # of columns of the table of runs, <place>_<metric> follows
@@ -360,7 +361,7 @@ def _elsewhere(records: list[_Record]) -> list[str]:
 def _add_versions_problem(runs: pd.DataFrame, problems: list[str]) -> None:
     versions = runs.loc[runs["version"].notna() & (runs["version"] != ""), "version"].value_counts()
     if len(versions) > 1:
-        parts = ", ".join(f"{count} runs by {version}" for version, count in versions.items())
+        parts = ", ".join(f"{counted(int(count), 'run')} by {version}" for version, count in versions.items())
         problems.append(f"The runs were made by different versions of lightning-seg: {parts}.")
     elif len(versions) and versions.index[0] != __version__:
         problems.append(

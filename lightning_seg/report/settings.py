@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lightning_seg.runs.fingerprint import belongs, essential, flatten
+from lightning_seg.wording import counted
 
 _LONGEST = 200  # characters of a value
 _MOST_VALUES = 4  # that are told of one setting
@@ -49,8 +50,8 @@ def describe_differences(settings: Sequence[Mapping[str, Any]], cells: Sequence[
                 for text, count in by_cell[cell].items():
                     total[text] = total.get(text, 0) + count
             ordered = sorted(total.items(), key=lambda item: -item[1])
-            parts = ", ".join(f"{text} in {count} runs" for text, count in ordered[:_MOST_VALUES])
+            parts = ", ".join(f"{text} in {counted(count, 'run')}" for text, count in ordered[:_MOST_VALUES])
             if len(ordered) > _MOST_VALUES:
-                parts += f" and {len(ordered) - _MOST_VALUES} other values"
-            sentences.append(f"{key} is {parts} ({len(mixed)} dataset x model cells).")
+                parts += f" and {counted(len(ordered) - _MOST_VALUES, 'other value')}"
+            sentences.append(f"{key} is {parts} ({counted(len(mixed), 'dataset x model cell')}).")
     return sentences

@@ -10,6 +10,7 @@ from lightning_seg.report.records import Study
 from lightning_seg.report.records import load_study as read_study
 from lightning_seg.report.verdict import Verdict, judge_comparison
 from lightning_seg.studies.folder import find_study
+from lightning_seg.wording import counted
 
 
 @dataclass
@@ -37,7 +38,7 @@ class LoadedStudy(Study):
         return sentences(self.verdict, scope_of(pairs) if len(pairs) else "")
 
     def __repr__(self) -> str:
-        return f"<study {self.name}: {len(self.runs)} runs. {self.answer[0]}>"
+        return f"<study {self.name}: {counted(len(self.runs), 'run')}. {self.answer[0]}>"
 
 
 def load_study(study: str | Path, output_dir: str | Path = "multirun") -> LoadedStudy:

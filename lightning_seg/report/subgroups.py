@@ -20,6 +20,7 @@ from lightning_seg.report.contrasts import ALPHA, TEST_TO_TRAIN, Array, Contrast
 from lightning_seg.report.groups import Grouping, Level
 from lightning_seg.report.image_contrasts import ImageTable
 from lightning_seg.report.studentized import critical_range
+from lightning_seg.wording import fixed
 
 
 @dataclass(frozen=True)
@@ -177,8 +178,8 @@ def sentence(division: Division) -> str:
     gaining, losing, points = surest.gains
     where = "there" if spoken == [surest] else f"on {surest.level.words}"
     reason = (
-        f"the lead of {loss_name(gaining)} over {loss_name(losing)} is larger by {100 * points:.1f} points {where} "
-        f"than on the rest (adjusted p {_equals(surest.p_interaction)})"
+        f"the lead of {loss_name(gaining)} over {loss_name(losing)} is larger by {fixed(100 * points, 1)} points "
+        f"{where} than on the rest (adjusted p {_equals(surest.p_interaction)})"
     )
     if not parts:
         return f"{title}: {reason}, but within no group of images is one loss told from another."
@@ -192,7 +193,7 @@ def _better_than(subgroup: Subgroup) -> str:
         which = "every other loss"
     else:
         which = join([loss_name(loss) for loss in worse])
-    least, most = (f"{100 * value:.1f}" for value in (min(worse.values()), max(worse.values())))
+    least, most = (fixed(100 * value, 1) for value in (min(worse.values()), max(worse.values())))
     return f"{which} by {least if least == most else f'{least} to {most}'} points"
 
 

@@ -15,8 +15,9 @@ from lightning_seg.report.contrasts import Scope
 from lightning_seg.report.published import Published
 from lightning_seg.report.ranking import Ranking, metric_places
 from lightning_seg.report.statistics import critical_difference
+from lightning_seg.report.thresholds import HALF, ONE_CLASS, at
 from lightning_seg.report.verdict import Verdict
-from lightning_seg.wording import as_cell
+from lightning_seg.wording import as_cell, counted, fixed
 
 _WIDER = {Scope.MODELS: "p, other models", Scope.DATASETS: "p, other datasets"}
 _P_VALUES = ("p", "p (all pairs)", *_WIDER.values())  # columns whose smallest values no digits show
@@ -72,7 +73,7 @@ class Table:
             return f"< {_SMALLEST_P:.4f}"
         if self.footer and row == len(self.data) - 1:
             return f"{value:.3g}"
-        return str(value) if isinstance(value, int) else f"{value:.{self.digits.get(column, 4)}f}"
+        return str(value) if isinstance(value, int) else fixed(value, self.digits.get(column, 4))
 
 
 def save(table: Table, directory: Path) -> None:
@@ -246,7 +247,7 @@ def _scopes(verdict: Verdict, suffix: str) -> Table:
     rows = [
         (
             _CLAIMS[scope],
-            f"{found.units} {found.unit}{'s' if found.units > 1 else ''}",
+            f"{counted(found.units, found.unit)}",
             100 * math.sqrt(2 * found.size),
             found.df,
             found.pair_df,
@@ -396,7 +397,7 @@ def _failed_runs(failed_runs: pd.DataFrame) -> Table:
     data = failed_runs.reset_index()
     data["loss"] = [loss_name(str(loss)) for loss in data["loss"]]
     data.columns = ["Loss", "Failed", "Diverged", "Unreadable", "All background", "All lesion", "Where"]
-    caption = "Runs that failed, diverged, left damaged records, or predict one class everywhere."
+    caption = f"Runs that failed, diverged, left damaged records, or predict {ONE_CLASS}, {at(HALF)}."
     return Table("failed_runs", "Failed and collapsed runs", caption, data, {})
 
 

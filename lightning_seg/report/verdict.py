@@ -10,6 +10,7 @@ from lightning_seg.report.comparison import BLOCK, Comparison
 from lightning_seg.report.contrasts import ALPHA, TEST_TO_TRAIN, Contrasts, Scope, components
 from lightning_seg.report.power import Power, power_of
 from lightning_seg.report.statistics import Omnibus, holm, omnibus
+from lightning_seg.report.thresholds import HALF, ONE_CLASS, at
 from lightning_seg.report.yardstick import DICE, Yardstick
 
 # Where more runs than this predict one class everywhere, and so do more than these of every loss, none has learned.
@@ -65,12 +66,13 @@ class Verdict:
         disputes: where means and ranks disagree about the best loss; there is no winner then.
         reversals: where another loss is better than the best one.
         nothing_learned: a sentence where the networks have learned nothing that losses could be compared by, else "".
-        collapsed: loss -> number of runs that predict one class everywhere, of those that have any.
+        collapsed: loss -> number of runs that predict one class everywhere there, of those that have any.
         set_aside: how many paired repeats hold such a run.
         without_collapsed: the verdict without these repeats, for all losses alike; None where there are none, or
             nothing else.
         same_images: whether all repeats are tested on the same images, so that only the seed varies.
         yardstick: what was compared.
+        threshold: above which probability pixels were taken for lesion: "0.5", or "chosen" by validation images.
     """
 
     losses: list[str]
@@ -90,6 +92,7 @@ class Verdict:
     without_collapsed: "Verdict | None" = None
     same_images: bool = False
     yardstick: Yardstick = DICE
+    threshold: str = HALF
 
     @property
     def here(self) -> Contrasts:
@@ -124,18 +127,20 @@ def judge(
     collapsed: pd.DataFrame | None = None,
     test_to_train: float = TEST_TO_TRAIN,
     same_images: bool = False,
+    threshold: str = HALF,
 ) -> Verdict:
     """Judge a study's pairs table, (dataset, model, repeat) x losses.
 
     Args:
         collapsed: whether a run predicts one class everywhere, of the same shape; None for none.
         test_to_train, same_images: see :class:`lightning_seg.report.comparison.Comparison`.
+        threshold: see :class:`Verdict`.
     """
     if collapsed is None:
         collapsed = pd.DataFrame(False, index=pairs.index, columns=pairs.columns)
     verdict = _judged(pairs, test_to_train)
-    verdict.same_images = same_images
-    verdict.nothing_learned = _nothing_learned(pairs, collapsed)
+    verdict.same_images, verdict.threshold = same_images, threshold
+    verdict.nothing_learned = _nothing_learned(pairs, collapsed, threshold)
     if verdict.nothing_learned:
         verdict.winner, verdict.group, verdict.worse = None, verdict.losses, {}
         verdict.disputes, verdict.reversals = [], []
@@ -293,13 +298,13 @@ def _reversals(pairs: pd.DataFrame, best: str, test_to_train: float) -> list[Rev
     return [Reversal(*row[:-1], float(p)) for row, p in rows if p < ALPHA and row[3] > 0]
 
 
-def _nothing_learned(pairs: pd.DataFrame, collapsed: pd.DataFrame) -> str:
+def _nothing_learned(pairs: pd.DataFrame, collapsed: pd.DataFrame, threshold: str) -> str:
     if pairs.shape[1] < 2 or pairs.empty:
         return ""
     if collapsed.to_numpy().mean() > _MANY_COLLAPSED and collapsed.mean().min() > _SOME_COLLAPSED:
         return (
-            f"{int(collapsed.to_numpy().sum())} of the {collapsed.size} compared runs predict one class everywhere: "
-            "most networks have learned nothing yet, and nothing can be concluded about the losses."
+            f"{int(collapsed.to_numpy().sum())} of the {collapsed.size} compared runs predict {ONE_CLASS}, "
+            f"{at(threshold)}: most networks have learned nothing yet, and nothing can be concluded about the losses."
         )
     if len(pairs) > 1 and (pairs.sub(pairs.iloc[:, 0], axis=0) == 0).all(axis=None):
         return (

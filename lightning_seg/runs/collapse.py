@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-_SHARE = 0.99  # of its test images
+SHARE = 0.99  # of its test images
 
 
 def collapse(
@@ -18,8 +18,8 @@ def collapse(
     Args:
         tp, fp, fn, tn: pixels of each test image, (N,).
     """
-    if np.mean(tp + fp == 0) >= _SHARE and np.any(tp + fn > 0):
+    if np.mean(tp + fp == 0) >= SHARE and np.any(tp + fn > 0):
         return "background"
-    if np.mean(fn + tn == 0) >= _SHARE and np.any(fp + tn > 0):
+    if np.mean(fn + tn == 0) >= SHARE and np.any(fp + tn > 0):
         return "lesion"
     return ""

@@ -12,6 +12,7 @@ from filelock import FileLock
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import read_json, write_text
 from lightning_seg.runs.folder import RunFolder, repeat_of, study_lock
+from lightning_seg.wording import counted
 
 _ANNOUNCED = "cells.json"
 _TRIALS = ".tuning"
@@ -75,8 +76,8 @@ class StudyFolder:
         problem = ""
         if odd:
             problem = (
-                f"{len(odd)} folders in the study are left out, such as {odd[0]}: they are links, which are not "
-                "followed, or their names are no text."
+                f"left out: {counted(len(odd), 'folder')} in the study, such as {odd[0]}; links are not followed, and "
+                "names have to be text."
             )
         waiting: set[str] = set()
         try:

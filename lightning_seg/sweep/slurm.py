@@ -14,6 +14,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from lightning_seg.runs import stop
+from lightning_seg.wording import counted
 
 if TYPE_CHECKING:
     from submitit import Job
@@ -77,7 +78,7 @@ class SlurmLauncher(Launcher):
             (f"job_id_for_{number}" for _, number in tasks),
             itertools.repeat(Singleton.get_state()),
         )
-        log.info("Slurm's job %s: %d runs, %d at once", _array(jobs[0]), len(jobs), at_once)
+        log.info("Slurm's job %s: %s, %d at once", _array(jobs[0]), counted(len(jobs), "run"), at_once)
         return jobs
 
 

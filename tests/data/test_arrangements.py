@@ -199,21 +199,21 @@ class TestNoFileIsLeftOutSilently:
             (tmp_path / name).write_bytes(b"x")
         with caplog.at_level(logging.WARNING):
             dataset = Folder(tmp_path, "mine")
-        assert "2 .nii.gz, 1 .dcm file(s) of a format that is not read; convert them to PNG" in caplog.text
-        assert dataset.notes == ["1 .txt file(s) that are no images"] and ".txt" not in caplog.text
+        assert "2 .nii.gz, 1 .dcm files of a format that is not read; convert them to PNG" in caplog.text
+        assert dataset.notes == ["no images: 1 .txt file"] and ".txt" not in caplog.text
 
     def test_pictures_beside_the_folders(self, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
         pairs(tmp_path, ("images/a.png", "masks/a.png"))
         picture(tmp_path / "images/more/b.png")
         with caplog.at_level(logging.WARNING):
             Folder(tmp_path, "mine")
-        assert "1 picture(s) lie outside the folders that are read, such as images/more/b.png" in caplog.text
+        assert "outside the folders that are read: 1 picture, such as images/more/b.png" in caplog.text
 
     @pytest.mark.parametrize(
         ("names", "said"),
         [
-            (["a.dcm", "b.dcm", "c.txt"], "it holds 2 .dcm, 1 .txt file(s); convert them to PNG or TIFF"),
-            (["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"], "it holds 2 .nii.gz file(s); convert"),
+            (["a.dcm", "b.dcm", "c.txt"], "it holds 2 .dcm, 1 .txt files; convert them to PNG or TIFF"),
+            (["imagesTr/a_0000.nii.gz", "labelsTr/a.nii.gz"], "it holds 2 .nii.gz files; convert"),
             ([], "it is empty"),
         ],
     )
@@ -276,7 +276,7 @@ class TestUnlabelled:
         assert Folder(tmp_path, "mine", unlabelled="skip").ids() == ["a"]
         dataset = Folder(tmp_path, "mine", unlabelled="empty")
         assert dataset.ids() == ["a", "b"] and not dataset.read(1, 12)[1].any()
-        assert dataset.remarks == ["1 image(s) without mask have no lesion, as dataset.unlabelled=empty says"]
+        assert dataset.remarks == ["without lesion: 1 image without mask, as dataset.unlabelled=empty says"]
         with pytest.raises(UserError, match=r"dataset\.unlabelled=maybe is not valid"):
             Folder(tmp_path, "mine", unlabelled="maybe")
 

@@ -25,7 +25,7 @@ def test_caches_of_changed_data_are_told_and_removed_on_request(
     next((root / "images").iterdir()).touch()
     with caplog.at_level(logging.INFO):
         open_cache(Folder(root, "mine"), 16, caches)
-    assert "1 cache(s) of data that have changed take" in caplog.text
+    assert "1 cache of data that have changed, of" in caplog.text
     shown = CliRunner().invoke(app, ["caches", "--data-dir", str(tmp_path / "data")]).output
     assert shown.count("in use") == 1 and "of data that have changed" in shown.replace("\n", " ")
     assert len(kept_caches(caches)) == 3

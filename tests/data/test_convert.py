@@ -50,7 +50,7 @@ def test_subsets_are_kept_and_nothing_is_replaced(tmp_path: Path) -> None:
 def test_bad_files_leave_nothing(tmp_path: Path) -> None:
     layouts.kvasir(tmp_path / "set")
     next((tmp_path / "set/Kvasir-SEG/images").iterdir()).write_bytes(b"no image")
-    assert "1 bad file(s)" in convert(tmp_path / "set/Kvasir-SEG", tmp_path / "out")
+    assert "1 bad file" in convert(tmp_path / "set/Kvasir-SEG", tmp_path / "out")
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob(".out*"))
 
 

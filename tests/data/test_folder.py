@@ -113,7 +113,7 @@ def test_all_kinds_of_mistakes_are_in_one_error(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         Folder(tmp_path, "mine")
     first, *lines = str(caught.value).splitlines()
-    assert first == f"Dataset 'mine' has 9 bad file(s) in {tmp_path}; put them right or remove them:"
+    assert first == f"Dataset 'mine' has 9 bad files in {tmp_path}, to be put right or removed:"
     bad = {line.strip().removeprefix(f"{tmp_path}/").split(": ")[0]: line for line in lines}
     expected = {
         "images/missing.png": "no mask belongs to it",
@@ -147,7 +147,7 @@ def test_image_and_mask_of_one_pair_are_both_named(tmp_path: Path) -> None:
         (lambda root: picture(root / "masks/a.png", slice(0, 3)), "there are no images"),
         (
             lambda root: [picture(root / "images/a.png"), picture(root / "masks/b.png", slice(0, 3))],
-            "have no image of the same name",
+            "no image of the same name",
         ),
     ],
 )

@@ -167,7 +167,7 @@ class TestAlpha:
         drawings.images(tmp_path)
         drawings.each(drawings.alpha(255))(tmp_path, drawings.drawn())
         Image.new("RGBA", drawings.SIDES, (0, 0, 0, 255)).save(tmp_path / "masks/c.png")
-        with pytest.raises(UserError, match=r"2 masks keep the lesion in their alpha channel and 1 do not"):
+        with pytest.raises(UserError, match=r"2 masks with the lesion in the alpha channel and 1 without"):
             Folder(tmp_path, "mine").reading()
 
     def test_a_constant_alpha_is_dropped(self, tmp_path: Path) -> None:
@@ -267,7 +267,7 @@ class TestBlurred:
         red = [mask if number % 2 == 0 else np.zeros_like(mask) for number, mask in enumerate(drawn)]
         assert self.wrong(tmp_path, red, "#ff0000") < 0.06
         reading = Folder(tmp_path, "blurred", lesion="nonzero").reading()
-        assert "6 mask(s) whose format (JPG) blurs values, each pixel counts as the nearest of #000000, #" in reading
+        assert "6 masks whose format (JPG) blurs values, each pixel counts as the nearest of #000000, #" in reading
 
     def test_grey_labels(self, tmp_path: Path) -> None:
         drawn = self.masks(tmp_path, (120, 255))

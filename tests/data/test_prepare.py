@@ -433,7 +433,7 @@ class TestPrepareFrom:
         victim.write_bytes(victim.read_bytes()[:300])
         result = run_cli("kvasir", "--from", tmp_path / "given", "--data-dir", tmp_path / "data")
         assert isinstance(result, UserError)
-        assert "1 bad file(s)" in str(result) and ".partial" not in str(result) and victim.name in str(result)
+        assert "1 bad file" in str(result) and ".partial" not in str(result) and victim.name in str(result)
         assert not (tmp_path / "data" / "kvasir").exists()
 
     def test_a_full_disk_is_seen_before(self, tmp_path: Path, quiet: Console, monkeypatch: pytest.MonkeyPatch) -> None:

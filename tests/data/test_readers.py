@@ -149,7 +149,7 @@ class TestWhatIsWrong:
         (folder / "benign (2).png").unlink()
         with pytest.raises(UserError) as error:
             Busi(tmp_path, "benign")
-        assert "3 bad file(s)" in str(error.value)
+        assert "3 bad files" in str(error.value)
         for name in ("benign (1).png: no mask", "benign (2)_mask.png: no image", "benign (2)_mask_1.png: no image"):
             assert name in str(error.value)
 
@@ -188,7 +188,7 @@ class TestWhatIsWrong:
         third.image.unlink()
         with pytest.raises(UserError) as error:
             Kvasir(tmp_path)
-        assert f"3 bad file(s) in {tmp_path};" in str(error.value)
+        assert f"3 bad files in {tmp_path}," in str(error.value)
         for part in (f"{first.image}: no mask", f"{second.image}: cannot be read", f"{third.masks[0]}: no image"):
             assert part in str(error.value)
 

@@ -84,8 +84,8 @@ def test_an_answer_that_another_threshold_turns_over_is_told(tmp_path: Path) -> 
     assert half.verdict.losses[-1] == "dice" and chosen.verdict.winner == "dice"
     text = sentences([half, chosen])
     assert text[0].startswith("The answer turns over: ")
-    assert "better than Dice at threshold 0.5 (common), and Dice is better than" in text[0]
-    assert "at the threshold that validation images choose (common)" in text[0]
+    assert "better than Dice at threshold 0.5 (common settings), and Dice is better than" in text[0]
+    assert "at the threshold that validation images choose (common settings)" in text[0]
 
 
 def test_an_answer_that_holds_is_said_to_hold_in_as_many_readings_as_there_are(tmp_path: Path) -> None:
@@ -95,10 +95,10 @@ def test_an_answer_that_holds_is_said_to_hold_in_as_many_readings_as_there_are(t
     augmented = keep(study(tmp_path / "augmented", effects, seed=1, config=flips), lambda _: 0.2)
     found = read(plain, augmented)
     assert [reading.name for reading in found.readings] == [
-        "0.5, common, augmentation none",
-        "chosen, common, augmentation none",
-        "0.5, common, augmentation flips",
-        "chosen, common, augmentation flips",
+        "Threshold 0.5, common settings, augmentation none",
+        "Chosen threshold, common settings, augmentation none",
+        "Threshold 0.5, common settings, augmentation flips",
+        "Chosen threshold, common settings, augmentation flips",
     ]
     text = sentences(found.readings)
     assert text[0] == "The answer holds in all 4 readings: Dice is better than every other loss."
@@ -115,7 +115,9 @@ def test_one_reading_that_can_be_tested_is_no_confirmation(tmp_path: Path) -> No
     first = study(tmp_path / "a", {"dice": 0.05}, models=["unet"])
     single = study(tmp_path / "b", {"dice": 0.05}, models=["unet"], repeats=1, config={"optimizer": {"lr": 0.003}})
     text = sentences(read(first, single).readings)
-    assert text[0].startswith("Only one of the 2 readings can be tested, at threshold 0.5 (common): Dice is better")
+    assert text[0].startswith(
+        "Only one of the 2 readings can be tested, at threshold 0.5 (common settings): Dice is better"
+    )
 
 
 def test_other_settings_are_named_and_losses_that_one_study_lacks_are_left_out(tmp_path: Path) -> None:

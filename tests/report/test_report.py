@@ -107,7 +107,7 @@ def test_the_page_begins_with_the_answer(built):
     assert order == sorted(order)
     text = text_of(built)
     assert "32 of 32 known runs have a result" in text
-    assert "Focal: of 8 runs, 1 collapsed to background everywhere (isic/fcn (1))." in text
+    assert "Focal: of 8 runs, 1 collapsed to background everywhere at threshold 0.5 (isic/fcn (1))." in text
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from lightning_seg.data.remarks import border_share, inverted
 from lightning_seg.data.split import STRATEGIES, Fractions, make_split, siblings_in_training
 from lightning_seg.errors import UserError
 from lightning_seg.terminal import tracked
+from lightning_seg.wording import counted
 
 SIDE = 224  # pixels at which contrast is measured and pictures are shown
 
@@ -120,7 +121,8 @@ def inspect_dataset(
     reading = dataset.reading()
     measured, bad = _measure_all(dataset, ids)
     if not measured:
-        raise UserError(f"Dataset {dataset.name!r}: none of its {len(ids)} images can be read; the first: {bad[0]}.")
+        none = f"none of its {counted(len(ids), 'image')} can be read"
+        raise UserError(f"Dataset {dataset.name!r}: {none}; the first: {bad[0]}.")
     found = list(measured.values())
     alike = None if bad else _relations(dataset, fractions, seed, repeats, groups, split, cache_dir)
     return Inspection(

@@ -6,7 +6,7 @@ from rich.text import Text
 
 from lightning_seg.data.dataset import FileDataset
 from lightning_seg.data.inspect.measure import Inspection
-from lightning_seg.wording import printable
+from lightning_seg.wording import counted, printable
 
 QUANTILES = (0, 0.25, 0.5, 0.75, 1)
 
@@ -46,13 +46,13 @@ def summary_rows(found: Inspection) -> list[tuple[str, str]]:
     multiple = np.unique(found.groups, return_counts=True)[1]
     return [
         *rows,
-        ("Exact duplicates", f"{len(found.exact):,} pairs"),
+        ("Exact duplicates", counted(len(found.exact), "pair")),
         (
             "Near duplicates",
-            f"{len(found.near):,} pairs (at most {found.dataset.near_duplicate_bits} of 256 hash bits)",
+            f"{counted(len(found.near), 'pair')} (at most {found.dataset.near_duplicate_bits} of 256 hash bits)",
         ),
-        ("Copies, mirrored, turned or cropped", f"{len(found.copies):,} pairs"),
-        ("Images with a sibling", f"{multiple[multiple > 1].sum():,} in {(multiple > 1).sum():,} groups"),
+        ("Copies, mirrored, turned or cropped", counted(len(found.copies), "pair")),
+        ("Images with a sibling", f"{multiple[multiple > 1].sum():,} in {counted(int((multiple > 1).sum()), 'group')}"),
         *(
             (
                 f"Test images with a sibling in training, {strategy}",

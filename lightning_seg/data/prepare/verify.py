@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from lightning_seg.data.dataset import FileDataset
+from lightning_seg.wording import counted
 
 _PUBLISHED = files("lightning_seg.data").joinpath("published")
 _DIGITS = 32  # of a file's SHA-256 in hexadecimal, 128 bits: enough to tell files apart
@@ -42,13 +43,16 @@ class Verification:
             else f"{self.images:,} of {self.published:,} images"
         ]
         if self.strange:
-            words.append(f"{len(self.strange):,} are not in the published dataset, such as {self.strange[0]}")
+            words.append(
+                f"{len(self.strange):,} {'is' if len(self.strange) == 1 else 'are'} not in the published dataset, "
+                f"such as {self.strange[0]}"
+            )
         if self.changed is None:
             words.append("the files' checksums are not known, only their names were checked")
         elif self.changed:
             words.append(
-                f"{len(self.changed):,} files differ from the published ones (re-encoded or converted?), such as "
-                f"{self.changed[0].name}"
+                f"{counted(len(self.changed), 'file')} {'differs' if len(self.changed) == 1 else 'differ'} from the "
+                f"published ones (re-encoded or converted?), such as {self.changed[0].name}"
             )
         elif not self.strange:
             words.append("every file is the published one")

@@ -25,6 +25,7 @@ from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import parse_window
 from lightning_seg.errors import UserError
 from lightning_seg.files import read_json
+from lightning_seg.wording import counted
 
 log = logging.getLogger(__name__)
 
@@ -148,8 +149,7 @@ class Folder(FileDataset):
                 masks[stem].append(path)
             else:
                 orphans.append(path)
-        why = f"one of {len(orphans)} mask(s) that have no image of the same name in {image_folder}"
-        self.problems += [Problem(path, why) for path in orphans]
+        self.problems += [Problem(path, f"no image of the same name is in {image_folder}") for path in orphans]
         return [Sample(stem := normalised(path.stem), path, tuple(masks[stem])) for path in images]
 
     def _file(self, name: str) -> Path | None:
@@ -203,7 +203,7 @@ class Folder(FileDataset):
                 f"{listed}."
             )
         named = sorted(wanted & count.keys())
-        lesion = " or ".join(named[:8]) + (f" or {len(named) - 8} others" if len(named) > 8 else "")
+        lesion = " or ".join(named[:8]) + (f" or {counted(len(named) - 8, 'other')}" if len(named) > 8 else "")
         self._labels = f"Lesion is what the annotations outline as {lesion!r} (classes and outlines: {listed})"
         return wanted
 
@@ -212,9 +212,13 @@ class Folder(FileDataset):
         if not bare or self.unlabelled == "error":
             return samples
         if self.unlabelled == "skip":
-            self.remarks.append(f"{len(bare)} image(s) without mask are left out, as dataset.unlabelled=skip says")
+            self.remarks.append(
+                f"left out: {counted(len(bare), 'image')} without mask, as dataset.unlabelled=skip says"
+            )
             return [sample for sample in samples if sample.masks]
-        self.remarks.append(f"{len(bare)} image(s) without mask have no lesion, as dataset.unlabelled=empty says")
+        self.remarks.append(
+            f"without lesion: {counted(len(bare), 'image')} without mask, as dataset.unlabelled=empty says"
+        )
         return [sample if sample.masks else Sample(sample.id, sample.image, (), ()) for sample in samples]
 
     def signature(self) -> list[list[Any]]:

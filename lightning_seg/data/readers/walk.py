@@ -10,6 +10,7 @@ from typing import NamedTuple
 from lightning_seg.data.dataset import Problem, Sample
 from lightning_seg.data.images import IMAGE_SUFFIXES
 from lightning_seg.data.naming import MASK_SUFFIX, core, is_hidden, is_mask_name, normalised, role_of
+from lightning_seg.wording import counted
 
 _CHANNEL = re.compile(r"_\d{4}$")  # of nnU-Net's images
 _NNUNET = re.compile(r"images(Tr|Ts|Val)$")
@@ -264,13 +265,14 @@ def passed_over(root: Path, files: Sequence[Path], used: set[Path]) -> tuple[lis
     remarks = []
     if pictures:
         remarks.append(
-            f"{len(pictures)} picture(s) lie outside the folders that are read, such as {pictures[0].relative_to(root)}"
+            f"outside the folders that are read: {counted(len(pictures), 'picture')}, such as "
+            f"{pictures[0].relative_to(root)}"
         )
     unread = {name: count for name, count in others.items() if name in UNREAD}
     if unread:
         remarks.append(f"{_counted(unread)} of a format that is not read; {CONVERT}")
     rest = {name: count for name, count in others.items() if name not in UNREAD}
-    return remarks, [f"{_counted(rest)} that are no images"] if rest else []
+    return remarks, [f"no images: {_counted(rest)}"] if rest else []
 
 
 def contents(files: Sequence[Path]) -> str:
@@ -284,7 +286,8 @@ def contents(files: Sequence[Path]) -> str:
 
 def _counted(counts: Mapping[str, int]) -> str:
     parts = [f"{count} {name}" for name, count in sorted(counts.items(), key=lambda item: -item[1])]
-    return f"{', '.join(parts[:6])}{' and others' if len(parts) > 6 else ''} file(s)"
+    files = "file" if sum(counts.values()) == 1 else "files"
+    return f"{', '.join(parts[:6])}{' and others' if len(parts) > 6 else ''} {files}"
 
 
 def _channels(images: list[File]) -> list[Problem]:

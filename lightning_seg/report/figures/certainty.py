@@ -124,14 +124,14 @@ def pair_map(verdict: Verdict) -> Figure:
         for x, y, sign in ((b, a, 1), (a, b, -1)):
             value = sign * 100 * float(row.difference)  # type: ignore[arg-type]
             text = axis.text(
-                *(x, y, f"{value:+.2f}{'*' if told else ''}"),
+                *(x, y, f"{value:+z.2f}{'*' if told else ''}"),
                 ha="center",
                 va="center",
                 fontsize=7,
                 fontweight="bold" if told else "normal",
                 color=ink_on(picture.to_rgba(np.array([value]))[0].tolist()),
             )
-            tip = f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+.3f} points"
+            tip = f"{loss_name(losses[y])} - {loss_name(losses[x])}: {value:+z.3f} points"
             figure.tip(text, f"{tip}, p {row.p_adjusted:.3g}" if tested else tip)
     axis.set_xticks(range(len(names)), names, rotation=45, ha="right")
     axis.set_yticks(range(len(names)), names)

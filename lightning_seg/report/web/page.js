@@ -18,6 +18,8 @@
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
+  // What rounds to zero has no sign.
+  const fixed = (value, digits) => value.toFixed(digits).replace(/^-(0(\.0*)?)$/, "$1");
   const compare = (a, b) => {
     if (a === b) return 0;
     if (a === null) return 1; // what is absent comes last
@@ -96,8 +98,8 @@
       const least = rows.length ? rows[rows.length - 1][1] : 0;
       picked.tBodies[0].replaceChildren(...rows.map(([loss, mean, deviation, count]) => {
         const row = element("tr");
-        const number = (value, digits) => element("td", value === null ? "–" : value.toFixed(digits), { class: "number", "data-value": value ?? NaN, title: String(value) });
-        const meter = element("div", undefined, { class: "meter", title: `${(100 * (mean - best)).toFixed(3)} points to the best` });
+        const number = (value, digits) => element("td", value === null ? "–" : fixed(value, digits), { class: "number", "data-value": value ?? NaN, title: String(value) });
+        const meter = element("div", undefined, { class: "meter", title: `${fixed(100 * (mean - best), 3)} points to the best` });
         meter.style.width = `${best > least ? 4 + 96 * (mean - least) / (best - least) : 100}%`;
         const last = element("td");
         last.append(meter);
@@ -127,7 +129,7 @@
         row.append(...run.map((value, column) => {
           if (typeof value !== "number") return element("td", value ?? "–");
           const digits = column >= 5 && column <= 8 ? 4 : column === 10 ? 1 : 0;
-          return element("td", value.toFixed(digits), { class: "number", title: String(value) });
+          return element("td", fixed(value, digits), { class: "number", title: String(value) });
         }));
         return row;
       }));

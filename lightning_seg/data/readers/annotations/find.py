@@ -13,6 +13,7 @@ from lightning_seg.data.readers.annotations.base import AnnotationError, ImageSh
 from lightning_seg.data.shapes import Shape
 from lightning_seg.errors import UnreadableError
 from lightning_seg.files import open_plain
+from lightning_seg.wording import counted
 
 SUFFIXES = (".json", ".xml", ".txt")
 MAX_BYTES = 2**30  # of one file of annotations
@@ -75,7 +76,7 @@ def find_annotations(
             former = found[image].shapes if image in found else ()
             found[image] = Annotated(file, former + entry.shapes, entry.size, entry.image is None)
         if absent:
-            named = f"names {len(absent)} image(s) that are not there or not to be told apart, such as {absent[0]!r}"
+            named = f"names {counted(len(absent), 'image')} not there or not to be told apart, such as {absent[0]!r}"
             problems.append(Problem(file, named))
     return found
 
