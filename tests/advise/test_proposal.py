@@ -84,6 +84,11 @@ def test_no_more_repeats_than_the_split_has(tmp_path: Path):
     assert make(1000.0, f"data.split={table}").repeats == list("0123")
 
 
+def test_one_epoch_is_singular():
+    short = make(8.0, "trainer.max_epochs=1", "early_stopping.patience=1", "data.image_size=64")
+    assert "up to 1 epoch)" in short.reasons[0]
+
+
 def test_what_is_given_stays():
     proposal = make(100.0, "model=unet,fcn", "loss=dice,bce", "repeat=0,1,2,3", "data.image_size=96", "seed=7")
     assert proposal.line() == [

@@ -199,7 +199,8 @@ def test_collapsed_runs_are_told_for_all_losses_alike():
     pairs.loc[bad, "l0"] = 0.0
     pairs.loc[[("d1", "m02", 3)], "l2"] = 0.1
     text = " ".join(words(pairs, collapsed=pairs < 0.15))
-    assert "(l0 3 and l2 1)" in text and "without the 4 paired repeats" in text
+    kind = "predict one class for at least 99 % of their test images, at threshold 0.5"
+    assert f"{kind} (l0 3 and l2 1)" in text and "without the 4 paired repeats" in text
     assert "the answer is another: Use l0" in text
     assert "No loss is recommended" in text and "repeat 2 (Dice 0.00 against" in text
     assert "predict one class" not in " ".join(words(pairs))

@@ -16,7 +16,7 @@ from lightning_seg.report.build import build_report
 from lightning_seg.report.comparison import compare, compared_rows
 from lightning_seg.report.kept import by_loss, load_kept
 from lightning_seg.report.page import study_page
-from lightning_seg.report.reading_tables import reading_tables
+from lightning_seg.report.reading_tables import reading_tables, readings_table
 from lightning_seg.report.reading_words import sentences
 from lightning_seg.report.readings import Readings, read_all
 from lightning_seg.report.records import load_study
@@ -25,7 +25,7 @@ from lightning_seg.report.trials import read_trials, rows
 from lightning_seg.report.trials import sentences as trial_sentences
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.predictions import Predictions, write
-from tests.report.make_study import Truth, make_study
+from tests.report.make_study import Truth, collapse_run, make_study
 
 LOSSES = ["dice", "bce", "iou"]
 SIDE = 224
@@ -86,6 +86,20 @@ def test_an_answer_that_another_threshold_turns_over_is_told(tmp_path: Path) -> 
     assert text[0].startswith("The answer turns over: ")
     assert "better than Dice at threshold 0.5 (common settings), and Dice is better than" in text[0]
     assert "at the threshold that validation images choose (common settings)" in text[0]
+    table = readings_table([half, chosen])
+    assert [*table.data] == ["Loss", "Threshold 0.5, common settings", "Chosen threshold, common settings"]
+    assert "Common settings: all losses are trained" in table.caption and "Tuned settings" not in table.caption
+
+
+def test_collapsed_runs_are_counted_at_the_threshold_of_the_reading(tmp_path: Path) -> None:
+    place = study(tmp_path, {})
+    for path in place.glob("*/*/*/repeat_*"):
+        collapse_run(path, images=6)
+    half, chosen = read(keep(place, lambda loss: 0.0 if loss == "dice" else 0.5)).readings
+    assert "compared runs predict one class for at least 99 % of their test images, at threshold 0.5" in (
+        half.verdict.nothing_learned
+    )
+    assert chosen.verdict.threshold == "chosen" and not chosen.verdict.nothing_learned
 
 
 def test_an_answer_that_holds_is_said_to_hold_in_as_many_readings_as_there_are(tmp_path: Path) -> None:
