@@ -13,13 +13,14 @@ from lightning_seg.config.named import build_loss
 from lightning_seg.config.variants import survey
 from lightning_seg.report.figures.losses import gallery
 from lightning_seg.report.figures.style import for_page, save
+from lightning_seg.report.responses import respond
 
 
 @cache
 def figures() -> dict[str, str]:
     """Each figure of the losses, as HTML, by its name: first the study's ten, then the literature's."""
     names = [*LOSSES, *(name for name in survey() if name not in LOSSES)]
-    losses = {name: build_loss(name) for name in names}
+    losses = {name: respond(build_loss(name)) for name in names}
     with TemporaryDirectory() as folder:
         return {
             figure.name: f'<figure class="gallery {figure.name}">'
