@@ -40,9 +40,8 @@ def sigmoid(logits: NDArray[np.float64] | float) -> NDArray[np.float64]:
 def moving() -> tuple[list[Scene], list[Scene]]:
     """All lesion pixels, and all others, at each of ``LOGITS``, while the rest is right."""
     truth = (disc(RADIUS) > 0).astype(float)
-    other = (disc(RADIUS) <= 0).astype(float)
-    lesion = [Scene("", truth, logit * truth - SURE * other) for logit in LOGITS.tolist()]
-    return lesion, [Scene("", truth, SURE * truth + logit * other) for logit in LOGITS.tolist()]
+    lesion = [Scene("", truth, np.where(truth > 0, logit, -SURE)) for logit in LOGITS]
+    return lesion, [Scene("", truth, np.where(truth > 0, SURE, logit)) for logit in LOGITS]
 
 
 def sliding() -> list[Scene]:
@@ -50,7 +49,7 @@ def sliding() -> list[Scene]:
     start = SIDE / 2 - RADIUS  # so that the prediction stays inside the scene
     truth = (disc(RADIUS, column=start) > 0).astype(float)
     predictions = [disc(RADIUS, column=start + shift) > 0 for shift in np.linspace(0, 2 * RADIUS, 25)]
-    return [Scene("", truth, SURE * (2.0 * prediction - 1)) for prediction in predictions]
+    return [Scene("", truth, np.where(prediction, SURE, -SURE)) for prediction in predictions]
 
 
 def overlap(scene: Scene) -> float:

@@ -100,7 +100,12 @@ def on_masks(losses: Mapping[str, Response], suffix: str = "") -> Figure:
         5.0,
     )
     rows = difficult()
+    titles = ["truth", "prediction", *(wrapped(loss_label(name), 17) for name in losses)]
+    # Pictures of one size need no search for their places, which takes longer than to draw them.
+    above = 0.93 if max(title.count("\n") for title in titles) else 0.96
+    figure.canvas.set_layout_engine(None)
     axes = figure.canvas.subplots(len(rows), columns, squeeze=False)
+    figure.canvas.subplots_adjust(left=0.005, right=0.995, bottom=0.07, top=above, wspace=0.07, hspace=0.42)
     for number, (line, scene) in enumerate(zip(axes, rows, strict=True)):
         line[0].imshow(scene.truth, cmap="gray", vmin=0, vmax=1)
         line[0].set_xlabel(scene.name, fontsize=7)
@@ -113,9 +118,7 @@ def on_masks(losses: Mapping[str, Response], suffix: str = "") -> Figure:
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
             axis.spines[:].set_visible(True)
-    for axis, title in zip(
-        axes[0], ["truth", "prediction", *(wrapped(loss_label(name), 17) for name in losses)], strict=True
-    ):
+    for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8)
     return figure
 
