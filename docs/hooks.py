@@ -1,7 +1,11 @@
-"""What MkDocs does besides rendering pages: it draws the losses, shows notebooks, and drops roles of docstrings."""
+"""What MkDocs does besides rendering pages.
+
+It draws the losses, shows notebooks and a report as an example, where one was made, and drops roles of docstrings.
+"""
 
 import json
 import re
+import shutil
 from functools import cache
 from html import escape
 from pathlib import Path
@@ -13,13 +17,14 @@ from lightning_seg.config.named import build_loss
 from lightning_seg.config.variants import survey
 from lightning_seg.report.figures.losses import gallery
 from lightning_seg.report.figures.style import for_page, save
+from lightning_seg.report.responses import respond
 
 
 @cache
 def figures() -> dict[str, str]:
     """Each figure of the losses, as HTML, by its name: first the study's ten, then the literature's."""
     names = [*LOSSES, *(name for name in survey() if name not in LOSSES)]
-    losses = {name: build_loss(name) for name in names}
+    losses = {name: respond(build_loss(name)) for name in names}
     with TemporaryDirectory() as folder:
         return {
             figure.name: f'<figure class="gallery {figure.name}">'
@@ -29,9 +34,22 @@ def figures() -> dict[str, str]:
         }
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put notebooks where a page says ``<!-- notebook: name -->``."""
+def on_page_markdown(markdown: str, config: Any, **_: Any) -> str:
+    """Put notebooks where a page says ``<!-- notebook: name -->``, and drop what speaks of an absent example."""
+    if not _example(config).is_dir():
+        markdown = re.sub(r"<!-- with an example -->.*?<!-- end -->", "", markdown, flags=re.DOTALL)
     return re.sub(r"<!-- notebook: (\w+) -->", lambda found: _notebook(found[1]), markdown)
+
+
+def on_post_build(config: Any, **_: Any) -> None:
+    """Publish the example of a report: `make demo docs` makes both."""
+    if _example(config).is_dir():
+        target = Path(config["site_dir"], "example")
+        shutil.copytree(_example(config), target, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".*"))
+
+
+def _example(config: Any) -> Path:
+    return Path(config["extra"]["example_report"])
 
 
 def _notebook(name: str) -> str:

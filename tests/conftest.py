@@ -42,6 +42,13 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["lightning_seg.cli.train", "lightning_seg.runs.run", "tests.parts"])
 CHECKOUT = Path(__file__).parents[1]
 
+# Files that take minutes come first, so that no worker is left with one while the others have nothing more to do.
+LONG = ("tests/docs/test_commands.py", "tests/sweep/test_launchers.py", "tests/inference/test_export.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONG)
+
 
 def _start_server() -> None:
     """Start the server where none runs, so that it finds this ``tests`` and not that of an installed package.

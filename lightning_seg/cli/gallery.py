@@ -17,11 +17,11 @@ def gallery(
     from lightning_seg.files import check_output, mark_output
     from lightning_seg.report.figures.losses import gallery as draw
     from lightning_seg.report.figures.style import file_names, save
+    from lightning_seg.report.responses import respond
 
     every = sorted(choices("loss"), key=lambda name: (name not in BASIC_LOSSES, not is_compound(name)))
     names = losses or [name for name in every if name != "monai"]
-    built = {name: build_loss(name) for name in names}
-    figures = draw(built)
+    figures = draw({name: respond(build_loss(name)) for name in names})
     files = [name for figure in figures for name in file_names(figure)]
     check_output(output, files)
     mark_output(output, files)

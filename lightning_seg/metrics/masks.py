@@ -1,4 +1,7 @@
-"""A predicted mask beside the true one, with what several measures need of them, worked out once."""
+"""A predicted mask beside the true one, with what several measures need of them, worked out once.
+
+SciPy's modules are loaded where they are used: a report, which only needs the measures' names, would wait for them.
+"""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -6,8 +9,6 @@ from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import binary_erosion, label
-from scipy.spatial import KDTree
 
 _NEIGHBOURS = np.ones((3, 3), dtype=bool)
 Mask = NDArray[np.bool_]
@@ -44,12 +45,17 @@ class Masks:
         An outline is the lesion's pixels that have one of the four neighbours outside of it; the image's border is
         outside. Neither mask may be empty.
         """
+        from scipy.ndimage import binary_erosion
+        from scipy.spatial import KDTree
+
         predicted, truth = (np.argwhere(mask & ~binary_erosion(mask)) for mask in (self.predicted, self.truth))
         return KDTree(truth).query(predicted)[0], KDTree(predicted).query(truth)[0]
 
     @cached_property
     def lesions(self) -> tuple[Labels, Labels]:
         """The lesions of both masks, numbered from 1; pixels that touch by a side or a corner are one lesion."""
+        from scipy.ndimage import label
+
         return label(self.predicted, _NEIGHBOURS)[0], label(self.truth, _NEIGHBOURS)[0]
 
     @cached_property

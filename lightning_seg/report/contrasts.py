@@ -34,7 +34,7 @@ from math import inf
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import fdtrc, stdtr, stdtrit
 
 from lightning_seg.report.studentized import critical_t, pairs_sf
 
@@ -175,7 +175,7 @@ class Contrasts:
     def p(self) -> Array:
         """p-value of every pair as if it were the only one, (losses, losses)."""
         losses = len(self.losses)
-        return 2 * stats.t.sf(self._t, self.pair_df) if self.tested else np.ones((losses, losses))
+        return 2 * stdtr(self.pair_df, -self._t) if self.tested else np.ones((losses, losses))
 
     @cached_property
     def margins(self) -> Array:
@@ -202,7 +202,7 @@ class Contrasts:
         if self.tested:
             # Var(mean of a loss - mean of all), from the variances of its differences.
             rows = self.variances.mean(axis=1)
-            half = stats.t.ppf(1 - ALPHA / 2, self.pair_df) * np.sqrt(np.maximum(rows - rows.mean() / 2, 0.0))
+            half = stdtrit(self.pair_df, 1 - ALPHA / 2) * np.sqrt(np.maximum(rows - rows.mean() / 2, 0.0))
             margin = self.margins[best].copy()
         else:
             half, margin = np.full(losses, np.nan), np.full(losses, np.nan)
@@ -233,8 +233,8 @@ class Contrasts:
         others = [n for n in range(len(self.losses)) if n != own]
         difference = self.means[own] - self.means[others]
         error = np.sqrt(np.maximum(self.variances[own, others], 1e-300))
-        better = stats.t.sf((rope - difference) / error, self.pair_df)
-        worse = stats.t.cdf((-rope - difference) / error, self.pair_df)
+        better = stdtr(self.pair_df, (difference - rope) / error)
+        worse = stdtr(self.pair_df, (-rope - difference) / error)
         columns = {"better": better, "equivalent": 1 - better - worse, "worse": worse}
         return pd.DataFrame(columns, index=[self.losses[n] for n in others])
 
@@ -323,7 +323,7 @@ class Components:
         levels = count - 1 - rest.df
         whole = float(((self.blocks - self.blocks.mean(axis=0)) ** 2).sum()) / (losses - 1) / count
         ratio = (whole - rest.size * rest.df) / levels / rest.size
-        p = stats.f.sf(ratio, levels * (losses - 1), rest.df * (losses - 1))
+        p = fdtrc(levels * (losses - 1), rest.df * (losses - 1), max(ratio, 0.0))
         return rest if p < _CLEAR else None
 
     def _mixed(self, seen: Term, supposed: Array | float = 0.0) -> Term:
@@ -554,7 +554,7 @@ def _families(inside: Array, dataset: NDArray[np.intp], repeat: NDArray[np.intp]
     with np.errstate(divide="ignore", invalid="ignore"):
         alike = np.clip(products / np.outer(own, own), -1, 1 - 1e-12)
         t = alike * np.sqrt(df / (1 - alike**2))
-        surely = stats.t.sf(t, df) < _CLEAR / (count * (count - 1) / 2)
+        surely = stdtr(df, -t) < _CLEAR / (count * (count - 1) / 2)
     for a, b in zip(*np.nonzero(np.triu(surely, 1)), strict=True):
         code[code == code[b]] = code[a]
     return code[dataset]

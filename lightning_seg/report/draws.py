@@ -13,7 +13,7 @@ from math import sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
 from lightning_seg.report.contrasts import TEST_TO_TRAIN, Array, Components, Contrasts, components
 from lightning_seg.report.ranking import points
@@ -62,7 +62,7 @@ def interval(draws: Array, units: int) -> tuple[float, float]:
     """95 % percentile interval, widened for few units (Hesterberg, American Statistician 69, 2015, section 3.2.1)."""
     if units < 2:
         return float("nan"), float("nan")
-    tail = stats.norm.cdf(-sqrt(units / (units - 1)) * stats.t.ppf(0.975, units - 1))
+    tail = ndtr(-sqrt(units / (units - 1)) * stdtrit(units - 1, 0.975))
     low, high = np.quantile(draws, [tail, 1 - tail])
     return float(low), float(high)
 

@@ -1,17 +1,16 @@
 """The losses of a study, built again from its records, and their pictures."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lightning_seg.catalogue import BASIC_LOSSES, LOSSES, is_compound, loss_name
 from lightning_seg.config.allowed import as_text, refuse_foreign
 from lightning_seg.report.drawing import Drawing
+from lightning_seg.report.figures.losses import gallery
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.records import Study
+from lightning_seg.report.responses import Response, kept_response, respond
 from lightning_seg.runs.folder import RunFolder
-
-if TYPE_CHECKING:
-    from torch import nn
 
 # Of each loss, what the first of its runs that can be read has recorded; None for the packaged one.
 Recorded = Mapping[str, dict[str, Any] | None]
@@ -30,41 +29,40 @@ def draw_losses(recorded: Recorded, absent: Sequence[str] = ()) -> list[Figure]:
     Args:
         absent: losses whose records do not say how they were set.
     """
-    from lightning_seg.config.named import build_loss  # here, as it loads torch
-    from lightning_seg.report.figures.losses import gallery
-
-    built = {name: loss for name, settings in recorded.items() if (loss := rebuild(name, settings)) is not None}
-    figures = gallery(built or {name: build_loss(name) for name in LOSSES})
-    without = [loss_name(name) for name in (*recorded, *absent) if name not in built]
+    found = _responses(recorded)
+    figures = gallery(found or _responses(dict.fromkeys(LOSSES)))
+    without = [loss_name(name) for name in (*recorded, *absent) if name not in found]
     if without:
         note = f" The records do not say how to build {', '.join(without)} on this machine"
-        note += "." if built else ": the published losses are shown instead."
+        note += "." if found else ": the published losses are shown instead."
         for figure in figures:
             figure.caption += note
     return figures
 
 
-def rebuild(name: str, settings: dict[str, Any] | None) -> "nn.Module | None":
-    """A loss from what was recorded of it; None where it cannot be had or be drawn.
+def _responses(recorded: Recorded) -> dict[str, Response]:
+    """Of those that can be had."""
+    return {name: found for name, settings in recorded.items() if (found := response_of(name, settings)) is not None}
+
+
+def response_of(name: str, settings: dict[str, Any] | None) -> Response | None:
+    """How a loss responds that was recorded with these settings; None where it cannot be had or be drawn.
 
     Records may come from anywhere: nothing is called but losses that are built in, installed or the user's own.
     """
-    from lightning_seg.config.build import build_nameless
+    kept = kept_response(name, settings)
+    if kept is not None:
+        return kept
+    from lightning_seg.config.build import build_nameless  # here, as a loss loads torch
     from lightning_seg.config.named import build_loss
-    from lightning_seg.report.figures.losses import evaluate, scenes, single_thread
 
     try:
-        if settings is not None:
-            refuse_foreign(settings, "loss", name)
-            loss: nn.Module = build_nameless(as_text(settings), "loss")
-        else:
-            loss = build_loss(name)
-        with single_thread():
-            for scene in scenes():
-                evaluate(loss, scene.logits, scene.truth)
+        if settings is None:
+            return respond(build_loss(name))
+        refuse_foreign(settings, "loss", name)
+        return respond(build_nameless(as_text(settings), "loss"))
     except Exception:  # whatever a loss of one's own raises, the report is made without its picture
         return None
-    return loss
 
 
 def _recorded(study: Study, name: str) -> tuple[dict[str, Any] | None] | None:

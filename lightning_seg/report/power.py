@@ -5,7 +5,8 @@ from functools import lru_cache
 from math import inf, isfinite, sqrt
 
 import numpy as np
-from scipy import optimize, stats
+from scipy import optimize
+from scipy.special import nctdtr
 
 from lightning_seg.report.contrasts import ALPHA, FEWEST_LEVELS, TEST_TO_TRAIN, Components, Contrasts, Scope, Term
 from lightning_seg.report.studentized import critical_t
@@ -138,4 +139,4 @@ def _shift(df: float, losses: int, own: float) -> float:
     critical = critical_t(ALPHA, losses, df, own)
     if not isfinite(critical):
         return inf
-    return float(optimize.brentq(lambda shift: stats.nct.sf(critical, df, shift) - POWER, 0.0, 2 * critical + 20))
+    return float(optimize.brentq(lambda shift: 1 - nctdtr(df, shift, critical) - POWER, 0.0, 2 * critical + 20))

@@ -9,7 +9,8 @@ from math import factorial, inf, isfinite, prod, sqrt
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, stats
+from scipy import linalg
+from scipy.special import chdtrc, fdtrc
 
 from lightning_seg.report.contrasts import ALPHA
 from lightning_seg.report.studentized import critical_range
@@ -48,17 +49,17 @@ def omnibus(units: pd.DataFrame) -> Omnibus:
     With fewer than two units nothing can be tested (p = 1). Two losses are compared by Friedman's statistic as well.
     """
     n, k = units.shape
-    ranks = stats.rankdata(-units.to_numpy(), axis=1)
+    ranks = units.rank(axis=1, ascending=False).to_numpy()
     mean_ranks = pd.Series(ranks.mean(axis=0) if n else np.full(k, np.nan), index=units.columns)
     if n < 2 or k < 2:
         return Omnibus(n, k, 0.0, 1.0, 0.0, 1.0, mean_ranks)
     # scipy's function asks for three columns; the statistic itself (with its correction for ties) does not.
     spread = ((ranks - (k + 1) / 2) ** 2).sum() / (n * (k - 1))
     chi2 = float(n * ((mean_ranks - (k + 1) / 2) ** 2).sum() / spread) if spread > 0 else 0.0
-    p = float(stats.chi2.sf(chi2, k - 1))
+    p = float(chdtrc(k - 1, chi2))
     rest = n * (k - 1) - chi2
     f = (n - 1) * chi2 / rest if rest > 1e-9 else inf
-    p_f = float(stats.f.sf(f, k - 1, (k - 1) * (n - 1))) if isfinite(f) else _orders(ranks[0]) ** (1.0 - n)
+    p_f = float(fdtrc(k - 1, (k - 1) * (n - 1), f)) if isfinite(f) else _orders(ranks[0]) ** (1.0 - n)
     return Omnibus(n, k, chi2, p, f, p_f, mean_ranks)
 
 

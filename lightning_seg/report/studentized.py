@@ -4,12 +4,12 @@ scipy has the distribution too, at some 10 ms a value; here a table of pairs tak
 """
 
 from functools import lru_cache
-from math import sqrt
+from math import log, pi, sqrt
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, stats
-from scipy.special import log_ndtr, ndtr
+from scipy import optimize
+from scipy.special import gammaincinv, gammaln, log_ndtr, ndtr, stdtr, stdtrit, xlogy
 
 _POINTS = 64
 
@@ -24,7 +24,7 @@ def range_sf(q: ArrayLike, groups: int, df: float) -> NDArray[np.float64]:
     """
     q = np.asarray(q, dtype=float)
     if groups == 2:
-        return 2 * stats.t.sf(q / sqrt(2), df)
+        return 2 * stdtr(df, -q / sqrt(2))
     scale, weight = _scales(df)
     return (_normal_range_sf(q[..., None] * scale, groups) * weight).sum(axis=-1).clip(0, 1)
 
@@ -33,8 +33,8 @@ def range_sf(q: ArrayLike, groups: int, df: float) -> NDArray[np.float64]:
 def critical_range(alpha: float, groups: int, df: float) -> float:
     """The value that the studentized range exceeds with probability ``alpha``."""
     if groups == 2:
-        return float(sqrt(2) * stats.t.isf(alpha / 2, df))
-    highest = float(sqrt(2) * stats.t.isf(alpha / (groups * (groups - 1)), df)) + 1  # Bonferroni's
+        return float(-sqrt(2) * stdtrit(df, alpha / 2))
+    highest = float(-sqrt(2) * stdtrit(df, alpha / (groups * (groups - 1)))) + 1  # Bonferroni's
     return float(optimize.brentq(lambda q: float(range_sf(q, groups, df)) - alpha, 0.1, highest, xtol=1e-6))
 
 
@@ -57,7 +57,7 @@ def pairs_sf(t: ArrayLike, groups: int, df: float, own: float) -> NDArray[np.flo
     if own <= 0 or groups == 2:
         return shared
     pairs = groups * (groups - 1) / 2
-    alone = -np.expm1(pairs * np.log1p(-np.minimum(2 * stats.t.sf(t, df), 1 - 1e-16)))
+    alone = -np.expm1(pairs * np.log1p(-np.minimum(2 * stdtr(df, -t), 1 - 1e-16)))
     return (1 - own) * shared + own * alone
 
 
@@ -67,7 +67,7 @@ def critical_t(alpha: float, groups: int, df: float, own: float) -> float:
     lowest = critical_range(alpha, groups, df) / sqrt(2)
     if own <= 0 or groups == 2:
         return lowest
-    highest = float(stats.t.isf(alpha / (groups * (groups - 1)), df)) + 1  # Bonferroni's
+    highest = 1 - float(stdtrit(df, alpha / (groups * (groups - 1))))  # Bonferroni's
     return float(
         optimize.brentq(lambda t: float(pairs_sf(t, groups, df, own)) - alpha, lowest - 1e-3, highest, xtol=1e-6)
     )
@@ -81,11 +81,12 @@ def _nodes(count: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _scales(df: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Points and weights of the distribution of an estimated over a true standard error."""
-    low, high = stats.chi2.ppf([1e-12, 1 - 1e-12], df)
+    low, high = 2 * gammaincinv(df / 2, [1e-12, 1 - 1e-12])  # of chi squared
     nodes, weights = _nodes(_POINTS // 2)
     low, high = sqrt(low / df), sqrt(high / df)
     points = (high - low) / 2 * nodes + (high + low) / 2
-    density = stats.chi2.pdf(df * points**2, df) * 2 * df * points
+    squared = df * points**2
+    density = np.exp(xlogy(df / 2 - 1, squared) - squared / 2 - gammaln(df / 2) - log(2) * df / 2) * 2 * df * points
     weights = weights * density
     return points, weights / weights.sum()
 
@@ -98,5 +99,5 @@ def _normal_range_sf(w: NDArray[np.float64], groups: int) -> NDArray[np.float64]
     within = ndtr(z + w[..., None]) - ndtr(z)
     # 1 - P(range <= w), summed as a difference so that small values keep their digits.
     missed = 1 - (within / np.exp(log_ndtr(-z))) ** (groups - 1)
-    density = groups * stats.norm.pdf(z) * np.exp(rest)
+    density = groups * np.exp(-(z**2) / 2) / sqrt(2 * pi) * np.exp(rest)
     return (8.5 * weights * density * missed.clip(0, 1)).sum(axis=-1)

@@ -1,5 +1,6 @@
 """The site is built without a warning, and needs nothing from elsewhere when it is read."""
 
+import os
 import re
 import subprocess
 import sys
@@ -16,9 +17,11 @@ FIGURES = ("losses_by_logit", "losses_by_overlap", "losses_on_masks", "losses_by
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
+    folder, example = tmp_path_factory.mktemp("site"), tmp_path_factory.mktemp("example")
+    (example / "index.html").write_text("a report")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    environment = os.environ | {"EXAMPLE_REPORT": str(example)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return folder
 
@@ -41,3 +44,11 @@ def test_losses_are_drawn_on_their_page(site: Path, name: str) -> None:
     assert figure
     assert "<svg" in figure[1]
     assert "currentColor" in figure[1]  # so that it can be read in the dark
+
+
+@pytest.mark.slow
+def test_an_example_of_a_report_is_published(site: Path) -> None:
+    page = site / "how-to" / "report" / "index.html"
+    link = re.search(r'<a href="([^"]*)">An example</a>', page.read_text(encoding="utf-8"))
+    assert link
+    assert (page.parent / link[1]).resolve().read_text() == "a report"

@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-import torch
 
 from lightning_seg.catalogue import LOSSES
 from lightning_seg.losses import FocalLoss
-from lightning_seg.report.losses import losses_drawing, rebuild
+from lightning_seg.report.losses import losses_drawing, response_of
 from lightning_seg.report.records import Study, load_study
+from lightning_seg.report.responses import respond
 from tests.report.make_study import make_study
 
 
@@ -33,10 +34,8 @@ def drawn(study: Study) -> list[str]:
 def test_a_loss_is_as_its_runs_had_set_it(tmp_path: Path) -> None:
     focal = {"_target_": "lightning_seg.losses.FocalLoss", "alpha": 0.3, "gamma": 4.0}
     study = study_of(tmp_path / "study", {"focal": focal, "bce": {}})
-    logits, truth = torch.zeros(1, 1, 4, 4), torch.ones(1, 1, 4, 4)
-    found = rebuild("focal", focal)
-    assert found is not None
-    assert found(logits, truth) == FocalLoss(alpha=0.3, gamma=4.0)(logits, truth)
+    found, wanted = response_of("focal", focal), respond(FocalLoss(alpha=0.3, gamma=4.0))
+    assert found is not None and np.array_equal(found.by_logit, wanted.by_logit)
     assert drawn(study) == ["BCE", "Focal"]  # BCE recorded nothing: the packaged one
 
 
@@ -54,7 +53,7 @@ def test_records_call_nothing_but_losses(tmp_path: Path, target: str, monkeypatc
     nested = {"_target_": "lightning_seg.losses.WeightedSum", "weights": {"a": 1.0}}
     nested["terms"] = {"a": {"_target_": target, "_args_": ["made"]}}
     study = study_of(tmp_path / "study", {"mine": nested})
-    assert rebuild("mine", nested) is None
+    assert response_of("mine", nested) is None
     assert not (tmp_path / "made").exists()
     assert len(drawn(study)) == len(LOSSES)
     assert "build mine on this machine" in losses_drawing(study, ["mine"]).figures()[0].caption
