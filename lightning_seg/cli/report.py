@@ -69,7 +69,10 @@ def report(
         bool, typer.Option("--images", help="With --bundle: images of your own datasets go in as well.")
     ] = False,
 ) -> None:
-    """Write a study's report and print the path of its page; what has not changed is not made again."""
+    """Write a study's report and print the path of its page; what has not changed is not made again.
+
+    It lies in the study's folder: report, of some losses report-bce-dice, by another metric report-by-nsd.
+    """
     console = Console()
     asked = _formats(formats)
     if study is None:

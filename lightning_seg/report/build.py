@@ -52,8 +52,8 @@ def build_report(
 
     Args:
         study_dir: the study's folder.
-        output_dir: the report's folder; by default ``report`` in the study's, or ``report-<loss>-<loss>...``, and of
-            another metric ``report..._by_<metric>``.
+        output_dir: the report's folder; by default ``report`` in the study's, of some losses ``report-<loss>-<loss>``,
+            and by another metric ``...-by-<metric>``.
         draws: draws of the study, for the stability of ranks.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.

@@ -31,8 +31,8 @@ _CODE = (
 
 
 def report_dir(study: Path, losses: Sequence[str] = (), metric: str = "dice") -> Path:
-    """Where the report of a study, or of some of its losses, by a metric lies."""
-    return study / ("-".join([_USUAL, *losses]) + (f"_by_{metric}" if metric != "dice" else ""))
+    """Where the report of a study, or of some of its losses, by a metric lies: ``report-bce-dice-by-nsd``."""
+    return study / "-".join([_USUAL, *losses, *([f"by-{metric}"] if metric != "dice" else [])])
 
 
 def trace(path: Path) -> str:
