@@ -253,6 +253,19 @@ def _unwritable_number(error: BaseException | None) -> int | None:
     return None
 
 
+def trace(path: Path) -> str:
+    """What changes when a file does: its size and times; "" where there is none.
+
+    No file that arrives from elsewhere has a trace that it could tell beforehand: the time of its last change of state
+    is this machine's own.
+    """
+    try:
+        found = path.lstat()
+    except OSError:
+        return ""
+    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
+
+
 def check_output(folder: Path, names: Iterable[str], inputs: Sequence[Path] = ()) -> None:
     """Make sure that writing files into a folder destroys nothing; nothing is written yet.
 

@@ -3,6 +3,7 @@
 import gc
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +14,7 @@ from rich.console import Console
 from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
 from lightning_seg.report.current import is_current, keep_stamp, report_dir, stamp
+from lightning_seg.runs.remembered import remembering
 from lightning_seg.studies.folder import StudyFolder, find_study
 from lightning_seg.terminal import busy
 from lightning_seg.wording import counted
@@ -111,17 +113,18 @@ def report(
         return
     # What lies outside of the study is not watched for changes.
     made = None if figure or watch or with_ or groups else stamp(found.path, place, options)
-    if is_current(place, made):
-        index = place / "index.html"
-    else:
-        with busy("making the report"):
-            index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
-        keep_stamp(place, made)
-    say(index, console)
-    if to_wandb:
-        _log_to_wandb(index.parent, found, console)
-    if watch:
-        _watch(found, seen, partial(_build, found, options, figure or []), console)
+    with remembering() if watch else nullcontext():
+        if is_current(place, made):
+            index = place / "index.html"
+        else:
+            with busy("making the report"):
+                index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
+            keep_stamp(place, made)
+        say(index, console)
+        if to_wandb:
+            _log_to_wandb(index.parent, found, console)
+        if watch:
+            _watch(found, seen, partial(_build, found, options, figure or []), console)
 
 
 def _build(study: StudyFolder, options: dict[str, Any], figures: list[str], refresh: int | None = None) -> Path:

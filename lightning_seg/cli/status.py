@@ -55,14 +55,16 @@ def _watch(study: StudyFolder) -> None:
     """Print it again and again, over itself where there is a terminal."""
     from rich.console import Console
 
+    from lightning_seg.runs.remembered import remembering
     from lightning_seg.studies.status import print_status
 
     console = Console()
     try:
-        while True:
-            console.clear()
-            if print_status(study, console):
-                return
-            time.sleep(_LOOK_SECONDS)
+        with remembering():
+            while True:
+                console.clear()
+                if print_status(study, console):
+                    return
+                time.sleep(_LOOK_SECONDS)
     except KeyboardInterrupt:
         console.print()

@@ -11,7 +11,7 @@ from typing import Any
 
 from lightning_seg import __version__
 from lightning_seg.errors import UnreadableError
-from lightning_seg.files import read_json, write_json
+from lightning_seg.files import read_json, trace, write_json
 from lightning_seg.runs.claim import CLAIM
 
 _USUAL = "report"
@@ -33,19 +33,6 @@ _CODE = (
 def report_dir(study: Path, losses: Sequence[str] = (), metric: str = "dice") -> Path:
     """Where the report of a study, or of some of its losses, by a metric lies: ``report-bce-dice-by-nsd``."""
     return study / "-".join([_USUAL, *losses, *([f"by-{metric}"] if metric != "dice" else [])])
-
-
-def trace(path: Path) -> str:
-    """What changes when a file does: its size and times; "" where there is none.
-
-    No file that arrives from elsewhere has a trace that it could tell beforehand: the time of its last change of state
-    is this machine's own.
-    """
-    try:
-        found = path.lstat()
-    except OSError:
-        return ""
-    return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
 
 def stamp(study: Path, report: Path, arguments: Any) -> str | None:

@@ -11,8 +11,8 @@ from typing import Any
 import matplotlib
 
 from lightning_seg.errors import UnreadableError
-from lightning_seg.files import read_bytes, read_json, write_json
-from lightning_seg.report.current import code_hash, trace
+from lightning_seg.files import read_bytes, read_json, trace, write_json
+from lightning_seg.report.current import code_hash
 from lightning_seg.report.figures.style import FORMATS, Figure, file_names, for_page, save
 
 _KEPT = ".drawn.json"  # beside the figures

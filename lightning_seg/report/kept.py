@@ -3,10 +3,11 @@
 import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from lightning_seg.catalogue import COUNTS
 from lightning_seg.errors import UnreadableError
@@ -15,6 +16,7 @@ from lightning_seg.report.records import KEYS, Study
 from lightning_seg.runs.collapse import collapse
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.predictions import Predictions, read
+from lightning_seg.runs.remembered import remembered
 
 COLUMNS = [*KEYS, "threshold", "dice", "collapse", "brier", "calibration_error"]
 
@@ -56,12 +58,11 @@ def load_kept(study: Study, runs: pd.DataFrame) -> Kept:
             continue
         if isinstance(one, str):
             problems.append(one)
-        elif tuple(one.test.counts[:, PUBLISHED].sum(axis=0, dtype=np.int64)) != counted.get(tuple(map(str, key))):
+        elif one.pixels != counted.get(tuple(map(str, key))):
             problems.append(f"{'/'.join(map(str, key[:3]))}/repeat_{key[3]}/predictions.npz is not of this run's test.")
         else:
-            rows.append((*key, *_row(one)))
-            bins = np.stack([one.test.probability.sum(axis=0), one.test.pixels[1], one.test.pixels.sum(axis=0)])
-            sums[key[2]] = sums.get(key[2], 0) + bins
+            rows.append((*key, *one.row))
+            sums[key[2]] = sums.get(key[2], 0) + one.bins
     return Kept(pd.DataFrame(rows, columns=COLUMNS), _reliability(sums), problems)
 
 
@@ -84,9 +85,24 @@ def by_loss(kept: Kept, dice: pd.Series) -> pd.DataFrame:
     return table
 
 
-def _read(folder: RunFolder) -> Predictions | str | None:
+class _Summary(NamedTuple):
+    """Of what a run has kept: pixels (tp, fp, fn, tn) at 0.5, its row, and the bins of its loss's reliability."""
+
+    pixels: tuple[int, ...]
+    row: tuple[Any, ...]
+    bins: NDArray[np.float64]
+
+
+def _read(folder: RunFolder) -> _Summary | str | None:
+    return remembered("kept", folder.predictions, read=lambda: _summary(folder))
+
+
+def _summary(folder: RunFolder) -> _Summary | str | None:
     try:
-        return read(folder, masks=False)
+        test = (found := read(folder, masks=False)).test
+        pixels = tuple(test.counts[:, PUBLISHED].sum(axis=0, dtype=np.int64))
+        bins = np.stack([test.probability.sum(axis=0), test.pixels[1], test.pixels.sum(axis=0)])
+        return _Summary(pixels, _row(found), bins)
     except FileNotFoundError:
         return None
     except UnreadableError as error:

@@ -25,6 +25,7 @@ from lightning_seg.runs.collapse import collapse
 from lightning_seg.runs.folder import MEASURES as MEASURES_FILE
 from lightning_seg.runs.folder import RESULT, RunFolder, State
 from lightning_seg.runs.record import Record
+from lightning_seg.runs.remembered import remembered
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.wording import counted
 
@@ -108,7 +109,7 @@ def load_study(directory: Path, workers: int | None = None, images_of: str = "di
     folders, problem = StudyFolder(directory).runs()
     problems = [problem] if problem else []
     with ThreadPoolExecutor(workers or 2 * (os.cpu_count() or 1)) as pool:
-        records = list(pool.map(partial(_read_run, images_of=images_of), folders))
+        records = list(pool.map(partial(_remembered_run, images_of=images_of), folders))
     problems += [problem for record in records for problem in record.problems]
     configured = [record for record in records if record.settings]
     differences = describe_differences(
@@ -159,14 +160,10 @@ def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
 
     def read(item: tuple[Any, ...]) -> pa.Table | None:
         dataset, model, loss, repeat, path = item
-        try:
-            table = csv.read_csv(_buffer(RunFolder(study.directory / path).history), read_options=_serial())
-            table = table.select(wanted).cast(pa.schema([(name, pa.float64()) for name in wanted]))
-        except (OSError, ValueError, pa.ArrowException, KeyError):
+        history = RunFolder(study.directory / path).history
+        table = remembered("curve", history, read=lambda: _read_curve(history, wanted))
+        if table is None:
             return None
-        epochs = table["epoch"].to_numpy()
-        if len(epochs) and epochs[0] == 0:  # tables of the first version count from 0
-            table = table.set_column(0, "epoch", pa.array(epochs + 1))
         return _with_keys(table, {"dataset": dataset, "model": model, "loss": loss, "repeat": repeat})
 
     with ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
@@ -176,12 +173,30 @@ def load_curves(study: Study, rows: pd.DataFrame | None = None) -> pd.DataFrame:
     return pa.concat_tables(tables).unify_dictionaries().to_pandas()
 
 
+def _read_curve(history: Path, wanted: list[str]) -> pa.Table | None:
+    try:
+        table = csv.read_csv(_buffer(history), read_options=_serial())
+        table = table.select(wanted).cast(pa.schema([(name, pa.float64()) for name in wanted]))
+    except (OSError, ValueError, pa.ArrowException, KeyError):
+        return None
+    epochs = table["epoch"].to_numpy()
+    if len(epochs) and epochs[0] == 0:  # tables of the first version count from 0
+        table = table.set_column(0, "epoch", pa.array(epochs + 1))
+    return table
+
+
 @dataclass
 class _Record:
     row: dict[str, Any]
     images: pa.Table | None = None
     settings: dict[str, Any] | None = None
     problems: list[str] = field(default_factory=list)
+
+
+def _remembered_run(folder: RunFolder, images_of: str) -> _Record:
+    files = (folder.result, folder.test_images, folder.measures)
+    found = remembered(f"run, {images_of}", *files, read=lambda: _read_run(folder, images_of))
+    return replace(found)  # whose table of images is given away
 
 
 def _read_run(folder: RunFolder, images_of: str) -> _Record:

@@ -14,6 +14,7 @@ from rich.text import Text
 from lightning_seg.errors import UserError
 from lightning_seg.runs.folder import State
 from lightning_seg.runs.record import Record
+from lightning_seg.runs.remembered import remembered
 from lightning_seg.runs.tuning import describe, read_choices
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.wording import duration, printable
@@ -53,7 +54,7 @@ def read_study(study: StudyFolder) -> tuple[dict[Key, CellStatus], str]:
     cells: defaultdict[Key, CellStatus] = defaultdict(CellStatus)
     for run in begun:
         cell = cells[run.dataset, run.model, run.loss]
-        look = run.look()
+        look = remembered("look", run.result, read=run.look)
         if look.record is not None:
             cell.results.append(look.record)
         else:
