@@ -19,10 +19,10 @@ from lightning_seg.data.groups import image_groups
 from lightning_seg.data.readers.folder import Folder
 from lightning_seg.data.remarks import data_remarks, siblings_remark
 from lightning_seg.data.split import Fractions, Split, make_split, siblings_in_training
+from lightning_seg.once import is_news
 from lightning_seg.seed import derive_seed
 
 log = logging.getLogger(__name__)
-_TOLD: set[tuple[str, str]] = set()
 
 
 class GatherLoader:
@@ -192,9 +192,8 @@ class LesionDataModule(LightningDataModule):
         return count
 
     def _tell(self, remark: str | None, about: str | None = None) -> None:
-        """Say something about the dataset, once a process; of several remarks ``about`` one thing, the first."""
-        if remark is not None and (told := (self.dataset.name, about or remark)) not in _TOLD:
-            _TOLD.add(told)
+        """Say something about the dataset, once a grid; of several remarks ``about`` one thing, the first."""
+        if remark is not None and is_news("dataset", self.dataset.name, about or remark):
             level = logging.INFO if remark == self.cache.reading else logging.WARNING
             log.log(level, "Dataset %s: %s", self.dataset.name, remark)
 

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +30,7 @@ from lightning_seg.data.naming import normalised
 from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import Window
 from lightning_seg.errors import UserError
+from lightning_seg.once import is_news
 from lightning_seg.terminal import tracked
 from lightning_seg.wording import counted
 
@@ -193,7 +193,7 @@ class FileDataset(LesionDataset):
             raise UserError(f"Dataset {name!r}: the folder {self.root} does not exist; {_remedy(name)}.")
         self.samples = self.find()
         self.samples = self._checked(self.samples)
-        if self.full_count is not None and len(self.samples) != self.full_count:
+        if self.full_count not in (None, len(self.samples)) and is_news("part", name, self.root, len(self.samples)):
             _warn_of_part(name, self.root, len(self.samples), self.full_count)
         self._leave_out(excluded_ids(exclude, name, self.published_as))
 
@@ -317,7 +317,6 @@ def _alone(sample: Sample) -> AbstractContextManager[None]:
     return great_images_alone(sample.image, *(sample.masks if sample.shapes is None else ()))
 
 
-@cache  # once a process, not once a run
 def _warn_of_part(name: str, root: Path, count: int, full_count: int) -> None:
     log.warning(
         "Dataset %r: %s holds %d of the published %d images; results will not compare with others'.",

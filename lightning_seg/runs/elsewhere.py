@@ -28,6 +28,7 @@ from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.errors import UserError
 from lightning_seg.files import csv_text, write_text
 from lightning_seg.metrics import Metric, Scores, confusion_counts
+from lightning_seg.once import is_news
 from lightning_seg.runs.folder import RunFolder
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ Network = Callable[[NDArray[np.uint8]], Tensor]
 """From RGB images uint8 (N, 3, H, W) to logits (N, 1, H, W), by the run's best weights."""
 Means = dict[str, dict[str, float]]
 """By place, the mean of each metric over its images; of another dataset also ``images`` and ``copies``, two counts."""
-_told: set[tuple[str, str]] = set()  # pairs of datasets of whose copies this process has spoken
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,7 @@ def copies_in(home: LesionDataset, other: LesionDataset, cache_dir: str | Path |
     """How many images of another dataset are copies of some in the run's own; told once for each two datasets."""
     found = find_shared(home, other, cache_dir)
     copies = len({copy.second for copy in found})
-    if copies and (home.name, other.name) not in _told:
-        _told.add((home.name, other.name))
+    if copies and is_news("copies", home.name, other.name):
         first = found[0]
         log.warning(
             "%d of the %d images of %s are copies of images in %s (such as %s of %s), so networks trained there may "

@@ -22,7 +22,9 @@ from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from lightning_seg import once
 from lightning_seg.config.external import external_nodes, refuse_absent
+from lightning_seg.config.overrides import override_value
 from lightning_seg.errors import UserError
 from lightning_seg.runs import stop
 from lightning_seg.runs.claim import CLAIM, await_heartbeats
@@ -220,8 +222,9 @@ class GridSweeper(Sweeper):
             cell.folder.clear_failure()
         waiting, fruitless = launched, 0
         left_to_others: set[Cell] = set()
-        with stop.shared(Path(self.config.hydra.sweep.dir)) as argument:
-            arguments = [argument, count_failures_since(since)]
+        with stop.shared(Path(self.config.hydra.sweep.dir)) as argument, once.shared() as told:
+            told_argument = f"+hydra.job.env_set.{once.VARIABLE}={override_value(told)}"
+            arguments = [argument, count_failures_since(since), told_argument]
             try:
                 while waiting and not stop.requested() and fruitless < FRUITLESS_LAUNCHES:
                     try:

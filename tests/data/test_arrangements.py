@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lightning_seg import once
 from lightning_seg.data import Folder
 from lightning_seg.data.cache import open_cache
 from lightning_seg.data.groups import image_groups
-from lightning_seg.data.readers import folder as folder_reader
 from lightning_seg.data.split import Fractions, make_split
 from lightning_seg.errors import UserError
 from tests.data.test_folder import picture
@@ -181,7 +181,7 @@ def test_endings_that_are_read(suffix: str, tmp_path: Path) -> None:
 class TestNoFileIsLeftOutSilently:
     @pytest.fixture(autouse=True)
     def told_anew(self) -> None:
-        folder_reader._tell_once.cache_clear()
+        once._told.clear()
 
     def test_broken_links_are_named(self, tmp_path: Path) -> None:
         for stem in "abcde":

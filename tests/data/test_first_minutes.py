@@ -12,13 +12,14 @@ import pytest
 from omegaconf import OmegaConf
 from typer.testing import CliRunner
 
+from lightning_seg import once
 from lightning_seg.cli.app import app
 from lightning_seg.config.compose import compose_config
 from lightning_seg.config.overrides import line_to_type, readable
 from lightning_seg.config.rules import check, check_training
 from lightning_seg.data import Folder
 from lightning_seg.data.cache import Cache
-from lightning_seg.data.datamodule import _TOLD, LesionDataModule
+from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.duplicates import dataset_hashes
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.remarks import data_remarks, siblings_remark
@@ -187,7 +188,7 @@ class TestRemarks:
     def test_siblings_are_told_once_with_the_key_that_mends_it(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        _TOLD.clear()
+        once._told.clear()
         for number in range(10):
             image, mask = layouts.lesion(number // 5, 64, 64)
             layouts.save(image[:, :: (-1) ** number], tmp_path / f"images/{number}.png")
@@ -200,7 +201,7 @@ class TestRemarks:
                 )  # fmt: skip
                 data.setup()
                 assert data.siblings_in_training() == 2
-        said = [record.message for record in caplog.records if "twins" in record.message]
+        said = [record.message for record in caplog.records if "Dataset twins" in record.message]
         assert len(said) == 2 and "Lesion is where a mask is 255" in said[0]
         assert "2 of 2 test images have a sibling" in said[1] and "data.split=grouped" in said[1]
         assert siblings_remark(0, 2, "random") is None
@@ -216,7 +217,7 @@ class TestRemarks:
     def test_siblings_across_any_split_are_told_once_a_study(
         self, split: str, remedy: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:
-        _TOLD.clear()
+        once._told.clear()
         subsets = {name: [f"{number}{name}" for number in range(3)] for name in ("train", "val", "test")}
         for name, ids in subsets.items():
             for number, stem in enumerate(ids):  # the same three images in each subset

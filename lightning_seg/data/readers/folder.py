@@ -25,6 +25,7 @@ from lightning_seg.data.shapes import Shape
 from lightning_seg.data.window import parse_window
 from lightning_seg.errors import UserError
 from lightning_seg.files import read_json
+from lightning_seg.once import is_news
 from lightning_seg.wording import counted
 
 log = logging.getLogger(__name__)
@@ -342,6 +343,6 @@ def _is_mask(path: Path) -> bool:
     return MASK_SUFFIX.search(path.stem) is not None
 
 
-@functools.cache  # once a process, not once a run
 def _tell_once(name: str, root: Path, remark: str) -> None:
-    log.warning("Dataset %r: %s (%s).", name, remark, root)
+    if is_news("folder", name, root, remark):
+        log.warning("Dataset %r: %s (%s).", name, remark, root)
