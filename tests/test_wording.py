@@ -12,6 +12,7 @@ from lightning_seg.wording import counted, fixed
     [
         (0, "image", "0 images"),
         (1, "epoch", "1 epoch"),
+        (100, "epoch", "100 epochs"),
         (2, "loss", "2 losses"),
         (2, "study", "2 studies"),
         (2, "day", "2 days"),

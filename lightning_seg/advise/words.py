@@ -39,7 +39,7 @@ def likeness_sentences(features: Features, ranked: Sequence[Likeness]) -> list[s
         f"{counted(features.images, 'image')} ({there.images:,})",
         f"lesions of {_percent(features.area)} of the image in the median ({_percent(there.area)})",
         f"contrast {features.contrast:.2f} ({there.contrast:.2f})",
-        f"{features.darker:.0%} of lesions darker than around them ({there.darker:.0%})",
+        f"{_percent(features.darker)} of lesions darker than around them ({_percent(there.darker)})",
         f"{_colour(features.colour)} ({_colour(there.colour)})",
     ]
     return [
@@ -170,7 +170,7 @@ def halving_sentences(end: Halving, rule: Rule, models: int, out_of_time: bool) 
         return text
     text.append(
         f"The best loss has been dropped, or the bound above is wrong, with a probability of at most "
-        f"{rule.error_rate:.0%} over all looks (corrected resampled t-tests, Bonferroni over rivals and looks), "
+        f"{_percent(rule.error_rate)} over all looks (corrected resampled t-tests, Bonferroni over rivals and looks), "
         "supposing that all losses are about equally noisy and their noise is roughly normal; a best loss that is much "
         f"noisier than the others is dropped more often. It took {counted(runs, 'run')}; {rule.looks[-1]} repeats of "
         f"all losses are {full}."
@@ -221,7 +221,7 @@ def settled_sentences(settled: Settled, study: Path) -> list[str]:
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %"
+    return f"{100 * share:.0f} %" if share >= 0.1 else f"{100 * share:.2g} %"  # no exponent
 
 
 def _colour(colour: float) -> str:
