@@ -43,6 +43,12 @@ def test_an_absent_study_is_told_with_those_that_there_are(command: str, tmp_pat
             ["inspect", "synthetic", "dataset.count=3", "--output", "/proc/page.html"],
             "The page cannot be written to /proc/page.html (",
         ),
+        (
+            ["predict", "mine", "a.png"],
+            "mine holds no finished run itself; name one in it, such as mine/d/m/l/repeat_1.",
+        ),
+        (["predict", "empty", "a.png"], "empty holds no finished run; weights need their run's result.json"),
+        (["report", "mine", "--output-dir", ".", "--figure", "odd"], "There is no figure 'odd'"),
         (["inspect", "synthetic", "dataset.count"], "The override 'dataset.count' cannot be read"),
         (["prepare", "kvasir", "--data-dir", "file/data"], "Not a directory"),
     ],
@@ -55,6 +61,10 @@ def test_wrong_input_is_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    run = tmp_path / "mine/d/m/l/repeat_1"
+    run.mkdir(parents=True)
+    (run / "weights.safetensors").touch()
     monkeypatch.chdir(tmp_path)
     *before, message = ends(arguments, monkeypatch, capsys).splitlines()
     assert message.startswith("error: ") and sentence in message

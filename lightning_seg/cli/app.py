@@ -1,6 +1,7 @@
 """The ``lightning-seg`` command: everything that is not training, and training as well."""
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -50,7 +51,18 @@ def _options(
     """What stands before any command."""
 
 
+_TRAINING = "Train"
+_COMMANDS: dict[str, tuple[Callable[..., None], ...]] = {  # in the order of a first study
+    _TRAINING: (status, advise, study, plan),
+    "Data": (prepare, inspect, convert, caches),
+    "Answers": (report, verify, dashboard, sync),
+    "Trained networks": (predict, evaluate, export),
+    "Parts": (models, gallery, new),
+}
+
+
 @app.command(
+    rich_help_panel=_TRAINING,
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     help="Train one run, or with -m a grid; the same as train.py. `lightning-seg train --help` shows its choices.",
 )
@@ -66,27 +78,9 @@ def train(
     train_main()
 
 
-for command in (
-    status,
-    advise,
-    study,
-    plan,
-    prepare,
-    inspect,
-    convert,
-    caches,
-    report,
-    verify,
-    dashboard,
-    sync,
-    predict,
-    evaluate,
-    export,
-    models,
-    gallery,
-    new,
-):
-    app.command()(command)
+for panel, commands in _COMMANDS.items():
+    for command in commands:
+        app.command(rich_help_panel=panel)(command)
 
 
 def main() -> None:

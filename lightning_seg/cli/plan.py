@@ -17,7 +17,8 @@ def plan(
     side_by_side: Annotated[
         bool,
         typer.Option(
-            help="Time runs of each model at once as well: two on a GPU, one a core on a CPU (launcher=cpus)."
+            "--side-by-side",
+            help="Time runs of each model at once as well: two on a GPU, one a core on a CPU (launcher=cpus).",
         ),
     ] = False,
     multirun: Annotated[bool, typer.Option("-m", "--multirun", help="As for train; changes nothing.")] = False,

@@ -184,6 +184,8 @@ def _figure(name: str) -> "Callable[[Analysis], Figure]":
     from lightning_seg.config.overrides import override_value
 
     node = compose_config([f"+figure={override_value(name)}"]).figure
+    if node == name:  # Hydra takes what is no choice for a value
+        raise UserError(f"There is no figure {name!r}: a figure of your own is a choice in conf/figure here.")
     return build(node, f"figure {name}", _partial_=True)
 
 

@@ -97,12 +97,20 @@ def find_weights(paths: Sequence[Path]) -> list[Path]:
         found += [folder / WEIGHTS if folder.is_dir() else folder for folder in folders]
     for weights in found:
         if RunFolder(weights.parent).record() is None:
-            raise UserError(f"{weights.parent} holds no finished run; weights need their run's {RESULT} beside them.")
+            raise UserError(f"{weights.parent} holds no finished run{_remedy(weights.parent)}.")
         if not weights.is_file():
             raise UserError(
                 f"{weights.parent} has kept no {WEIGHTS}; train it again with rerun=true keep_weights=true."
             )
     return list(dict.fromkeys(found))
+
+
+def _remedy(folder: Path) -> str:
+    """What to name instead of a folder without a run: one in it that has kept weights, where it is a study's."""
+    for above in ("*", "*/*", "*/*/*"):
+        for weights in sorted(folder.glob(f"{above}/repeat_*/{WEIGHTS}")):
+            return f" itself; name one in it, such as {weights.parent}"
+    return f"; weights need their run's {RESULT} beside them"
 
 
 def load_run(run: str | Path) -> TrainedRun:
