@@ -49,7 +49,7 @@ def test_best_at_home_and_not_abroad(folder: Path) -> None:
     means, differences = elsewhere_tables(found)
     assert (
         list(means.data) == ["Loss", "Home", "CVC-ClinicDB", "Blur"]
-        and "2 images of CVC-ClinicDB are copies" in means.caption
+        and "copies of images at home: 2 images of CVC-ClinicDB" in means.caption
     )
     assert means.data.loc[0, "Loss"] == "Dice"
     runs = analysis.study.runs

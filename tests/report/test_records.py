@@ -113,7 +113,7 @@ def test_runs_of_another_config_are_not_compared(directory):
     rows = [(f"isic_{k}", 10, 0, 0, 90, 1.0, 1.0, 1.0, 1.0, 0.1) for k in range(12)]
     write_run(directory / RUN, "isic", "fcn", "dice", 0, rows, config={"trainer": {"max_epochs": 5}}, version="0.2.0")
     study = load_study(directory)
-    assert "trainer.max_epochs is 200 in 5 runs, 5 in 1 runs (1 dataset x model cells)." in study.differences
+    assert "trainer.max_epochs is 200 in 5 runs, 5 in 1 run (1 dataset x model cell)." in study.differences
     assert any("different versions" in problem for problem in study.problems)
     comparison = compare(study)
     assert "1 usable runs were made with other settings" in comparison.left_out[0]

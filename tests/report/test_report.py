@@ -162,7 +162,7 @@ BAD = {
         lambda s: (s / "isic/fcn/dice/repeat_0/result.json").write_text('{"status": "fin'),
         "result.json cannot be read",
     ),
-    "two configs": (break_config, "trainer.max_epochs is 200 in 5 runs, 5 in 1 runs"),
+    "two configs": (break_config, "trainer.max_epochs is 200 in 5 runs, 5 in 1 run"),
     "another version": (break_version, "No loss has a usable run yet: nothing can be concluded."),
 }
 
