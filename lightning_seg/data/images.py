@@ -50,8 +50,8 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# Said of damaged tags beside the pixels, which are all that is read.
-warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+# Said of damaged tags and of palettes with transparency, for each image anew; only pixels' colours are read.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 Deepen = Callable[[NDArray], Image.Image]  # makes an image of an array of more than 8 bits
 

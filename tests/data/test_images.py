@@ -1,6 +1,8 @@
 """Kinds of image files that are handled, and those that are refused by name."""
 
 import itertools
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -162,3 +164,15 @@ def test_heic(tmp_path: Path) -> None:
     pillow_heif.register_heif_opener()
     opened = open_image(saved(tmp_path / "x.heic", Image.fromarray(RGB), quality=95))
     assert opened.image.mode == "RGB" and opened.size == (60, 40)
+
+
+def test_nothing_foreign_is_said_of_a_palette_with_transparency(tmp_path: Path) -> None:
+    """In a process of its own, since pytest has filters of its own."""
+    colours = Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).quantize(8)
+    colours.save(tmp_path / "a.png", transparency=bytes([0, 128, *[255] * 6]))
+    program = (
+        "import pathlib, sys; from lightning_seg.data.images import open_image; open_image(pathlib.Path(sys.argv[1]))"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path / "a.png")]
+    said = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert said.stderr == ""
