@@ -1,6 +1,7 @@
 """What a run shows of itself, on a terminal and in a log."""
 
 import io
+import logging
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from lightning_seg.data.split import Fractions
 from lightning_seg.errors import UserError
 from lightning_seg.runs.position import announce_position, position
 from lightning_seg.terminal import Bars, busy, share, tracked
-from lightning_seg.training.logs import NotDrawn
+from lightning_seg.training.logs import NotDrawn, StandardError
 from lightning_seg.training.progress import EpochProgress
 from lightning_seg.wording import duration
 from tests.conftest import Train
@@ -206,3 +207,16 @@ def test_a_run_and_a_grid_say_what_they_do_before_anything_is_loaded(
     assert err.splitlines()[0].endswith("synthetic tiny bce repeat 0: results go to " + f"{CELL / 'bce/repeat_0'}")
     _, _, err = train.here("-m", "loss=bce,dice", "repeat=0", "hydra/launcher=basic")
     assert "2 runs (1 dataset, 1 network, 2 losses, 1 repeat) in multirun/default: 0 finished before, 2 to run" in err
+
+
+def test_a_line_of_the_log_stands_above_the_bar() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=80)
+    logger, handler = logging.getLogger("tests.bar"), StandardError()
+    logger.addHandler(handler)
+    try:
+        with Bars(console) as shown:
+            shown.add_task("epochs", total=2)
+            logger.warning("the loss is odd")
+    finally:
+        logger.removeHandler(handler)
+    assert "the loss is odd" in drawn(console)  # a line of its own

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 from lightning_seg.errors import UserError
+from lightning_seg.terminal import errors
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # Ctrl-C; kill and clusters; Slurm's warning
 GOES_ON = "goes on where this one stopped"
@@ -98,7 +99,11 @@ def _handle(number: int, frame: FrameType | None) -> None:
         _say(INTERRUPTION)
         sys.exit(INTERRUPTED)  # not KeyboardInterrupt: Lightning would end the process in its own way
     request()
-    _say(STOPPING)
+    if errors().is_terminal and not _is_worker:
+        # In a thread, as any other line above a bar: this one may have interrupted a print.
+        threading.Thread(target=errors().print, args=(f"\n{STOPPING}",)).start()
+    else:
+        _say(STOPPING)
     ask_others()
 
 

@@ -1,9 +1,23 @@
 """What of the log goes where; ``conf/hydra/job_logging`` uses it before anything heavy is imported."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
+
+
+class StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what is standard error now: while a bar is drawn, to what puts lines above it instead of over it."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        """Standard error."""
+        return sys.stderr
 
 
 class NotDrawn(logging.Filter):

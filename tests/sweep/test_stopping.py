@@ -134,7 +134,7 @@ def test_fail_fast_and_retry(train: Train) -> None:
     code, out, err = train.here("-m", "loss=starving,bce", "repeat=0", "fail_fast=true", "retry=1")
     assert code == 1 and "1 failed, 1 not started" in out and "tried again" not in err
     code, out, err = train.here("-m", "loss=starving,bce", "repeat=0", "retry=1")
-    assert code == 1 and "1 ran, 1 failed" in out and "1 failed cells are tried again" in err
+    assert code == 1 and "1 ran, 1 failed" in out and "tried again: 1 failed run" in err
 
 
 @pytest.mark.slow
