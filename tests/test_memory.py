@@ -58,5 +58,5 @@ class Huge(torch.nn.Module):
 def test_a_grid_tries_again(train: Train) -> None:
     code, out, err = train.here("-m", "retry=1", "repeat=0", "model._target_=tests.test_memory.Huge")
     assert code == 1 and "1 failed" in out
-    assert "1 failed cells are tried again" in err
+    assert "tried again: 1 failed run" in err
     assert err.count("FAILED: tiny does not fit into this machine's memory") == 2

@@ -154,7 +154,7 @@ def test_the_command_line_of_train_can_be_pasted(monkeypatch: Any, tmp_path: Pat
     monkeypatch.setattr(planning, "_time", lambda cell, together: [TIMING])
     for arguments in (["-m", "repeat=0"], ["repeat=0", "-m"], ["repeat=0"]):
         result = CliRunner().invoke(app, ["plan", *arguments, f"output_dir={tmp_path}"])
-        assert result.exit_code == 0 and "1 runs: 0 done, 1 left" in result.output, result.output
+        assert result.exit_code == 0 and "1 run: 0 done, 1 left" in result.output, result.output
 
 
 def test_a_published_dataset_need_not_be_here(tmp_path: Path) -> None:
