@@ -132,7 +132,7 @@ def test_all_bad_files_are_in_one_error_and_nothing_is_left(tmp_path: Path) -> N
     (tmp_path / "mine/images/1.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "mine/masks/3.png").write_text("no picture")
     Image.new("L", (30, 20)).save(tmp_path / "mine/masks/4.png")
-    with pytest.raises(UserError, match=r"3 bad file\(s\)") as caught:
+    with pytest.raises(UserError, match=r"3 bad files") as caught:
         open_cache(dataset, SIZE, tmp_path / "cache")
     for name in ("images/1.png", "masks/3.png", "masks/4.png: the mask is 30x20 but its image 4.png is 20x20"):
         assert name in str(caught.value)

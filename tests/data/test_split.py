@@ -126,7 +126,7 @@ class TestGrouped:
         assert all(split_digest(dataset.ids(), other) != split_digest(dataset.ids(), first) for other in others)
 
     def test_groups_too_large_to_divide(self) -> None:
-        with pytest.raises(UserError, match="their groups too large"):
+        with pytest.raises(UserError, match="the groups too large"):
             make_split("grouped", of_sizes([5, 5]), SHARES, 42, 0)
 
     def test_near_duplicates_stay_together_and_hashes_are_kept(self, tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ class TestFile:
     @pytest.mark.parametrize(
         ("name", "content", "sentence"),
         [
-            ("a.json", '{"train": ["9"], "val": ["0001"], "test": ["0002"]}', "not in dataset 'named', such as '9'"),
+            ("a.json", '{"train": ["9"], "val": ["0001"], "test": ["0002"]}', "names 1 image that dataset 'named' lacks, such as '9'"),
             ("a.json", '{"train": ["0001"], "val": ["0001"], "test": ["0002"]}', "more than once, such as '0001'"),
             ("a.json", '{"train": ["0001"], "test": ["0002"]}', "must hold the lists"),
             ("a.json", "[", "cannot be read"),

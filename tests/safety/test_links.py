@@ -160,7 +160,7 @@ def test_linked_runs_are_told_and_not_read(study: Path, tmp_path: Path) -> None:
     (study / "synthetic" / "unet" / "mine").symlink_to(study / "synthetic" / "unet" / "dice")
     begun, _, problem = StudyFolder(study).survey()
     assert {run.loss for run in begun} == {"bce", "dice", "failing", "iou_focal", "focal"}
-    assert "1 folders in the study are left out" in problem
+    assert "left out: 1 folder in the study" in problem
 
 
 def test_an_output_folder_received_with_links_is_refused(run: Path, tmp_path: Path, home: Path) -> None:

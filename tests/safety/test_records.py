@@ -339,7 +339,7 @@ def test_any_bytes_in_any_file_end_in_that_run_alone(data: st.DataObject, shared
 
 def test_a_folder_whose_name_is_no_text_is_left_out(study: Path) -> None:
     shutil.copytree(study / "synthetic", os.fsdecode(os.fsencode(study) + b"/x\xff"))
-    assert "folders in the study are left out" in status(study)
+    assert "left out: 1 folder in the study" in status(study)
     found = load_study(study)
     assert set(found.runs["dataset"]) == {"synthetic"}
     assert len(found.problems) >= 1
