@@ -241,7 +241,7 @@ class TestFile:
     @pytest.mark.parametrize(
         ("name", "content", "sentence"),
         [
-            ("a.json", '{"train": ["9"], "val": ["0001"], "test": ["0002"]}', "names 1 image that dataset 'named' lacks, such as '9'"),
+            ("a.json", '{"train": ["9"], "val": ["0001"], "test": ["0002"]}', "dataset 'named' lacks, such as '9'"),
             ("a.json", '{"train": ["0001"], "val": ["0001"], "test": ["0002"]}', "more than once, such as '0001'"),
             ("a.json", '{"train": ["0001"], "test": ["0002"]}', "must hold the lists"),
             ("a.json", "[", "cannot be read"),
