@@ -183,7 +183,9 @@ def _time(cell: Cell, together: int) -> list[Timing]:
         UserError: it cannot be trained.
     """
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["lightning_seg.planning.timing", "lightning_seg.models", "lightning_seg.losses"])
+    processes.set_forkserver_preload(
+        ["lightning_seg.planning.timing", "lightning_seg.models.encoders", "lightning_seg.losses"]
+    )
     # A process serves once, so that its memory tells what this network takes.
     with ProcessPoolExecutor(together, processes, max_tasks_per_child=1) as pool:
         try:

@@ -155,6 +155,8 @@ class GridSweeper(Sweeper):
             folder.tidy()
         waiting = [cell for cell in cells if cell.folder not in outcomes]
         log.info("%d cells: %d finished before, %d to run", len(cells), len(outcomes), len(waiting))
+        if waiting and (load_ahead := getattr(self.launcher, "load_ahead", None)):
+            load_ahead()
         check_datasets(waiting)
         since = started
         for attempt in range(self.retry + 1):
