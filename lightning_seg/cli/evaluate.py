@@ -16,7 +16,7 @@ from lightning_seg.cli.shared import (
     RunArgument,
     ThresholdOption,
     WithOption,
-    busy,
+    loading,
     note,
     progress_bar,
     say,
@@ -53,7 +53,7 @@ def evaluate(
     Of the run's own dataset, which is the default, only images of its test set are scored. Exits with 0 if every image
     was scored, with 1 if some were not, with 2 if nothing could begin.
     """
-    with busy("loading"):
+    with loading():
         from lightning_seg.files import check_output
         from lightning_seg.inference import evaluate as evaluation
         from lightning_seg.inference.threshold import HALF, choose_threshold

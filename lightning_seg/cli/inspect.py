@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.progress import Progress
 from rich.text import Text
 
-from lightning_seg.cli.shared import busy, say
+from lightning_seg.cli.shared import loading, say
 from lightning_seg.errors import UserError
 from lightning_seg.wording import printable
 
@@ -29,7 +29,7 @@ def inspect(
     output: Annotated[Path | None, typer.Option(help="The page to write; by default inspect/<name>.html.")] = None,
 ) -> None:
     """Look at a dataset: sizes, lesions, masks, duplicates, siblings across splits; a table here and a page."""
-    with busy("loading"):
+    with loading():
         from lightning_seg.config.compose import compose_config
         from lightning_seg.config.rules import check
         from lightning_seg.data.inspect import write_page
@@ -77,7 +77,7 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
     Raises:
         UserError: the dataset cannot be opened, or none of its images can be read.
     """
-    with busy("loading"):
+    with loading():
         from lightning_seg.config.build import build
         from lightning_seg.data.inspect import inspect_dataset, summary_table
         from lightning_seg.data.split import Fractions

@@ -1,6 +1,8 @@
 """What several commands share: arguments, remarks, the progress bar."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.status import Status
 
+from lightning_seg.machine.processes import uncollected
 from lightning_seg.wording import printable
 
 RunArgument = Annotated[
@@ -55,8 +58,15 @@ def progress_bar(console: Console) -> Progress:
 
 
 def busy(with_what: str) -> Status:
-    """A turning mark on the terminal while nothing else is printed, imports included; nothing where output is piped."""
+    """A turning mark on the terminal while nothing else is printed; nothing where output is piped."""
     return Console(stderr=True).status(with_what)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """What a command imports only once it needs it."""
+    with busy("loading"), uncollected():
+        yield
 
 
 def say_report(study: Path, console: Console) -> None:

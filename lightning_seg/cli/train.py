@@ -15,7 +15,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.cli.help import with_comments
-from lightning_seg.cli.shared import busy
+from lightning_seg.cli.shared import loading
 from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.plugins import import_from_working_directory
@@ -34,7 +34,7 @@ os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises, instead of printing i
 def app(cfg: DictConfig) -> float | None:
     """Train one run and return its best validation Dice; in grids see :mod:`lightning_seg.sweep.worker`."""
     # Here, so that `--help` and a finished grid need no torch.
-    with busy("loading"):
+    with loading():
         from lightning_seg.runs.fingerprint import flatten
         from lightning_seg.runs.folder import RunFolder
         from lightning_seg.runs.run import run

@@ -26,7 +26,6 @@ from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.sweep.job import InProcess
 from lightning_seg.sweep.orphans import end
 
-_LIBRARIES = ["lightning_seg.sweep.worker", "lightning_seg.losses"]
 _AHEAD = 2  # configurations for each worker that are composed before it is free
 _here: InProcess | None = None  # of a worker
 
@@ -46,7 +45,7 @@ class CoresLauncher(Launcher):
 
     def load_ahead(self) -> None:
         """Start the server now, which then loads the libraries beside whatever is still to be done here."""
-        multiprocessing.get_context("forkserver").set_forkserver_preload(_LIBRARIES)
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["lightning_seg.sweep.libraries"])
         resource_tracker.ensure_running()  # before signals are blocked: it lets them through again
         # A Ctrl-C waits until a worker's first run listens to it: neither the server nor a worker may die of it.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
