@@ -5,7 +5,7 @@
     python benchmarks/cpus.py --before CHECKOUT    # one after the other by an older checkout, in turn with these
     python benchmarks/cpus.py --fast               # trainer=cpu_fast beside them
     python benchmarks/cpus.py --plan               # what `plan --side-by-side` foretells, beside what it takes
-    python benchmarks/cpus.py --steps              # no grids: a training step with one thread and with all
+    python benchmarks/cpus.py --steps              # no grids: a training step by each trainer, with one thread and all
 
 Where the time goes is told of each way: until its first run begins, in a run, and in the longest end of a worker that
 waits for another. Runs of one thread have the same numbers, to the last bit, whatever launcher hands them out: that is
@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -82,7 +83,7 @@ def main() -> None:
     parser.add_argument("--steps", action="store_true")
     arguments = parser.parse_args()
     if arguments.steps:
-        least_steps(arguments.rounds)
+        compare_steps(arguments.rounds)
         return
     grid = (
         *(f"model={arguments.network}", *SMALL_NETWORKS[arguments.network], *RUNS),
@@ -115,6 +116,7 @@ def compare(grid: tuple[str, ...], ways: dict[str, tuple[str, ...]], rounds: int
             watch.stop()
             workers = CORES if "hydra/launcher=cpus" in overrides else 1
             parts.setdefault(label, []).append(Parts.of(folder, began, time.time(), workers))
+            print(f"{label}: {watch.wall:.1f} s", file=sys.stderr, flush=True)
             return watch, folder
 
         times = alternate({label: lambda a=(label, o): run(*a)[0] for label, o in ways.items()}, rounds, warm_up=0)
@@ -145,32 +147,30 @@ def foretell(grid: tuple[str, ...]) -> None:
     print(*re.findall("One after the other: .*|A run a core.*|.* one a core.*|.*[0-9] x .*", told.stdout), sep="\n")
 
 
-def least_steps(rounds: int) -> None:
-    """Print what N runs of one thread side by side take over one after the other with N threads, from single steps.
+def compare_steps(rounds: int, steps: int = 5, size: int = 64, batch: int = 8) -> None:
+    """Print a training step of each small network by each trainer, with one thread and with all.
 
-    The least of many short steps is what other load disturbs least. It leaves out that cores share memory, which makes
-    the ratio too good, and the start of workers.
+    Twice the time of one thread over that of two is what a run a core may take of one after the other, at the least:
+    cores that share memory are slower when all are at work, and the start is left out.
     """
-    cores = len(os.sched_getaffinity(0))
-    size, batch = 64, 8
-    for name, trainer in itertools.product(SMALL_NETWORKS, ("cpu", "cpu_fast")):
-        overrides = [f"model={name}", *SMALL_NETWORKS[name], "loss=dice_bce", f"trainer={trainer}"]
-        step = make_step(overrides, size, batch)
-        least = {}
-        for threads in (1, cores):
-            torch.set_num_threads(threads)
-            times = []
-            for _ in range(rounds):
-                started = time.perf_counter()
-                step()
-                times.append(time.perf_counter() - started)
-            least[threads] = min(times)
-        print(
-            f"{name} at {size}, trainer={trainer}: one thread {least[1] * 1e3:.1f} ms, {cores} threads "
-            f"{least[cores] * 1e3:.1f} ms; a run a core over one after the other "
-            f"{least[1] / (cores * least[cores]):.2f}",
-            flush=True,
-        )
+
+    def way(step: Callable[[], None], threads: int) -> None:
+        torch.set_num_threads(threads)
+        for _ in range(steps):
+            step()
+
+    for name in SMALL_NETWORKS:
+        ways: dict[str, Callable[[], None]] = {}
+        for trainer, threads in itertools.product(("cpu", "cpu_fast"), (1, CORES)):
+            step = make_step(
+                [f"model={name}", *SMALL_NETWORKS[name], "loss=dice_bce", f"trainer={trainer}"], size, batch
+            )
+            ways[f"{trainer}, {threads} threads"] = partial(way, step, threads)
+        times = alternate(ways, rounds)
+        report(f"{name} at {size}, a step", times, next(iter(ways)), per=steps, unit="ms")
+        for trainer in ("cpu", "cpu_fast"):
+            one, every = (min(times[f"{trainer}, {threads} threads"].wall) for threads in (1, CORES))
+            print(f"{trainer}: a run a core over one after the other, of least times: {one / (CORES * every):.2f}")
 
 
 def make_step(overrides: list[str], size: int, batch: int) -> Callable[[], None]:
