@@ -1,5 +1,6 @@
 """Grids of this package and of plain scripts, run as a user would run them: in processes of their own."""
 
+import os
 import subprocess
 import sys
 import threading
@@ -10,17 +11,19 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 
 
-def run_grid(folder: Path, *overrides: str) -> list[float]:
+def run_grid(folder: Path, *overrides: str, checkout: Path = HERE.parent) -> list[float]:
     """One ``train.py -m`` with results and cache in ``folder``; resident MiB after each of its runs.
 
-    It runs in this folder, so that ``model=small`` is the plain script's.
+    It runs in this folder, so that ``model=small`` is the plain script's, by this checkout or an older one.
     """
     usual = {"trainer": "cpu", "logger": "csv", "output_dir": folder, "data.cache_dir": folder / "cache"}
     given = {override.partition("=")[0] for override in overrides}
     added = [f"{key}={value}" for key, value in usual.items() if key not in given]
-    command = [sys.executable, str(HERE.parent / "train.py"), "-m", *added, *overrides]
+    command = [sys.executable, str(checkout / "train.py"), "-m", *added, *overrides]
     with (folder / "grid.log").open("w+") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=HERE)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=HERE, env=os.environ | {"PYTHONPATH": str(checkout)}
+        )
         memory = _watch_memory(process, folder)
         if process.wait():
             log.seek(0)

@@ -62,6 +62,10 @@ def test_licences_are_those_of_the_weights(name: str) -> None:
         ("lightning_seg.cli.app", {"torch", "numpy", "pandas", "hydra", "lightning"}),
         # What `train --help`, a finished grid and the start of any other need.
         ("lightning_seg.cli.train, lightning_seg.sweep.grid", {"torch", "pandas", "lightning"}),
+        # A grid of runs side by side needs them in its workers alone.
+        ("lightning_seg.cli.train, lightning_seg.sweep.cores", {"torch", "pandas", "lightning"}),
+        # Networks that have no encoder of timm.
+        ("lightning_seg.models.unet, lightning_seg.models.colonsegnet", {"timm", "wandb"}),
     ],
 )
 def test_nothing_heavy_is_loaded(module: str, absent: set[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.gpu import right
+from benchmarks.gpu import networks, right
 from benchmarks.gpu.__main__ import main
 from benchmarks.gpu.tasks import UNFINISHED, Book, Context, Task
 
@@ -30,6 +30,28 @@ def test_it_passes_on_a_cpu_and_says_that_this_proves_nothing_of_cuda(tmp_path: 
     assert "nothing here says anything about CUDA" in " ".join((tmp_path / "gpu.txt").read_text().split())
     before = (tmp_path / "gpu.json").read_bytes()
     assert main(["--out", str(tmp_path), "--only", SOME]) == 0 and (tmp_path / "gpu.json").read_bytes() == before
+
+
+def test_a_network_may_be_as_far_from_the_recording_as_its_own_rounding_explains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = Context("cpu", miniature=True)
+    right = networks.compare_with_recorded(context, "unet")
+    assert right["ok"] and right["limit"] == networks.LIMIT_FP32 > 10 * right["cpu_to_float64"] > 0
+    record = json.loads(networks.RECORD.read_text())
+    for known in record["logits"]["unet"]:
+        known["values"] = [value + 0.002 * known["deviation"] for value in known["values"]]
+    other = tmp_path / "recorded.json"
+    other.write_text(json.dumps(record))
+    monkeypatch.setattr(networks, "RECORD", other)
+    wrong = networks.compare_with_recorded(context, "unet")
+    assert not wrong["ok"] and wrong["limit"] == right["limit"]
+    # Of a network whose float32 is itself so far from float64, the same distance says nothing.
+    logits = networks.logits
+    monkeypatch.setattr(
+        networks, "logits", lambda *given: [each + (0.001 * each.std() if given[1:] else 0) for each in logits(*given)]
+    )
+    assert networks.compare_with_recorded(context, "unet")["ok"]
 
 
 def test_what_is_wrong_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

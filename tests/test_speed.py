@@ -1,10 +1,13 @@
 """What every run does to be faster."""
 
+import gc
 import platform
 import subprocess
 import sys
 
 import pytest
+
+from lightning_seg.machine.processes import uncollected
 
 STEPS = """
 import resource, torch
@@ -32,3 +35,12 @@ def pages_fetched(keeps: bool) -> int:
 def test_memory_of_freed_tensors_is_kept() -> None:
     assert pages_fetched(keeps=True) < 100
     assert pages_fetched(keeps=False) > 1000
+
+
+def test_nothing_is_collected_while_libraries_load() -> None:
+    for before in (False, True):
+        (gc.enable if before else gc.disable)()
+        with pytest.raises(ImportError), uncollected():
+            assert not gc.isenabled()
+            raise ImportError
+        assert gc.isenabled() is before

@@ -49,7 +49,7 @@ class Bounds:
     """
 
     told: float = 0.95
-    untold: float = 0.10
+    untold: float = 0.12
     dropped: float = 0.97
     test_to_train: float = TEST_TO_TRAIN
 

@@ -12,10 +12,10 @@ from rich.padding import Padding
 from rich.text import Text
 
 from lightning_seg.cli.inspect import dataset_overrides, look_at
-from lightning_seg.cli.shared import say, say_report
+from lightning_seg.cli.shared import loading, say, say_report
 from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
-from lightning_seg.terminal import busy, errors
+from lightning_seg.terminal import errors
 from lightning_seg.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def advise(
     ] = False,
 ) -> None:
     """Which loss for your images? Look at them, propose a study that fits the time, run it on yes, and answer."""
-    with busy("loading"):
+    with loading():
         from lightning_seg.advise.execute import check_models
         from lightning_seg.advise.studying import Grid
         from lightning_seg.files import refuse_links
@@ -121,7 +121,7 @@ def _look(data: str, overrides: list[str], halving: bool, paper: bool, console: 
     Raises:
         UserError: an argument is wrong, or images cannot be used.
     """
-    with busy("loading"):
+    with loading():
         from lightning_seg.advise.halving import Rule, looks_within
         from lightning_seg.advise.proposal import GRID_KEYS, sweep_values
         from lightning_seg.config.compose import compose_config

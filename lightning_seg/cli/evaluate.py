@@ -16,12 +16,13 @@ from lightning_seg.cli.shared import (
     RunArgument,
     ThresholdOption,
     WithOption,
+    loading,
     note,
     say,
     skip,
 )
 from lightning_seg.errors import UserError
-from lightning_seg.terminal import busy, errors, tracked
+from lightning_seg.terminal import errors, tracked
 from lightning_seg.wording import counted, printable
 
 
@@ -52,7 +53,7 @@ def evaluate(
     Of the run's own dataset, which is the default, only images of its test set are scored. Exits with 0 if every image
     was scored, with 1 if some were not, with 2 if nothing could begin.
     """
-    with busy("loading"):
+    with loading():
         from lightning_seg.files import check_output
         from lightning_seg.inference import evaluate as evaluation
         from lightning_seg.inference.threshold import HALF, choose_threshold

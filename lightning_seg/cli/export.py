@@ -5,8 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lightning_seg.cli.shared import ThresholdOption, note, say
-from lightning_seg.terminal import busy
+from lightning_seg.cli.shared import ThresholdOption, loading, note, say
 
 
 def export(
@@ -24,7 +23,7 @@ def export(
     """Write a run's network for other programs, checked against PyTorch, with its preprocessing and a model card."""
     from lightning_seg.errors import UserError
 
-    with busy("loading"):
+    with loading():
         from lightning_seg.inference.export import CARD, FORMATS, PREPROCESSING, export_run
         from lightning_seg.inference.threshold import choose_threshold
         from lightning_seg.inference.trained import find_weights, load_run, poor_remark, version_remark

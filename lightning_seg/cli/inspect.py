@@ -7,9 +7,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lightning_seg.cli.shared import say
+from lightning_seg.cli.shared import loading, say
 from lightning_seg.errors import UserError
-from lightning_seg.terminal import busy
 from lightning_seg.wording import printable
 
 if TYPE_CHECKING:
@@ -28,7 +27,7 @@ def inspect(
     output: Annotated[Path | None, typer.Option(help="The page to write; by default inspect/<name>.html.")] = None,
 ) -> None:
     """Look at a dataset: sizes, lesions, masks, duplicates, siblings across splits; a table here and a page."""
-    with busy("loading"):
+    with loading():
         from lightning_seg.config.compose import compose_config
         from lightning_seg.config.rules import check
         from lightning_seg.data.inspect import write_page
@@ -76,7 +75,7 @@ def look_at(cfg: "DictConfig", console: Console) -> "Inspection":
     Raises:
         UserError: the dataset cannot be opened, or none of its images can be read.
     """
-    with busy("loading"):
+    with loading():
         from lightning_seg.config.build import build
         from lightning_seg.data.inspect import inspect_dataset, summary_table
         from lightning_seg.data.split import Fractions

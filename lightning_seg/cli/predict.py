@@ -12,11 +12,12 @@ from lightning_seg.cli.shared import (
     RunArgument,
     ThresholdOption,
     WithOption,
+    loading,
     note,
     say,
     skip,
 )
-from lightning_seg.terminal import busy, errors, tracked
+from lightning_seg.terminal import errors, tracked
 from lightning_seg.wording import counted
 
 
@@ -40,7 +41,7 @@ def predict(
 
     Exits with 0 if every image was segmented, with 1 if some were not, with 2 if nothing could begin.
     """
-    with busy("loading"):
+    with loading():
         from lightning_seg.inference import predict as prediction
         from lightning_seg.inference.images import find_images
         from lightning_seg.inference.threshold import HALF, choose_threshold

@@ -1,12 +1,16 @@
 """What several commands share: arguments and remarks."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from lightning_seg.machine.processes import uncollected
+from lightning_seg.terminal import busy
 from lightning_seg.wording import printable
 
 RunArgument = Annotated[
@@ -45,6 +49,13 @@ def note(remark: str | None) -> None:
 
 def skip(console: Console, sentence: str) -> None:
     say(f"skipped: {printable(sentence)}", console)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """What a command imports only once it needs it."""
+    with busy("loading"), uncollected():
+        yield
 
 
 def say_report(study: Path, console: Console) -> None:

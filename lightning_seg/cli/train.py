@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.cli.help import with_comments
+from lightning_seg.cli.shared import loading
 from lightning_seg.config.arguments import prepared
 from lightning_seg.config.compose import CONFIG_DIR, explain
 from lightning_seg.config.plugins import import_from_working_directory
@@ -23,7 +24,6 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import unwritable
 from lightning_seg.machine.processes import find_modules_as_here
 from lightning_seg.runs.stop import INTERRUPTED, INTERRUPTION, StoppedError
-from lightning_seg.terminal import busy
 from lightning_seg.wording import printable
 
 # The preset `hydra/launcher=ray` shares its name with the plugin's own configuration, on purpose.
@@ -37,7 +37,7 @@ def app(cfg: DictConfig) -> float | None:
     """Train one run and return its best validation Dice; in grids see :mod:`lightning_seg.sweep.worker`."""
     # Here, so that `--help` and a finished grid need no torch.
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        with busy("loading"):
+        with loading():
             from lightning_seg.sweep.worker import run_isolated
 
         return run_isolated(cfg)
@@ -57,7 +57,7 @@ def _run(cfg: DictConfig) -> float:
     check_training(cfg)
     place = printable(RunFolder.of(flatten(cfg)).path)
     log.info("%s: results go to %s", title(cfg), place)
-    with busy("loading"):
+    with loading():
         from lightning_seg.runs.run import run
     score = run(cfg)
     print(f"results: {place}")

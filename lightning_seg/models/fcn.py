@@ -113,13 +113,24 @@ class SkipHead(nn.Module):
 
     def forward(self, features: list[Tensor], images: Tensor) -> tuple[Tensor, ...]:
         *skips, deepest = features
-        scores = self.score(self.dropout(deepest))
+        scores = self._score(self.dropout(deepest))
         for score, skip, offset, scale in zip(
             self.skip_scores, reversed(skips), self.skip_offsets, self.skip_scales, strict=False
         ):
             scores = self.upsample_scores(scores)
             scores = scores + F.conv2d(crop(skip, offset, scores), scale * score.weight, score.bias)
         return (crop(self.upsample_to_image(scores), self.image_offset, images),)
+
+    def _score(self, features: Tensor) -> Tensor:
+        """Scores of the deepest features; on a CPU never in bfloat16.
+
+        There oneDNN's backward pass, of one output channel from 4,096 by several threads with AMX, writes past its
+        memory and ends the process.
+        """
+        if features.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            with torch.autocast("cpu", enabled=False):
+                return self.score(features.to(self.score.weight.dtype))
+        return self.score(features)
 
 
 class DilatedHead(nn.Module):

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import ceil
 from statistics import mean
 from typing import Any
@@ -40,21 +40,30 @@ class Epochs:
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that is left, and what its time follows from."""
+    """A run that is left, and what its time follows from.
+
+    Attributes:
+        cell: it.
+        sizes: of its subsets.
+        timing: of its network, alone on the device.
+        epochs: that it trains.
+        beside: the same of its network with one thread while every other core trains one, too; None if not timed.
+    """
 
     cell: Cell
     sizes: Sizes
     timing: Timing
     epochs: Epochs
+    beside: Timing | None = None
 
     @property
     def is_trial(self) -> bool:
         """Whether it is a trial of ``tune=...``, which leaves the test images unread."""
         return _is_trial(self.cell)
 
-    def seconds(self, epochs: float | None = None) -> float:
-        """How long it lasts, for a number of epochs or the expected one."""
-        data, trainer, timing = self.cell.group("data."), self.cell.group("trainer."), self.timing
+    def seconds(self, epochs: float | None = None, timing: Timing | None = None) -> float:
+        """How long it lasts, for a number of epochs or the expected one, and timed alone or as told."""
+        data, trainer, timing = self.cell.group("data."), self.cell.group("trainer."), timing or self.timing
         steps = _limited(ceil(self.sizes.train / data["batch_size"]), trainer.get("limit_train_batches"))
         val_batches = _limited(ceil(self.sizes.val / data["eval_batch_size"]), trainer.get("limit_val_batches"))
         kept = sum(
@@ -91,8 +100,8 @@ class Plan:
     Attributes:
         done: cells with a result.
         left: runs without, in the grid's order.
-        gains: by network, how many times the work of one run get done by two side by side on a GPU, or by one run a
-            core with one thread each on a CPU; empty if that was not timed.
+        gains: by network, how many times the work of one run get done by two side by side on a GPU; empty if that was
+            not timed.
         cache_bytes: of the decoded datasets that are not there yet.
         others: cells in whose place lies a finished run of another configuration, which training would not replace.
     """
@@ -109,7 +118,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
 
     Args:
         cells: of the grid, its trials before them.
-        side_by_side: time runs of each network at once as well, see :class:`Plan`.
+        side_by_side: time runs of each network at once as well: two on a GPU, one a core on a CPU.
         announce: told the name of each network before it is timed.
 
     Raises:
@@ -127,6 +136,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     sizes = {key: subset_sizes(cell) for key, cell in _distinct(left, sizes_key).items()}
     caches = dict(item for cell in _distinct(left, cache_key).values() for item in cache_bytes(cell).items())
     timings: dict[str, Timing] = {}
+    beside: dict[str, Timing] = {}
     gains: dict[str, float] = {}
     failures: list[str] = []
     for key, cell in _distinct(left, _network_key).items():
@@ -134,17 +144,17 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
         announce(name)
         try:
             [timings[key]] = _time(cell, 1)
-            if side_by_side:
-                on_gpu = timings[key].device_bytes > 0
-                at_once = _time(cell, 2) if on_gpu else _time(_of_one_thread(cell), cores())
-                gains[name] = sum(timings[key].train_step / timing.train_step for timing in at_once)
+            if side_by_side and timings[key].device_bytes:
+                gains[name] = sum(timings[key].train_step / timing.train_step for timing in _time(cell, 2))
+            elif side_by_side:
+                beside[key] = _mean(_time(_of_one_thread(cell), cores()))
         except UserError as error:
             failures.append(str(error))
     if failures:
         raise UserError("\n".join(dict.fromkeys(failures)))
     runs = [
-        PlannedRun(cell, sizes[sizes_key(cell)], timings[_network_key(cell)], epochs[_is_trial(cell)].of(cell))
-        for cell in left
+        PlannedRun(cell, sizes[sizes_key(cell)], timings[key], epochs[_is_trial(cell)].of(cell), beside.get(key))
+        for cell, key in ((cell, _network_key(cell)) for cell in left)
     ]
     return Plan(done, runs, gains, sum(caches.values()), [cell for cell in others if not cell.config["rerun"]])
 
@@ -176,6 +186,12 @@ def _of_one_thread(cell: Cell) -> Cell:
     return Cell(cell.overrides, cell.config | {"threads": 1})
 
 
+def _mean(timings: list[Timing]) -> Timing:
+    """The mean of the times that processes have measured at once."""
+    names = ("setup", "train_step", "eval_batch", "epoch_end")
+    return replace(timings[0], **{name: mean(getattr(each, name) for each in timings) for name in names})
+
+
 def _time(cell: Cell, together: int) -> list[Timing]:
     """Time a cell's network in as many processes at once.
 
@@ -183,7 +199,9 @@ def _time(cell: Cell, together: int) -> list[Timing]:
         UserError: it cannot be trained.
     """
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["lightning_seg.planning.timing", "lightning_seg.models", "lightning_seg.losses"])
+    processes.set_forkserver_preload(
+        ["lightning_seg.planning.timing", "lightning_seg.models.encoders", "lightning_seg.losses"]
+    )
     # A process serves once, so that its memory tells what this network takes.
     with ProcessPoolExecutor(together, processes, max_tasks_per_child=1) as pool:
         try:

@@ -7,8 +7,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from lightning_seg.machine.devices import cores
 from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, PlannedRun
-from lightning_seg.planning.schedule import LAUNCHERS, scaling
+from lightning_seg.planning.schedule import LAUNCHERS, makespan, scaling
 from lightning_seg.wording import byte_count, counted, duration, printable
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
@@ -60,19 +61,23 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
         lines.append(
             f"Subsets of {name} are assumed to follow data.fractions: it is not here to be split by data.split."
         )
-    if plan.gains and not timing.device_bytes:
-        lines.append(_one_a_core(plan, total))
+    if any(run.beside for run in runs):
+        lines.append(_one_a_core(runs, total))
     console.print(*lines, sep="\n", highlight=False)
     console.print(_workers(runs))
 
 
-def _one_a_core(plan: Plan, total: float) -> str:
+def _one_a_core(runs: list[PlannedRun], total: float) -> str:
     """Whether a run a core, with one thread each, takes less time than one run after the other with all threads."""
-    runs = plan.left
-    together = sum(run.seconds() / plan.gains[run.cell.config["model.name"]] for run in runs)
+    together = makespan([run.seconds(timing=run.beside) for run in runs], cores())
     if together < total:
         return f"A run a core, each with one thread: {duration(together)}. Add hydra/launcher=cpus to the same line."
     return f"A run a core, each with one thread, would take {duration(together)}: one after the other is as fast."
+
+
+def _gain(runs: list[PlannedRun]) -> float:
+    """How many times the work of one run after the other gets done by a run a core."""
+    return cores() * sum(run.seconds() for run in runs) / sum(run.seconds(timing=run.beside) for run in runs)
 
 
 def _models(plan: Plan, price: float | None) -> Table:
@@ -81,7 +86,8 @@ def _models(plan: Plan, price: float | None) -> Table:
     table.add_column("memory", justify="right")
     if on_gpu:
         table.add_column("fit side by side", justify="right")
-    if plan.gains:
+    one_a_core = any(run.beside for run in plan.left)
+    if plan.gains or one_a_core:
         table.add_column("two at once" if on_gpu else "one a core", justify="right")
     for name, runs in _grouped(plan.left, lambda run: run.cell.config["model.name"]):
         timing = runs[0].timing
@@ -98,6 +104,8 @@ def _models(plan: Plan, price: float | None) -> Table:
             cells.append(str(side_by_side(memory, timing.device_bytes)))
         if plan.gains:
             cells.append(f"{plan.gains[name]:.2f} x" if name in plan.gains else "")
+        if one_a_core:
+            cells.append(f"{_gain(runs):.2f} x")
         table.add_row(*cells)
     return table
 

@@ -47,6 +47,7 @@ def listen() -> None:
                 continue
             _handlers[number] = _handle if current in (signal.SIG_DFL, signal.default_int_handler) else current
         signal.signal(number, _handlers[number])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _handlers)  # where they were kept waiting until now
 
 
 def requested() -> bool:

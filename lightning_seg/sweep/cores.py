@@ -1,7 +1,8 @@
 """A run a core, each with one thread: on a CPU the fastest way through a grid of small networks.
 
 Workers are forked from a server that has loaded the libraries once, and are handed configurations that are composed
-here, so that a run costs no more than in one process.
+here, so that a run costs no more than in one process. This process loads no torch: it looks at the data and composes
+while the server loads.
 """
 
 import multiprocessing
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -41,6 +43,17 @@ class CoresLauncher(Launcher):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.context, self.config = hydra_context, config
 
+    def load_ahead(self) -> None:
+        """Start the server now, which then loads the libraries beside whatever is still to be done here."""
+        multiprocessing.get_context("forkserver").set_forkserver_preload(["lightning_seg.sweep.libraries"])
+        resource_tracker.ensure_running()  # before signals are blocked: it lets them through again
+        # A Ctrl-C waits until a worker's first run listens to it: neither the server nor a worker may die of it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run all and wait until they have ended.
 
@@ -48,11 +61,11 @@ class CoresLauncher(Launcher):
             BrokenProcessPool: a worker was killed.
         """
         workers = min(self.n_jobs or cores(), max(len(job_overrides), 1))
-        processes = multiprocessing.get_context("forkserver")
-        processes.set_forkserver_preload(["lightning_seg.sweep.worker", "lightning_seg.models", "lightning_seg.losses"])
+        self.load_ahead()
         composer = Composer(self.context.config_loader, self.config)
         jobs: list[Future[Any]] = []
         begin = (self.context.callbacks, self.config)
+        processes = multiprocessing.get_context("forkserver")
         with ProcessPoolExecutor(workers, processes, initializer=_begin, initargs=begin) as pool:
             for number, given in enumerate(job_overrides):
                 if number >= _AHEAD * workers:

@@ -159,6 +159,8 @@ class GridSweeper(Sweeper):
         waiting = [cell for cell in cells if cell.folder not in outcomes]
         where = contents([cell.folder for cell in cells])
         log.info("%s: %d finished before, %d to run", where, len(outcomes), len(waiting))
+        if waiting and (load_ahead := getattr(self.launcher, "load_ahead", None)):
+            load_ahead()
         check_datasets(waiting)
         since = started
         for attempt in range(self.retry + 1):

@@ -26,10 +26,10 @@ def parameters(case: Case) -> int:
 
 
 @torch.no_grad()
-def logits(name: str) -> list[Tensor]:
-    """All maps of the small form of a network, filled and calibrated, for one image."""
-    network = calibrate(fill(build(name, **SMALL[name])), SIZE)
-    return list(network.outputs(probe(1, SIZE)))
+def logits(name: str, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+    """All maps of the small form of a network, filled and calibrated, for one image; all computed in ``dtype``."""
+    network = calibrate(fill(build(name, **SMALL[name])).to(dtype), SIZE)
+    return list(network.outputs(probe(1, SIZE).to(dtype)))
 
 
 def sample(logits: Tensor) -> list[float]:

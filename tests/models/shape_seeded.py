@@ -75,7 +75,8 @@ def calibrate(net, size=224):
     for m in norms:
         m.train()
         m.momentum = 1.0
-    tuple(net.outputs(probe(2, size)))  # every map, those too that evaluation leaves out
+    images = probe(2, size).to(next(net.parameters()).dtype)
+    tuple(net.outputs(images))  # every map, those too that evaluation leaves out
     for m, momentum in zip(norms, momenta, strict=False):
         m.momentum = momentum
     return net.eval()

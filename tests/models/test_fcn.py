@@ -59,3 +59,18 @@ def test_offsets_follow_from_the_layers(variant: str):
 def test_unknown_variant():
     with pytest.raises(UserError, match=r"model\.variant=4s"):
         FCN("4s")
+
+
+def test_a_cpu_never_computes_the_deepest_scores_in_bfloat16():
+    """Which ends the process where it has AMX; the other layers are."""
+    dtypes = []
+    head = FCN(hidden=16).head
+    head.score.register_forward_hook(lambda _, inputs, output: dtypes.append((inputs[0].dtype, output.dtype)))
+    features = [
+        torch.rand(1, channels, size, size, requires_grad=True) for channels, size in ((256, 40), (512, 20), (4096, 3))
+    ]
+    with torch.autocast("cpu", torch.bfloat16):
+        [scores] = head(features, torch.rand(1, 3, 32, 32))
+        assert head.skip_scores[0](features[1]).dtype == torch.bfloat16
+    scores.float().sum().backward()
+    assert dtypes == [(torch.float32, torch.float32)] and features[2].grad.isfinite().all()

@@ -231,6 +231,21 @@ def test_a_run_a_core_whatever_happens(script: Callable[..., Script], in_process
 
 
 @pytest.mark.slow
+def test_a_run_a_core_is_told_to_stop_while_libraries_load(script: Callable[..., Script]) -> None:
+    """Nobody dies of it, and nothing is told but that it stops."""
+    sweep = script(*SAVED, "hydra/launcher=cpus", "hydra.launcher.n_jobs=2")
+    parent, deadline = psutil.Process(sweep.process.pid), time.monotonic() + PATIENCE_SECONDS
+    while not any("forkserver" in " ".join(child.cmdline()) for child in parent.children()):
+        assert time.monotonic() < deadline, sweep.stderr
+        time.sleep(0.02)
+    assert "torch" not in Path(f"/proc/{parent.pid}/maps").read_text(), "what hands out the runs needs none of it"
+    os.killpg(parent.pid, signal.SIGINT)
+    assert "4 not started" in sweep.wait(code=130)
+    assert "Traceback" not in sweep.stderr and "gave up" not in sweep.stderr
+    assert sweep.stderr.count("stopping after this epoch") == 1
+
+
+@pytest.mark.slow
 def test_processes_take_different_gpus(tmp_path: Path) -> None:
     """Three processes of which each holds its GPU until all have one, then one that comes later."""
     script = textwrap.dedent(

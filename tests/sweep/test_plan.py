@@ -17,6 +17,7 @@ from lightning_seg.data.cache import open_cache
 from lightning_seg.errors import UserError
 from lightning_seg.models import UNet
 from lightning_seg.planning import estimate as planning
+from lightning_seg.planning import tables
 from lightning_seg.planning.estimate import Epochs, EpochsKnown, PlannedRun, make_plan
 from lightning_seg.planning.sizes import Sizes, cache_bytes, subset_sizes
 from lightning_seg.planning.tables import print_plan, side_by_side
@@ -24,6 +25,7 @@ from lightning_seg.planning.timing import Timing, time_training
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, grid_cells, nested
 from lightning_seg.sweep.grid import check_datasets
+from lightning_seg.wording import duration
 
 TIMING = Timing(
     setup=2.0,
@@ -278,6 +280,21 @@ def test_the_tables_add_up(small: list[str], monkeypatch: Any) -> None:
     assert f"{2 * total:.2f} in money" in text.getvalue()
     assert "2.00 x" in text.getvalue()
     assert "120, from 41 to 200" in text.getvalue()
+
+
+def test_a_run_a_core_is_foretold_from_what_is_timed_there(small: list[str], monkeypatch: Any) -> None:
+    """What of a run is no step gains by every core."""
+    together = [replace(TIMING, setup=1.0, train_step=step) for step in (0.14, 0.18)]
+    monkeypatch.setattr(planning, "_time", lambda cell, count: [TIMING] if count == 1 else together)
+    for module in (planning, tables):
+        monkeypatch.setattr(module, "cores", lambda: 2)
+    plan = make_plan(grid_cells(small), side_by_side=True, announce=lambda name: None)
+    text = io.StringIO()
+    print_plan(plan, console=Console(file=text, width=200))
+    mean = replace(TIMING, setup=1.0, train_step=0.16)
+    one, other = (sum(run.seconds(timing=timing) for run in plan.left) for timing in (TIMING, mean))
+    assert other > 1.2 * one and f"{2 * one / other:.2f} x" in text.getvalue()
+    assert f"A run a core, each with one thread: {duration(other / 2)}." in text.getvalue()
 
 
 def test_runs_that_fit_side_by_side() -> None:
