@@ -198,10 +198,10 @@ def test_a_file_gets_a_line_and_no_bar(
 def test_a_run_and_a_grid_say_what_they_do_before_anything_is_loaded(
     train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load(_: str) -> None:
+    def load() -> None:
         raise UserError("loading")
 
-    monkeypatch.setattr("lightning_seg.cli.train.busy", load)
+    monkeypatch.setattr("lightning_seg.cli.train.loading", load)
     code, _, err = train.here("loss=bce")
     assert code == 2
     assert err.splitlines()[0].endswith("synthetic tiny bce repeat 0: results go to " + f"{CELL / 'bce/repeat_0'}")
