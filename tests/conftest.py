@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import logging
 import multiprocessing
 import os
 import signal
@@ -18,6 +19,8 @@ os.environ["PYTHONSAFEPATH"] = "1"  # as commands set it that run in this proces
 
 import pytest
 import torch
+
+from lightning_seg.training.logs import StandardError
 
 torch.set_num_threads(1)
 
@@ -212,6 +215,14 @@ class Train:
         for training in self._trainings:
             if training.process.is_alive():
                 training.kill()
+
+
+@pytest.fixture(autouse=True)
+def quiet_afterwards() -> Iterator[None]:
+    """Take away what a command that ran in this process logs with: later tests would be told of their own commands."""
+    yield
+    for handler in [each for each in logging.root.handlers if isinstance(each, StandardError)]:
+        logging.root.removeHandler(handler)
 
 
 @pytest.fixture

@@ -112,7 +112,7 @@ def test_a_study_that_goes_bad_while_it_is_watched(
     assert len(built) == 5
     assert "repeat_0/result.json cannot be read" in built[1]
     assert "cells.json cannot be read" in built[2]
-    assert "are left out" in built[3]
+    assert "left out: 1 folder" in built[3]
 
 
 def commands_of(directory: Path) -> list[str]:
