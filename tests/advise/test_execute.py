@@ -99,5 +99,5 @@ def test_every_end_has_its_words(stop: Stop):
     left = ["dice"] if stop is Stop.WINNER else ["dice", "bce"]
     text = " ".join(halving_sentences(Halving(left, [], 5, 0.003, range(0), stop), Rule(), 2, False))
     assert text.count(loss_name("dice")) >= 1 and "5 repeats" in text
-    assert ("probability of at most 5%" in text) == (stop is not Stop.ALIKE)
+    assert ("probability of at most 5 %" in text) == (stop is not Stop.ALIKE)
     assert ("by at most 0.30 Dice points" in text) == (stop not in (Stop.ALIKE, Stop.WINNER))

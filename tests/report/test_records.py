@@ -116,7 +116,7 @@ def test_runs_of_another_config_are_not_compared(directory):
     assert "trainer.max_epochs is 200 in 5 runs, 5 in 1 run (1 dataset x model cell)." in study.differences
     assert any("different versions" in problem for problem in study.problems)
     comparison = compare(study)
-    assert "1 usable runs were made with other settings" in comparison.left_out[0]
+    assert "1 usable run was made with other settings" in comparison.left_out[0]
     assert ("isic", "fcn", 0) not in comparison.pairs["dice"].index
 
 
