@@ -48,6 +48,7 @@ def test_an_absent_study_is_told_with_those_that_there_are(command: str, tmp_pat
             "mine holds no finished run itself; name one in it, such as mine/d/m/l/repeat_1.",
         ),
         (["predict", "empty", "a.png"], "empty holds no finished run; weights need their run's result.json"),
+        (["predict", "cut", "a.png"], "cut/result.json cannot be read: it is damaged or cut off"),
         (["report", "mine", "--output-dir", ".", "--figure", "odd"], "There is no figure 'odd'"),
         (["inspect", "synthetic", "dataset.count"], "The override 'dataset.count' cannot be read"),
         (["prepare", "kvasir", "--data-dir", "file/data"], "Not a directory"),
@@ -65,6 +66,8 @@ def test_wrong_input_is_one_sentence(
     run = tmp_path / "mine/d/m/l/repeat_1"
     run.mkdir(parents=True)
     (run / "weights.safetensors").touch()
+    (tmp_path / "cut").mkdir()
+    (tmp_path / "cut/result.json").write_text('{"schema": 3, "')
     monkeypatch.chdir(tmp_path)
     *before, message = ends(arguments, monkeypatch, capsys).splitlines()
     assert message.startswith("error: ") and sentence in message

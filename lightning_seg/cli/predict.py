@@ -17,6 +17,7 @@ from lightning_seg.cli.shared import (
     say,
     skip,
 )
+from lightning_seg.errors import UserError
 from lightning_seg.terminal import errors, tracked
 from lightning_seg.wording import counted
 
@@ -54,6 +55,8 @@ def predict(
     note(f"lesion is where the probability exceeds {chosen.value:g}: {chosen.source}." if chosen != HALF else None)
     note(poor_remark(predictor.runs))
     paths, problems = find_images(images)
+    if not paths:
+        raise UserError("\n".join(problems))
     failed = len(problems)
     for problem in problems:
         skip(errors(), problem)

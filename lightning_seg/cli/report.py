@@ -30,7 +30,7 @@ _PUBLISHED = ".published"  # in the folder of studies; a name with a point is no
 
 
 def report(
-    study: Annotated[str | None, typer.Argument(help="Name of the study.", show_default=False)] = None,
+    study: Annotated[str | None, typer.Argument(help="Name of the study, or its folder.", show_default=False)] = None,
     output_dir: Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")] = Path("multirun"),
     published: Annotated[
         bool, typer.Option("--published", help="Set the paper's tables beside the study, or report on them alone.")

@@ -27,7 +27,7 @@ ThresholdOption = Annotated[
         "the run's own validation images."
     ),
 ]
-StudyArgument = Annotated[str, typer.Argument(help="Name of the study.")]
+StudyArgument = Annotated[str, typer.Argument(help="Name of the study, or its folder.")]
 OutputDirOption = Annotated[Path, typer.Option("--output-dir", help="Where studies lie.")]
 
 WANDB_LOGIN = "run `wandb login` once, or set WANDB_API_KEY"

@@ -83,7 +83,10 @@ def explain(error: Exception) -> str:
         if error.missing_cfg_file.startswith("dataset/"):
             return _no_dataset(error.missing_cfg_file.removeprefix("dataset/"), error.options)
         group, _, choice = error.missing_cfg_file.rpartition("/")
-        return f"There is no {group} {choice!r}; choose one of {', '.join(sorted(error.options))}."
+        by_small = {option.lower(): option for option in error.options}
+        near = difflib.get_close_matches(choice.lower(), by_small, n=1)
+        hint = f"did you mean {group}={by_small[near[0]]}? There are" if near else "choose one of"
+        return f"There is no {group} {choice!r}; {hint} {', '.join(sorted(error.options))}."
     if plugin := re.search(r"hydra_plugins\.hydra_(joblib|submitit|ray)_launcher", text):
         extra = {"joblib": "gpus", "submitit": "slurm", "ray": "ray"}[plugin.group(1)]
         return f"The launcher is not installed; {install_line(extra)} adds it."
@@ -154,6 +157,12 @@ def _unknown_key(key: str) -> str:
         names = " and ".join(f"{group}={choice}" for choice in lacking)
         return f"There is no configuration key {key!r} with {names}; give it only with the choices that have it."
     known = _known_keys()
+    if key in known:  # of the usual choice, where the command line or the program has another
+        group = key.split(".")[0]
+        return (
+            f"There is no configuration key {key!r} with the {group} that is chosen here; leave it out, or name a "
+            f"{group} that has it ({group}={_usual(group)})."
+        )
     parent, _, name = key.rpartition(".")
     siblings = {
         known_key.rpartition(".")[2]: known_key for known_key in known if known_key.rpartition(".")[0] == parent
@@ -170,6 +179,12 @@ def _unknown_key(key: str) -> str:
     if parent == "loss" and any(re.match(r"loss=.*,", argument) for argument in sys.argv[1:]):
         hint += " In a grid, what one of several losses takes stands with it: loss=monai(class=DiceLoss),tversky ."
     return f"There is no configuration key {key!r}; {hint}"
+
+
+def _usual(group: str) -> str:
+    """The choice of a group that holds where none is named."""
+    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
+        return str(compose("config", ["hydra.job.num=0"], return_hydra_config=True).hydra.runtime.choices[group])
 
 
 def _known_keys() -> list[str]:

@@ -212,7 +212,9 @@ class FileDataset(LesionDataset):
     def _checked(self, samples: list[Sample]) -> list[Sample]:
         """The samples in sorted-id order, or one error that names everything wrong with them and their files."""
         if not samples:
-            raise UserError(f"Dataset {self.name!r}: there are no images in {self.root}.")
+            raise UserError(
+                f"Dataset {self.name!r}: there are no images in {self.root}, at least not where this dataset has them."
+            )
         problems: list[Problem | str] = [
             Problem(sample.image, f"no mask belongs to it{self.unlabelled_hint}")
             for sample in samples

@@ -97,6 +97,8 @@ def find_weights(paths: Sequence[Path]) -> list[Path]:
         found += [folder / WEIGHTS if folder.is_dir() else folder for folder in folders]
     for weights in found:
         if RunFolder(weights.parent).record() is None:
+            if (damaged := RunFolder(weights.parent).result).is_file():
+                raise UserError(f"{damaged} cannot be read: it is damaged or cut off; copy the run again.")
             raise UserError(f"{weights.parent} holds no finished run{_remedy(weights.parent)}.")
         if not weights.is_file():
             raise UserError(
@@ -275,8 +277,8 @@ def _poorness(run: TrainedRun) -> str:
     blind = float(np.mean(2 * lesion / (lesion + pixels)))
     if dice <= blind:
         return (
-            f"it has learned nothing: its Dice of {dice:.2f} on its own test images is no more than calling every "
-            "pixel lesion gives"
+            f"it has learned nothing: its Dice of {dice:.2f} on its own test images, at a threshold of 0.5, is no more "
+            "than calling every pixel lesion gives"
         )
     return ""
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from lightning_seg.errors import UserError
 from lightning_seg.machine.devices import cores
+from lightning_seg.machine.workers import end_silently, start_server
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.planning.timing import Timing, time_training
 from lightning_seg.runs.fingerprint import differences
@@ -198,12 +199,10 @@ def _time(cell: Cell, together: int) -> list[Timing]:
     Raises:
         UserError: it cannot be trained.
     """
+    start_server(["lightning_seg.planning.timing", "lightning_seg.models.encoders", "lightning_seg.losses"])
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(
-        ["lightning_seg.planning.timing", "lightning_seg.models.encoders", "lightning_seg.losses"]
-    )
     # A process serves once, so that its memory tells what this network takes.
-    with ProcessPoolExecutor(together, processes, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(together, processes, initializer=end_silently, max_tasks_per_child=1) as pool:
         try:
             return list(pool.map(_time_cell, [cell.config] * together))
         except BrokenProcessPool as error:

@@ -177,7 +177,8 @@ def _collapse_sentences(verdict: Verdict, rope: float, place: str) -> list[str]:
         bool(verdict.disputes),
     )
     if same and other.losses[0] == verdict.losses[0]:
-        return [f"{opening} the same losses are told apart."]
+        alike = other.winner is None and set(other.group) == set(other.losses)
+        return [f"{opening} {'none can be told apart either' if alike else 'the same losses are told apart'}."]
     answer = headline(other, rope, place)
     return [f"{opening} the answer is another: {answer}"]
 

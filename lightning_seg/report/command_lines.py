@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from math import prod
 from pathlib import Path
 from typing import NamedTuple
@@ -59,11 +59,11 @@ def train_lines(
     return "\n".join(" ".join(map(quoted, line)) for line in lines)
 
 
-def report_line(study: Study, losses: Sequence[str]) -> str:
-    """The line that compares some losses alone."""
+def report_line(study: Study, *options: str) -> str:
+    """The line that makes a study's report with these options."""
     parent = study.output_dir
     place = [] if _is_usual(parent) else ["--output-dir", str(parent)]
-    return " ".join(map(quoted, ["lightning-seg", "report", study.name, *place, "--losses", ",".join(losses)]))
+    return " ".join(map(quoted, ["lightning-seg", "report", study.name, *place, *options]))
 
 
 def quoted(argument: str) -> str:

@@ -86,7 +86,7 @@ def _to_settle(study: Study, comparison: Comparison, verdict: Verdict, rope: flo
             f"{counted(len(own.blocks()), 'dataset x model block')} and {counted(len(own.scores), 'repeat')} of them "
             f"(all losses: {len(comparison.blocks())} and {len(comparison.scores)}): compare them alone before "
             "anything more is run.",
-            report_line(study, verdict.group),
+            report_line(study, "--losses", ",".join(verdict.group)),
         )
     text, runs = _complete(doubtful, own) or _further(doubtful, own, found, verdict.unit, rope)
     if not runs:
@@ -94,7 +94,7 @@ def _to_settle(study: Study, comparison: Comparison, verdict: Verdict, rope: flo
     text, lines = _with_lines(text, doubtful, runs)
     if narrowed:
         text += " Then compare these losses alone, since the others will lack the new runs."
-        lines = "\n".join([*([lines] if lines else []), report_line(study, verdict.group)])
+        lines = "\n".join([*([lines] if lines else []), report_line(study, "--losses", ",".join(verdict.group))])
     return text, lines
 
 
@@ -186,10 +186,11 @@ def _further(study: Study, own: Comparison, found: Power, unit: str, rope: float
         would = f"; about {more} of them would (now {len(datasets)})" if more else ""
         return f"{opening}. Add datasets{would}.", []
     what = "that many would" if reached <= rope else f"they find differences from {fixed(100 * reached)} points on"
-    return (
-        f"{opening}; run further models, {models} in all (now {len(known)}): {what}.",
-        _runs(list(product(datasets, new[: models - len(known)])), losses, sorted(study.runs["repeat"].unique())),
-    )
+    further = new[: models - len(known)]
+    text = f"{opening}; run further models, {models} in all (now {len(known)}): {what}."
+    if any(NETWORKS[model].weights for model in further):
+        text += " Some of them start from ImageNet weights, which are downloaded when they are first needed."
+    return text, _runs(list(product(datasets, further)), losses, sorted(study.runs["repeat"].unique()))
 
 
 def _why_repeats_do_not_do(own: Comparison, found: Power) -> str:

@@ -14,6 +14,7 @@ import lightning_seg
 from lightning_seg.catalogue import METRIC_NAMES, METRICS, dataset_name, loss_name, model_name
 from lightning_seg.report.analysis import Analysis, Certainty
 from lightning_seg.report.answer import NOTHING_USABLE, scope_of, split_answer
+from lightning_seg.report.command_lines import report_line
 from lightning_seg.report.drawing import Shown
 from lightning_seg.report.pictures import gallery
 from lightning_seg.report.published import CITATION
@@ -63,6 +64,7 @@ def study_page(
         ties=_ties(analysis.by_dataset, analysis.by_model),
         facts=_facts(runs),
         embedded=_embedded({"cells": _cells(analysis), "runs": _runs(runs), "metrics": METRIC_NAMES}),
+        bundle_line=report_line(analysis.study, "--bundle"),
         refresh=refresh,
         own_figures=own_figures,
         made=made,
@@ -92,6 +94,7 @@ def published_page(
         tables=tables,
         ties=_ties(by_dataset, by_model),
         embedded=_embedded({}),
+        bundle_line=None,
         refresh=None,
         made=None,
     )

@@ -152,14 +152,15 @@ def is_address(text: str) -> bool:
 
 
 def find_study(output_dir: Path, name: str) -> StudyFolder:
-    """The study ``<output_dir>/<name>``; a folder whose name starts with a point is none.
+    """The study ``<output_dir>/<name>``, or that of a path to its folder; none has a name that starts with a point.
 
     Raises:
         UserError: there is no such study; the message names those that there are.
     """
     output_dir = output_dir.expanduser()
-    directory = output_dir / name
-    if name.startswith(".") or not directory.is_dir():
+    path = Path(name).expanduser()
+    directory = path if len(path.parts) > 1 and path.is_dir() else output_dir / name
+    if directory.name.startswith(".") or not directory.is_dir():
         known = sorted(path.name for path in output_dir.glob("[!.]*") if path.is_dir())
         choices = f"studies there are {', '.join(known)}" if known else "train a run first"
         raise UserError(f"There is no study {name!r} in {output_dir}; {choices}.")

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver, resource_tracker
 from typing import Any
 
 from hydra._internal.callbacks import Callbacks
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lightning_seg.config.lean import Composer
 from lightning_seg.machine.devices import cores
+from lightning_seg.machine.workers import start_server
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.sweep.job import InProcess
 from lightning_seg.sweep.orphans import end
@@ -45,14 +45,7 @@ class CoresLauncher(Launcher):
 
     def load_ahead(self) -> None:
         """Start the server now, which then loads the libraries beside whatever is still to be done here."""
-        multiprocessing.get_context("forkserver").set_forkserver_preload(["lightning_seg.sweep.libraries"])
-        resource_tracker.ensure_running()  # before signals are blocked: it lets them through again
-        # A Ctrl-C waits until a worker's first run listens to it: neither the server nor a worker may die of it.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-        try:
-            forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        start_server(["lightning_seg.sweep.libraries"])  # a worker's first run listens to Ctrl-C
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
         """Run all and wait until they have ended.

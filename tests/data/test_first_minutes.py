@@ -61,7 +61,9 @@ class TestHome:
         }  # fmt: skip
         assert RunFolder.of(flat).path == home / "out/s/d/m/l/repeat_0"
         (home / "out/s").mkdir(parents=True)
-        assert find_study(Path("~/out"), "s").path == home / "out/s"
+        for place in ("s", "~/out/s", "../home/out/s/", f"{home}/out/s"):
+            assert find_study(Path("~/out"), place).name == "s"
+            assert find_study(Path("~/out"), place).path.resolve() == home / "out/s"
         dataset_hashes(Folder(home / "set/Kvasir-SEG", "mine"), "~/cache")
         assert (home / "cache").is_dir() and not list(Path.cwd().iterdir())
         cfg = compose_config(["output_dir='~/x'"])

@@ -2,10 +2,16 @@
 
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hydra.utils import instantiate
 from rich.console import Console
@@ -308,3 +314,23 @@ def test_steps_are_really_timed(tmp_path: Path) -> None:
     assert min(timing.setup, timing.train_step, timing.eval_batch, timing.epoch_end) > 0
     assert timing.parameters == sum(p.numel() for p in UNet(width=4).parameters())
     assert not any(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_it_without_a_word_of_its_workers(tmp_path: Path) -> None:
+    main = "from lightning_seg.cli.app import main; main()"
+    small = ["dataset.count=20", "data.image_size=32", "model.width=4", "trainer=cpu", f"output_dir={tmp_path}"]
+    command = [sys.executable, "-c", main, "plan", *small]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    begun = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment, cwd=tmp_path
+    )
+    children = psutil.Process(begun.pid).children
+    deadline = time.monotonic() + 60
+    while not any("forkserver" in " ".join(child.cmdline()) for child in children()):  # which loads libraries now
+        assert begun.poll() is None and time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(begun.pid, signal.SIGINT)
+    said = begun.communicate(timeout=60)[1]
+    assert begun.returncode == 130
+    assert said.splitlines() == ["interrupted"]
