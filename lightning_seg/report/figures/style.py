@@ -68,6 +68,7 @@ matplotlib.rcParams.update(
         "xtick.color": INK,
         "ytick.color": INK,
         "legend.frameon": False,
+        "image.composite_image": False,  # each picture keeps its own pixels
         "svg.fonttype": "none",
         "pdf.fonttype": 42,
     }
