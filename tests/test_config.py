@@ -33,7 +33,6 @@ def fails(train: Train, *arguments: str, small: bool = True) -> str:
         (["model.pretrained=false"], ["'model.pretrained'", "did you mean pretrained?"]),
         (["pretrained=perhaps"], ["pretrained=perhaps", "true or false"]),
         (["trainr.max_epochs=3"], ["'trainr.max_epochs'", "did you mean trainer.max_epochs?"]),
-        (["model=esfpnet", "model.width=8"], ["'model.width' with the model that is chosen", "(model=unet)"]),
         (["loss=dicee"], ["no loss 'dicee'; did you mean loss=dice?"]),
         (["model=Unet"], ["no model 'Unet'; did you mean model=unet?"]),
         (["loss=foo"], ["no loss 'foo'", "iou_focal", "dice_bce"]),
@@ -190,3 +189,8 @@ def test_every_value_of_the_paper() -> None:
 def test_composing_outside_the_application_has_the_same_errors() -> None:
     with pytest.raises(UserError, match="There is no loss 'foo'"):
         compose_config(["loss=foo"])
+
+
+def test_a_key_that_the_program_s_own_choice_lacks_is_not_suggested_as_its_own_correction() -> None:
+    with pytest.raises(UserError, match=r"no configuration key 'model\.width' with the model .* \(model=unet\)"):
+        compose_config(["model=esfpnet", "model.width=8"])

@@ -2,6 +2,8 @@
 
 import multiprocessing
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import forkserver, resource_tracker
 
 
@@ -20,7 +22,22 @@ def start_server(preload: list[str]) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def end_silently() -> None:
-    """Let a worker of that process end by Ctrl-C at once, without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
+@contextmanager
+def ctrl_c_waits() -> Iterator[None]:
+    """Let a Ctrl-C take effect after this block, as where a process is started: half of a start is an error there.
+
+    For the main thread. A blocked signal would not do: another thread of the process would be given it.
+    """
+    seen = False
+
+    def note(*_: object) -> None:
+        nonlocal seen
+        seen = True
+
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if seen:
+        signal.raise_signal(signal.SIGINT)

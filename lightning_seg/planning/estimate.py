@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning_seg.errors import UserError
 from lightning_seg.machine.devices import cores
-from lightning_seg.machine.workers import end_silently, start_server
+from lightning_seg.machine.workers import ctrl_c_waits, start_server
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
 from lightning_seg.planning.timing import Timing, time_training
 from lightning_seg.runs.fingerprint import differences
@@ -202,9 +202,15 @@ def _time(cell: Cell, together: int) -> list[Timing]:
     start_server(["lightning_seg.planning.timing", "lightning_seg.models.encoders", "lightning_seg.losses"])
     processes = multiprocessing.get_context("forkserver")
     # A process serves once, so that its memory tells what this network takes.
-    with ProcessPoolExecutor(together, processes, initializer=end_silently, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(together, processes, max_tasks_per_child=1) as pool:
         try:
-            return list(pool.map(_time_cell, [cell.config] * together))
+            with ctrl_c_waits():
+                timings = [pool.submit(_time_cell, cell.config) for _ in range(together)]
+            return [timing.result() for timing in timings]
+        except KeyboardInterrupt:
+            for worker in multiprocessing.active_children():
+                worker.terminate()
+            raise
         except BrokenProcessPool as error:
             raise UserError(
                 f"Timing {cell.config['model.name']} ended its process, most likely for want of memory; set "
