@@ -87,8 +87,10 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
         try:
             command(*arguments, **options)
         except KeyboardInterrupt as error:
+            from lightning_seg.runs.stop import INTERRUPTED
+
             typer.echo("interrupted", err=True)
-            raise typer.Exit(130) from error
+            raise typer.Exit(INTERRUPTED) from error
 
     return run
 

@@ -183,8 +183,7 @@ def _unknown_key(key: str) -> str:
 
 def _usual(group: str) -> str:
     """The choice of a group that holds where none is named."""
-    with initialize_config_dir(str(CONFIG_DIR), version_base="1.3"):
-        return str(compose("config", ["hydra.job.num=0"], return_hydra_config=True).hydra.runtime.choices[group])
+    return str(next(each[group] for each in OmegaConf.load(CONFIG_DIR / "config.yaml").defaults if group in each))
 
 
 def _known_keys() -> list[str]:

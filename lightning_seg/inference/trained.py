@@ -96,9 +96,10 @@ def find_weights(paths: Sequence[Path]) -> list[Path]:
         folders = [run.path for run in repeats_in(path) if run.result.is_file()] or [path]
         found += [folder / WEIGHTS if folder.is_dir() else folder for folder in folders]
     for weights in found:
-        if RunFolder(weights.parent).record() is None:
-            if (damaged := RunFolder(weights.parent).result).is_file():
-                raise UserError(f"{damaged} cannot be read: it is damaged or cut off; copy the run again.")
+        folder = RunFolder(weights.parent)
+        if folder.record() is None:
+            if folder.result.is_file():
+                raise UserError(f"{folder.result} cannot be read: it is damaged or cut off; copy the run again.")
             raise UserError(f"{weights.parent} holds no finished run{_remedy(weights.parent)}.")
         if not weights.is_file():
             raise UserError(

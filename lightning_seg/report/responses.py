@@ -26,7 +26,7 @@ KEPT = Path(__file__).parent / "responses.npz"
 _MOST_BYTES = 2**24
 # What the numbers depend on.
 _CODE = ("losses", "distances.py", "report/scenes.py", "report/responses.py")
-_STEPS = 127  # of a pull's size, which a picture shows in 256 colours
+STEPS = 127  # of a pull's size, which a picture shows in 256 colours
 
 
 class Response(NamedTuple):
@@ -36,7 +36,7 @@ class Response(NamedTuple):
         by_logit: value, and slope in all that move, where lesion pixels and where others move: ``(2, 65, 2)``.
         by_overlap: value, and total pull, while a prediction slides off the lesion: ``(25, 2)``.
         on_masks: the same on the difficult masks: ``(3, 2)``.
-        pulls: there, the negative gradient over its largest size, in steps of 1/127: ``(3, 64, 64)``, int8.
+        pulls: there, the negative gradient over its largest size, in steps of 1 / ``STEPS``: ``(3, 64, 64)``, int8.
     """
 
     by_logit: NDArray[np.float32]
@@ -79,7 +79,7 @@ def evaluate(loss: "nn.Module", scene: Scene) -> tuple[float, NDArray[np.float64
 
 
 def _in_steps(pull: NDArray[np.float64]) -> NDArray[np.int8]:
-    return np.rint(pull * (_STEPS / (np.abs(pull).max() or 1))).astype(np.int8)
+    return np.rint(pull * (STEPS / (np.abs(pull).max() or 1))).astype(np.int8)
 
 
 def kept_response(name: str, settings: Mapping[str, Any] | None) -> Response | None:

@@ -1,6 +1,5 @@
 """Made-up predictions of made-up masks, 64 x 64 pixels each, on which losses are shown."""
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -76,8 +75,3 @@ def difficult() -> list[Scene]:
 def share() -> float:
     """Of a scene's pixels, those of its lesion."""
     return float((disc(RADIUS) > 0).mean())
-
-
-def sure() -> float:
-    """The probability of pixels that are right without doubt."""
-    return 1 / (1 + math.exp(-SURE))

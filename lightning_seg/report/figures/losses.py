@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from lightning_seg.catalogue import BASIC_LOSSES, is_compound, loss_label, loss_name
 from lightning_seg.report.figures.style import FAINT, Figure, colours, new, wrapped
-from lightning_seg.report.responses import Response
-from lightning_seg.report.scenes import LOGITS, difficult, overlap, share, sigmoid, sliding, sure
+from lightning_seg.report.responses import STEPS, Response
+from lightning_seg.report.scenes import LOGITS, SURE, difficult, overlap, share, sigmoid, sliding
 
 MOST_IN_ONE = 10  # losses of a figure
 FAR = 20.0  # above which values are drawn on a logarithmic scale, so that losses in pixels do not flatten the others
@@ -47,8 +47,8 @@ def against_logit(losses: Mapping[str, Response], suffix: str = "") -> Figure:
         f"losses_by_logit{suffix}",
         "Losses against the logit",
         "Value (above) and slope (below) of each loss while the logit of all lesion pixels (left) or of all other "
-        f"pixels (right) moves together; the rest of the scene is right with a probability of {sure():.2f}. The lesion "
-        f"covers {100 * share():.0f} % of the scene. A slope of 0 on the wrong side means that a confident "
+        f"pixels (right) moves together; the rest of the scene is right with a probability of {sigmoid(SURE):.2f}. The "
+        f"lesion covers {100 * share():.0f} % of the scene. A slope of 0 on the wrong side means that a confident "
         "mistake is never put right.",
         8.4,
         5.6,
@@ -73,7 +73,7 @@ def against_overlap(losses: Mapping[str, Response], suffix: str = "") -> Figure:
         f"losses_by_overlap{suffix}",
         "Losses against the overlap",
         "Value (left) and total pull (right: the sum over pixels of the slope's size) of each loss while a prediction "
-        f"of the lesion's own size, with a probability of {sure():.2f}, slides off it: from right to left the "
+        f"of the lesion's own size, with a probability of {sigmoid(SURE):.2f}, slides off it: from right to left the "
         "IoU falls from 1 to 0, and then the two lie apart.",
         8.4,
         3.4,
@@ -115,7 +115,7 @@ def on_masks(losses: Mapping[str, Response], suffix: str = "") -> Figure:
         for column, response in enumerate(losses.values(), start=2):
             value, pull = response.on_masks[number]
             place = column * across, number * down
-            _picture(axis, *place, response.pulls[number], "RdBu", (-127, 127), f"{value:.3f}\n{pull:.2g}")
+            _picture(axis, *place, response.pulls[number], "RdBu", (-STEPS, STEPS), f"{value:.3f}\n{pull:.2g}")
     above = 0.4 if max(title.count("\n") for title in titles) else 0.25
     axis.set(xlim=(-0.03, columns * across - 0.04), ylim=(len(rows) * down - 0.06, -above), aspect="equal")
     return figure
