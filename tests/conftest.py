@@ -16,6 +16,10 @@ from typing import Any
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is imported; children inherit it
 os.environ["PYTHONSAFEPATH"] = "1"  # as commands set it that run in this process, so that no order of tests matters
+# Children find this ``tests``, and not that of an installed package (autorank has one at its top).
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+)
 
 import pytest
 import torch
@@ -43,8 +47,6 @@ PATIENCE_SECONDS = 120  # for what takes a second or two where nothing else runs
 # Children are forked from a server that has imported torch and Lightning once, and nothing else has happened to it.
 PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload(["lightning_seg.cli.train", "lightning_seg.runs.run", "tests.parts"])
-CHECKOUT = Path(__file__).parents[1]
-
 # Files that take minutes come first, so that no worker is left with one while the others have nothing more to do.
 LONG = ("tests/docs/test_commands.py", "tests/sweep/test_launchers.py", "tests/inference/test_export.py")
 
@@ -53,21 +55,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.nodeid.partition("::")[0] not in LONG)
 
 
-def _start_server() -> None:
-    """Start the server where none runs, so that it finds this ``tests`` and not that of an installed package.
-
-    It looks for modules in the working directory at its start, or not even there where a command that ran in this
-    process has set PYTHONSAFEPATH.
-    """
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join([str(CHECKOUT), *([before] if before else [])])
-    try:
-        forkserver.ensure_running()
-    finally:
-        if before is None:
-            del os.environ["PYTHONPATH"]
-        else:
-            os.environ["PYTHONPATH"] = before
+@pytest.fixture(scope="session", autouse=True)
+def _server() -> None:
+    """Start the server before any command that runs in this process starts one that blocks Ctrl-C."""
+    forkserver.ensure_running()
 
 
 def call_main(arguments: list[str]) -> int:
@@ -127,7 +118,6 @@ class Training:
         self.process: Any = PROCESSES.Process(
             target=_child, args=(arguments, directory, environment, constants, output)
         )
-        _start_server()
         self.process.start()
 
     @property
