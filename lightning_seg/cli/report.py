@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lightning_seg.cli.shared import say
+from lightning_seg.cli.shared import note, say
 from lightning_seg.errors import UserError
+from lightning_seg.files import trace
 from lightning_seg.report.current import is_current, keep_stamp, report_dir, stamp
+from lightning_seg.report.leftover import has_bundle, note_bundle, remove_outdated_bundle
 from lightning_seg.runs.remembered import remembering
 from lightning_seg.studies.folder import StudyFolder, find_study
 from lightning_seg.terminal import busy
@@ -73,7 +75,8 @@ def report(
 ) -> None:
     """Write a study's report and print the path of its page; what has not changed is not made again.
 
-    It lies in the study's folder: report, of some losses report-bce-dice, by another metric report-by-nsd.
+    It lies in the study's folder: report, of some losses report-bce-dice, by another metric report-by-nsd, with another
+    study report-with-flips.
     """
     console = Console()
     asked = _formats(formats)
@@ -105,7 +108,7 @@ def report(
         "beside": [find_study(output_dir, name).path for name in with_ or []],
         "formats": sorted({*asked, "png"} if to_wandb else asked),
     }
-    place = report_dir(found.path, options["losses"], metric)
+    place = report_dir(found.path, options["losses"], metric, options["beside"])
     if bundle:
         with busy("making the bundle"):
             written = _bundle(place, found, options, images)
@@ -121,10 +124,11 @@ def report(
                 index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
             keep_stamp(place, made)
         say(index, console)
+        _drop_outdated_bundle(place, found, options)
         if to_wandb:
             _log_to_wandb(index.parent, found, console)
         if watch:
-            _watch(found, seen, partial(_build, found, options, figure or []), console)
+            _watch(found, seen, partial(_build_alone, place, found, options, figure or []), console)
 
 
 def _build(study: StudyFolder, options: dict[str, Any], figures: list[str], refresh: int | None = None) -> Path:
@@ -134,6 +138,12 @@ def _build(study: StudyFolder, options: dict[str, Any], figures: list[str], refr
     return build_report(study.path, refresh=refresh, own_figures=[_figure(name) for name in figures], **options)
 
 
+def _build_alone(place: Path, study: StudyFolder, *how: Any, refresh: int | None = None) -> None:
+    """:func:`_build`, and no bundle of other records stays beside the page."""
+    _build(study, *how, refresh=refresh)
+    _drop_outdated_bundle(place, study, how[0])
+
+
 def _bundle(place: Path, study: StudyFolder, options: dict[str, Any], images: bool) -> Path:
     """``<study>.zip`` where the report lies."""
     from lightning_seg.bundle.write import write_bundle
@@ -141,10 +151,30 @@ def _bundle(place: Path, study: StudyFolder, options: dict[str, Any], images: bo
 
     refuse_links(place, study.path)
     place.mkdir(parents=True, exist_ok=True)
-    target = place / f"{study.name}.zip"
+    target = _bundle_in(place, study)
     kept = {name: value for name, value in options.items() if name != "beside"}
+    before = _bundle_stamp(place, study, options)
     write_bundle(study.path, target, images=images, **kept)
+    # Older records have got their measures with it; while runs are in hand, nothing is sure to stay.
+    note_bundle(target, before and _bundle_stamp(place, study, options))
     return target
+
+
+def _drop_outdated_bundle(place: Path, study: StudyFolder, options: dict[str, Any]) -> None:
+    bundle = _bundle_in(place, study)
+    if has_bundle(place) and remove_outdated_bundle(bundle, _bundle_stamp(place, study, options)):
+        note(f"{bundle} was of other records or settings than this page, and is taken away; --bundle makes it again.")
+
+
+def _bundle_in(place: Path, study: StudyFolder) -> Path:
+    return place / f"{study.name}.zip"
+
+
+def _bundle_stamp(place: Path, study: StudyFolder, options: dict[str, Any]) -> str | None:
+    """What a bundle depends on that says the same as a page."""
+    groups = options["groups"]
+    told = {name: options[name] for name in ("draws", "rope", "losses", "metric", "groups")}
+    return stamp(study.path, place, told | {"groups_trace": trace(groups) if groups else ""})
 
 
 def _formats(text: str | None) -> list[str]:
