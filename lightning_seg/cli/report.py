@@ -119,29 +119,27 @@ def report(
     with remembering() if watch else nullcontext():
         if is_current(place, made):
             index = place / "index.html"
+            _drop_outdated_bundle(place, found, options)
         else:
             with busy("making the report"):
-                index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
+                index = _build(found, options, figure or [], place, refresh=_REFRESH_SECONDS if watch else None)
             keep_stamp(place, made)
         say(index, console)
-        _drop_outdated_bundle(place, found, options)
         if to_wandb:
             _log_to_wandb(index.parent, found, console)
         if watch:
-            _watch(found, seen, partial(_build_alone, place, found, options, figure or []), console)
+            _watch(found, seen, partial(_build, found, options, figure or [], place), console)
 
 
-def _build(study: StudyFolder, options: dict[str, Any], figures: list[str], refresh: int | None = None) -> Path:
+def _build(
+    study: StudyFolder, options: dict[str, Any], figures: list[str], place: Path, refresh: int | None = None
+) -> Path:
     gc.set_threshold(100_000, 50, 100)  # the usual count of objects is looked through every few milliseconds here
     from lightning_seg.report.build import build_report
 
-    return build_report(study.path, refresh=refresh, own_figures=[_figure(name) for name in figures], **options)
-
-
-def _build_alone(place: Path, study: StudyFolder, *how: Any, refresh: int | None = None) -> None:
-    """:func:`_build`, and no bundle of other records stays beside the page."""
-    _build(study, *how, refresh=refresh)
-    _drop_outdated_bundle(place, study, how[0])
+    index = build_report(study.path, refresh=refresh, own_figures=[_figure(name) for name in figures], **options)
+    _drop_outdated_bundle(place, study, options)
+    return index
 
 
 def _bundle(place: Path, study: StudyFolder, options: dict[str, Any], images: bool) -> Path:
