@@ -18,12 +18,13 @@ from omegaconf import OmegaConf, open_dict
 
 from lightning_seg.catalogue import NETWORKS
 from lightning_seg.config.compose import CONFIG_DIR
+from lightning_seg.config.datasets import check_datasets
 from lightning_seg.errors import UserError
 from lightning_seg.runs.failure import FailedElsewhereError
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.sweep.cells import Cell, compose_cells, composer, grid_axes, longest_first
-from lightning_seg.sweep.grid import GridSweeper, Outcome, check_datasets
+from lightning_seg.sweep.grid import GridSweeper, Outcome
 from tests.conftest import Train
 from tests.parts import Tiny
 
@@ -125,9 +126,9 @@ def dataset_of_parts(sources: dict[str, int]) -> None:
 
 def test_datasets_with_nested_options_are_opened() -> None:
     config = {"dataset._target_": f"{__name__}.dataset_of_parts", "dataset.sources.left": 1}
-    check_datasets([Cell((), {**config, "dataset.sources.right": 2})])
+    check_datasets([{**config, "dataset.sources.right": 2}])
     with pytest.raises(UserError, match="not as it was configured"):
-        check_datasets([Cell((), config)])
+        check_datasets([config])
 
 
 @pytest.mark.slow
