@@ -298,6 +298,15 @@ def check_output(folder: Path, names: Iterable[str], inputs: Sequence[Path] = ()
         )
 
 
+def earlier_output(folder: Path) -> str | None:
+    """A sentence on what such commands have written into a folder before; ``None`` where they have not."""
+    held = [name for name in _written(folder) if os.path.lexists(folder / name)]
+    if not held:
+        return None
+    files = f"{counted(len(held), 'file')} of an earlier command"
+    return f"{folder} holds {files}; what has the same name is replaced, the rest stays: --output names another folder."
+
+
 def mark_output(folder: Path, names: Iterable[str]) -> None:
     """Note, before the first of them is written, that files in a folder are this program's to replace."""
     folder.mkdir(parents=True, exist_ok=True)
