@@ -42,6 +42,18 @@ def test_an_absent_study_is_told_with_those_that_there_are(command: str, tmp_pat
         (["inspect", "synthetic", "dataset.count=3", "--output", "."], "--output . is a folder"),
         (["inspect", "synthetic", "dataset.count=3", "--output", "file/page.html"], "file is a file"),
         (
+            ["inspect", "synthetic", "dataset.count=3", "--output", "page.pdf"],
+            "--output page.pdf: what is written is HTML; name it page.html.",
+        ),
+        (
+            ["dashboard", "mine", "--output-dir", ".", "--output", "new/board.html"],
+            "--output new/board.html: what is written is JSON; name it new/board.json.",
+        ),
+        (["dashboard", "mine", "--output-dir", ".", "--output", "own.json"], "own.json would be replaced"),
+        (["convert", "synthetic", "masks.png", "dataset.count=3"], "a folder is to be made: name it masks."),
+        (["gallery", "dice", "--output", "gallery.svg"], "gallery.svg is named as a file"),
+        (["evaluate", "mine/d/m/l/repeat_1", "-o", "scores.csv"], "scores.csv is named as a file"),
+        (
             ["inspect", "synthetic", "dataset.count=3", "--output", "/proc/page.html"],
             "The page cannot be written to /proc/page.html (",
         ),
@@ -64,6 +76,7 @@ def test_wrong_input_is_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "own.json").touch()
     (tmp_path / "empty").mkdir()
     run = tmp_path / "mine/d/m/l/repeat_1"
     write_run(run, "d", "m", "l", 1, IMAGES)
