@@ -15,7 +15,7 @@ from lightning_seg.cli.shared import note, say
 from lightning_seg.errors import UserError
 from lightning_seg.files import trace
 from lightning_seg.report.current import is_current, keep_stamp, report_dir, stamp
-from lightning_seg.report.leftover import has_bundle, note_bundle, remove_outdated_bundle
+from lightning_seg.report.leftover import note_bundle, noted_bundle
 from lightning_seg.runs.remembered import remembering
 from lightning_seg.studies.folder import StudyFolder, find_study
 from lightning_seg.terminal import busy
@@ -119,27 +119,23 @@ def report(
     with remembering() if watch else nullcontext():
         if is_current(place, made):
             index = place / "index.html"
-            _drop_outdated_bundle(place, found, options)
         else:
             with busy("making the report"):
-                index = _build(found, options, figure or [], place, refresh=_REFRESH_SECONDS if watch else None)
+                index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
             keep_stamp(place, made)
+        _tell_outdated_bundle(place, found, options)
         say(index, console)
         if to_wandb:
             _log_to_wandb(index.parent, found, console)
         if watch:
-            _watch(found, seen, partial(_build, found, options, figure or [], place), console)
+            _watch(found, seen, partial(_build, found, options, figure or []), console)
 
 
-def _build(
-    study: StudyFolder, options: dict[str, Any], figures: list[str], place: Path, refresh: int | None = None
-) -> Path:
+def _build(study: StudyFolder, options: dict[str, Any], figures: list[str], refresh: int | None = None) -> Path:
     gc.set_threshold(100_000, 50, 100)  # the usual count of objects is looked through every few milliseconds here
     from lightning_seg.report.build import build_report
 
-    index = build_report(study.path, refresh=refresh, own_figures=[_figure(name) for name in figures], **options)
-    _drop_outdated_bundle(place, study, options)
-    return index
+    return build_report(study.path, refresh=refresh, own_figures=[_figure(name) for name in figures], **options)
 
 
 def _bundle(place: Path, study: StudyFolder, options: dict[str, Any], images: bool) -> Path:
@@ -158,10 +154,11 @@ def _bundle(place: Path, study: StudyFolder, options: dict[str, Any], images: bo
     return target
 
 
-def _drop_outdated_bundle(place: Path, study: StudyFolder, options: dict[str, Any]) -> None:
-    bundle = _bundle_in(place, study)
-    if has_bundle(place) and remove_outdated_bundle(bundle, _bundle_stamp(place, study, options)):
-        note(f"{bundle} was of other records or settings than this page, and is taken away; --bundle makes it again.")
+def _tell_outdated_bundle(place: Path, study: StudyFolder, options: dict[str, Any]) -> None:
+    """A bundle may have been cited, so that it stays; but a note says that it is not of the same as the page."""
+    bundle, made = _bundle_in(place, study), noted_bundle(place)
+    if made is not None and bundle.is_file() and made != _bundle_stamp(place, study, options):
+        note(f"{bundle} is of other records or settings than this page; --bundle makes it anew.")
 
 
 def _bundle_in(place: Path, study: StudyFolder) -> Path:

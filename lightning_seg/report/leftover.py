@@ -27,29 +27,14 @@ def keep_only(report: Path, names: Collection[str]) -> None:
 
 
 def note_bundle(bundle: Path, made: str | None) -> None:
-    """Note what the bundle that has just been written into a report's folder was made of."""
-    write_json(bundle.parent / WRITTEN, _read(bundle.parent) | {"bundle": made})
+    """Note of what the bundle that has just been written into a report's folder was made; None where that is unsure."""
+    write_json(bundle.parent / WRITTEN, _read(bundle.parent) | {"bundle": made or ""})
 
 
-def remove_outdated_bundle(bundle: Path, made: str | None) -> bool:
-    """Remove the bundle beside a page, if this program has written it and it is not of the page's records and settings.
-
-    Args:
-        bundle: the zip file, which need not be there.
-        made: of what the page is made; None where that changes by itself.
-    """
-    noted = _read(bundle.parent)
-    if "bundle" not in noted or (made is not None and noted["bundle"] == made):
-        return False
-    there = bundle.is_file()
-    bundle.unlink(missing_ok=True)
-    write_json(bundle.parent / WRITTEN, {key: value for key, value in noted.items() if key != "bundle"})
-    return there
-
-
-def has_bundle(report: Path) -> bool:
-    """Whether this program has written a bundle into a report's folder."""
-    return "bundle" in _read(report)
+def noted_bundle(report: Path) -> str | None:
+    """Of what the bundle in a report's folder was made; None where this program has written none there."""
+    made = _read(report).get("bundle")
+    return made if isinstance(made, str) else None
 
 
 def _is_ours(name: object) -> bool:

@@ -83,7 +83,7 @@ def test_a_list_from_elsewhere_removes_nothing_else(tmp_path: Path) -> None:
     assert all(path.is_file() for path in kept)
 
 
-def test_a_bundle_stays_beside_the_page_of_its_records_and_settings_alone(
+def test_a_bundle_stays_and_a_note_says_when_the_page_is_of_other_records_or_settings(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     study = make_study(tmp_path / "demo", **SMALL)
@@ -98,18 +98,21 @@ def test_a_bundle_stays_beside_the_page_of_its_records_and_settings_alone(
     monkeypatch.setattr(build, "build_report", write)
     monkeypatch.setattr("lightning_seg.bundle.write.write_bundle", lambda _, path, **__: path.write_text("zip"))
     bundle = place / "demo.zip"
+    told = f"note: {bundle} is of other records or settings than this page; --bundle makes it anew.\n"
 
     assert Path(run("--bundle").stdout.strip()) == bundle
-    assert run("--formats", "pdf").stderr == "" and bundle.is_file()
+    assert run("--formats", "pdf").stderr == ""
     run("--bundle")
     run("--formats", "pdf")
-    assert len(built) == 1 and bundle.is_file()  # the page stays current beside a bundle
-    assert run("--rope", "1").stderr.count(f"{bundle} was of other records or settings") == 1
-    assert not bundle.exists()
-    run("--bundle")
+    assert len(built) == 1  # the page stays current beside a bundle
+    assert run("--rope", "1").stderr == told
+    assert run("--rope", "1").stderr == told  # though the page is not made again
+    assert run().stderr == ""
     result = study / "isic" / "fcn" / "dice" / "repeat_0" / "result.json"
     result.write_bytes(result.read_bytes())
-    assert "is taken away" in run().stderr and not bundle.exists()
-    bundle.write_text("the user's own")
-    run("--rope", "2")
-    assert bundle.is_file()
+    assert run().stderr == told
+    assert bundle.read_text() == "zip"
+    run("--bundle")
+    assert run().stderr == ""
+    bundle.unlink()
+    assert run("--rope", "2").stderr == ""
