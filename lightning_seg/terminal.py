@@ -4,12 +4,12 @@ All share the console of standard error, so that one can stand below another.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from functools import cache
 from typing import TypeVar
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -108,8 +108,8 @@ def tracked(values: Iterable[T], what: str, total: int, console: Console | None 
         yield from shown.track(values, total, description=printable(what))
 
 
-def busy(with_what: str) -> AbstractContextManager[object]:
-    """A turning mark while nothing else is shown, imports included."""
+def busy(with_what: str) -> Status:
+    """A turning mark while nothing else is shown, imports included; ``update`` changes its words."""
     return errors().status(with_what)
 
 

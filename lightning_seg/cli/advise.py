@@ -15,7 +15,7 @@ from lightning_seg.cli.inspect import dataset_overrides, look_at
 from lightning_seg.cli.shared import loading, say, say_report
 from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
-from lightning_seg.terminal import errors
+from lightning_seg.terminal import busy
 from lightning_seg.wording import counted, printable
 
 if TYPE_CHECKING:
@@ -181,8 +181,8 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     elif (counts := found.siblings.get(cfg.data.split)) and not isinstance(counts, str) and sum(counts):
         remedy = siblings_remedy(cfg.data.split)
         reasons.append(f"Test images have siblings in training, which makes scores too good: {remedy}.")
-    with errors().status("timing") as status:
-        proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)
+    with busy("timing") as mark:
+        proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, mark.update)
     if rule:
         *looks, last = map(str, rule.looks)
         reasons.append(

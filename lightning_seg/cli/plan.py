@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from lightning_seg.cli.completion import complete
-from lightning_seg.terminal import errors
+from lightning_seg.terminal import busy
+from lightning_seg.wording import printable
 
 
 def plan(
@@ -24,11 +25,11 @@ def plan(
     multirun: Annotated[bool, typer.Option("-m", "--multirun", help="As for train; changes nothing.")] = False,
 ) -> None:
     """Estimate a grid's time, memory, disk and cost from steps timed on this device; trains nothing."""
-    from lightning_seg.planning.estimate import make_plan
-    from lightning_seg.planning.tables import print_plan
-    from lightning_seg.sweep.tuning import grid_and_trials
+    with busy("composing the grid") as mark:
+        from lightning_seg.planning.estimate import make_plan
+        from lightning_seg.planning.tables import print_plan
+        from lightning_seg.sweep.tuning import grid_and_trials
 
-    with errors().status("composing the grid") as status:
         cells, trials = grid_and_trials(overrides)
-        made = make_plan([*trials, *cells], side_by_side, lambda name: status.update(f"timing {name}"))
+        made = make_plan([*trials, *cells], side_by_side, lambda which: mark.update(f"timing {printable(which)}"))
     print_plan(made, price_per_hour)

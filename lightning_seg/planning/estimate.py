@@ -14,7 +14,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.machine.devices import cores
 from lightning_seg.machine.workers import ctrl_c_waits, start_server
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
-from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.planning.timed import Timing
 from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, nested
@@ -120,7 +120,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     Args:
         cells: of the grid, its trials before them.
         side_by_side: time runs of each network at once as well: two on a GPU, one a core on a CPU.
-        announce: told the name of each network before it is timed.
+        announce: told what is timed next: "1 of 3: colonformer".
 
     Raises:
         UserError: networks cannot be trained, each in a line of its own; or a dataset's size is not known.
@@ -140,9 +140,10 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     beside: dict[str, Timing] = {}
     gains: dict[str, float] = {}
     failures: list[str] = []
-    for key, cell in _distinct(left, _network_key).items():
+    networks = _distinct(left, _network_key)
+    for number, (key, cell) in enumerate(networks.items(), start=1):
         name = cell.config["model.name"]
-        announce(name)
+        announce(f"{number} of {len(networks)}: {name}")
         try:
             [timings[key]] = _time(cell, 1)
             if side_by_side and timings[key].device_bytes:
@@ -230,6 +231,8 @@ def _time_cell(flat: dict[str, Any]) -> Timing:
     }
     if "model.pretrained" in flat:
         changes |= {"model.pretrained": False} | dict.fromkeys(key for key in flat if key.startswith("model.weights"))
+    from lightning_seg.planning.timing import time_training  # here: it loads torch, for which nobody waits elsewhere
+
     try:
         return time_training(nested(flat | changes))
     except UserError:
