@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 LONGEST_LABEL = 24  # characters of a name in a figure
+_SINGULAR = {"are": "is", "were": "was", "have": "has", "do": "does"}
 
 
 def duration(seconds: float) -> str:
@@ -25,9 +26,23 @@ def fixed(value: float, digits: int = 2) -> str:
     return f"{value:z.{digits}f}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A number and what it counts: ``"1 epoch"``, ``"2 losses"``, ``"3,600 runs"``."""
-    return f"{count:,} {noun if count == 1 else _plural(noun)}"
+def counted(count: int, noun: str, verb: str = "", of: int | None = None) -> str:
+    """A number and what it counts: ``"1 epoch"``, ``"2 losses"``, ``"3,600 runs"``.
+
+    Args:
+        count: the number.
+        noun: one of what is counted.
+        verb: what follows, as :func:`agreeing` takes it: ``"1 run is"``.
+        of: how many there are in all: ``"1 of 12 runs is"``.
+    """
+    number = f"{count:,}" if of is None else f"{count:,} of {of:,}"
+    one = (count if of is None else of) == 1
+    return " ".join(filter(None, (number, noun if one else _plural(noun), agreeing(count, verb))))
+
+
+def agreeing(count: int, verb: str) -> str:
+    """A verb, given in its plural, that agrees with a number: ``"is"`` for 1, else ``"are"``; ``"lies"``, ``"lie"``."""
+    return _SINGULAR.get(verb, f"{verb}s") if count == 1 and verb else verb
 
 
 def _plural(noun: str) -> str:

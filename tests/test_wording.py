@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from lightning_seg.report.tables import Table
-from lightning_seg.wording import counted, fixed
+from lightning_seg.wording import agreeing, counted, fixed
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,25 @@ from lightning_seg.wording import counted, fixed
 )
 def test_a_number_agrees_with_what_it_counts(count: int, noun: str, text: str) -> None:
     assert counted(count, noun) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "verb", "of", "text"),
+    [
+        (1, "are", None, "1 run is"),
+        (0, "were", None, "0 runs were"),
+        (2, "have", None, "2 runs have"),
+        (1, "have", None, "1 run has"),
+        (1, "differ", None, "1 run differs"),
+        (1, "are", 12, "1 of 12 runs is"),
+        (1, "do", 1, "1 of 1 run does"),
+        (1200, "are", 3600, "1,200 of 3,600 runs are"),
+        (1, "", 12, "1 of 12 runs"),
+    ],
+)
+def test_a_verb_agrees_with_the_number(count: int, verb: str, of: int | None, text: str) -> None:
+    assert counted(count, "run", verb, of) == text
+    assert not verb or agreeing(count, verb) == text.split()[-1]
 
 
 @pytest.mark.parametrize(

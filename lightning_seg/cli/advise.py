@@ -165,8 +165,7 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     reasons = []
     if len(found.ids) < _FEW_IMAGES:
         reasons.append(
-            f"{counted(len(found.ids), 'image')} {'is' if len(found.ids) == 1 else 'are'} few: each test set is "
-            "small, and only large differences show."
+            f"{counted(len(found.ids), 'image', 'are')} few: each test set is small, and only large differences show."
         )
     keys = [argument.split("=")[0] for argument in given]
     if not asked.paper:

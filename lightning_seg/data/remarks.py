@@ -64,6 +64,6 @@ def siblings_remark(count: int, tested: int, strategy: str) -> str | None:
     if not count:
         return None
     return (
-        f"{count} of {counted(tested, 'test image')} {'has' if count == 1 else 'have'} a sibling (a copy, or an image "
+        f"{counted(count, 'test image', 'have', of=tested)} a sibling (a copy, or an image "
         f"of the same group) among the training images, which makes scores too good; {siblings_remedy(strategy)}"
     )

@@ -11,7 +11,7 @@ from lightning_seg.machine.devices import cores
 from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, PlannedRun
 from lightning_seg.planning.schedule import LAUNCHERS, makespan, scaling
 from lightning_seg.planning.timed import MOST_SECONDS, STEPS
-from lightning_seg.wording import byte_count, counted, duration, printable
+from lightning_seg.wording import agreeing, byte_count, counted, duration, printable
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -34,7 +34,7 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
     )
     if plan.others:
         console.print(
-            f"{len(plan.others)} of them {'lies' if len(plan.others) == 1 else 'lie'} where a finished run of another "
+            f"{len(plan.others)} of them {agreeing(len(plan.others), 'lie')} where a finished run of another "
             f"configuration is, such as {printable(plan.others[0].folder.path)}: name another study with study=..., or "
             "add rerun=true.",
             highlight=False,
