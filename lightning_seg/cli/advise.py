@@ -33,7 +33,10 @@ def advise(
     data: Annotated[str, typer.Argument(help="Your folder of images and masks, or a dataset of the configuration.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="What the proposal must keep, as for train: model=unet,fcn data.image_size=128 ..."),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="What the proposal must keep, as for train: model=unet,fcn data.image_size=128 ...",
+        ),
     ] = None,
     hours: Annotated[float, typer.Option(min=0.001, help="Time that the study may take.")] = 8.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Run the proposal without asking.")] = False,

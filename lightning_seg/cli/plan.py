@@ -12,7 +12,11 @@ from lightning_seg.wording import printable
 def plan(
     overrides: Annotated[
         list[str],
-        typer.Argument(help="The same as for train: experiment=paper model=unet,fcn ...", autocompletion=complete),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="The same as for train: experiment=paper model=unet,fcn ...",
+            autocompletion=complete,
+        ),
     ],
     price_per_hour: Annotated[float | None, typer.Option(help="Of this device, to see costs.")] = None,
     side_by_side: Annotated[

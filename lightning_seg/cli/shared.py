@@ -16,9 +16,13 @@ from lightning_seg.wording import printable
 RunArgument = Annotated[
     Path, typer.Argument(help="A run's folder or weights file, or a cell's folder: the mean of its repeats.")
 ]
-WithOption = Annotated[list[Path] | None, typer.Option("--with", help="One more run to average with; repeatable.")]
+WithOption = Annotated[
+    list[Path] | None, typer.Option("--with", metavar="RUN", help="One more run to average with; repeatable.")
+]
 FlipsOption = Annotated[bool, typer.Option("--flips", help="Average over four mirrored views of each image.")]
-BatchOption = Annotated[int | None, typer.Option(min=1, help="Images at a time; by default as in the run's own test.")]
+BatchOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Images at a time; by default as in the run's own test.")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ... or mps.")]
 ThresholdOption = Annotated[
     str,

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def study(
-    overrides: Annotated[list[str], typer.Argument(help="The same as for train: experiment=paper model=unet,fcn ...")],
+    overrides: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE", help="The same as for train: experiment=paper model=unet,fcn ..."),
+    ],
     until_settled: Annotated[
         bool,
         typer.Option(
