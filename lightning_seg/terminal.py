@@ -17,6 +17,7 @@ from lightning_seg.wording import printable
 
 T = TypeVar("T")
 _LEAST_BAR, _MOST_BAR = 10, 40  # characters
+_LONGEST_STEP = 600.0  # seconds between two steps of a bar, beyond which it foretells no time
 _KEPT = 3  # columns that are always there: what, bar, how many
 
 
@@ -70,6 +71,7 @@ class Bars(Progress):
             *further,
             console=console,
             transient=transient,
+            speed_estimate_period=_LONGEST_STEP,
             disable=not (console.is_terminal or console.is_jupyter),
         )
 

@@ -23,7 +23,7 @@ def plan(
         bool,
         typer.Option(
             "--side-by-side",
-            help="Time runs of each model at once as well: two on a GPU, one a core on a CPU (launcher=cpus).",
+            help="Time runs of each model at once as well: two on a GPU, one a core on a CPU, as with hydra/launcher=cpus.",
         ),
     ] = False,
     multirun: Annotated[bool, typer.Option("-m", "--multirun", help="As for train; changes nothing.")] = False,
@@ -35,5 +35,6 @@ def plan(
         from lightning_seg.sweep.tuning import grid_and_trials
 
         cells, trials = grid_and_trials(overrides)
-        made = make_plan([*trials, *cells], side_by_side, lambda which: mark.update(f"timing {printable(which)}"))
+        together = side_by_side or "hydra/launcher=cpus" in overrides
+        made = make_plan([*trials, *cells], together, lambda which: mark.update(f"timing {printable(which)}"))
     print_plan(made, price_per_hour)

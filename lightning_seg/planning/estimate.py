@@ -18,8 +18,10 @@ from lightning_seg.planning.timed import Timing
 from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, nested
+from lightning_seg.wording import counted
 
 BETWEEN_RUNS_SECONDS = 0.1  # composing the next configuration, opening the cache, writing the record
+FEWEST_RUNS = 5  # whose epochs tell the range of those of others
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
 # The keys that decide how long a step takes.
 _NETWORK_KEYS = (
@@ -268,14 +270,16 @@ class EpochsKnown:
     def of(self, cell: Cell) -> Epochs:
         """The mean over finished runs of the same dataset and model, else of the model, the dataset or the study.
 
-        With no run finished, half-way between the earliest possible stop and the last epoch is assumed.
+        With no run finished, half-way between the earliest possible stop and the last epoch is assumed. A few runs tell
+        little of how far others may be from their mean: the bounds are those of what is possible then.
         """
         dataset, model = cell.config["dataset.name"], cell.config["model.name"]
-        for key in ((dataset, model), (None, model), (dataset, None), (None, None)):
-            if known := self._epochs.get(key):
-                return Epochs(mean(known), min(known), max(known), "as in finished runs")
         most = cell.config["trainer.max_epochs"]
         least = min(most, cell.config["early_stopping.patience"] + 1)
+        for key in ((dataset, model), (None, model), (dataset, None), (None, None)):
+            if known := self._epochs.get(key):
+                bounds = known if len(known) >= FEWEST_RUNS else [*known, least, most]
+                return Epochs(mean(known), min(bounds), max(bounds), f"as in {counted(len(known), 'finished run')}")
         if least == most:
             return Epochs(most, least, most, "too few to stop early")
         return Epochs((least + most) / 2, least, most, "assumed half-way between earliest stop and last epoch")

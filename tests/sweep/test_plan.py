@@ -24,7 +24,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.models import UNet
 from lightning_seg.planning import estimate as planning
 from lightning_seg.planning import tables
-from lightning_seg.planning.estimate import Epochs, EpochsKnown, PlannedRun, make_plan
+from lightning_seg.planning.estimate import FEWEST_RUNS, Epochs, EpochsKnown, PlannedRun, make_plan
 from lightning_seg.planning.sizes import Sizes, cache_bytes, subset_sizes
 from lightning_seg.planning.tables import print_plan, side_by_side
 from lightning_seg.planning.timed import STEPS, Timing
@@ -115,6 +115,18 @@ def test_epochs_follow_the_nearest_finished_runs(dataset: str, model: str, expec
     finished = [("a", "unet", 20), ("a", "unet", 40), ("b", "unet", 60), ("a", "esfpnet", 60), ("b", "esfpnet", 70)]
     known = EpochsKnown(Record(status="finished", dataset=d, model=m, epochs=count) for d, m, count in finished)
     assert known.of(cell(**{"dataset.name": dataset, "model.name": model})).expected == expected
+
+
+def test_a_few_finished_runs_tell_no_range() -> None:
+    """One run that has stopped early does not say that all others will."""
+    few, many = (
+        EpochsKnown(Record(status="finished", dataset="a", model="unet", epochs=50 + n) for n in range(count)).of(
+            cell()
+        )
+        for count in (1, FEWEST_RUNS)
+    )
+    assert (few.least, few.expected, few.most, few.reason) == (41, 50, 200, "as in 1 finished run")
+    assert (many.least, many.most) == (50, 49 + FEWEST_RUNS)
 
 
 def test_epochs_assumed_without_finished_runs() -> None:
