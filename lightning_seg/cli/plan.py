@@ -23,7 +23,7 @@ def plan(
         bool,
         typer.Option(
             "--side-by-side",
-            help="Time runs of each model at once as well: two on a GPU, one a core on a CPU, as with hydra/launcher=cpus.",
+            help="Time runs of each model at once as well: two on a GPU; on a CPU one a core (hydra/launcher=cpus).",
         ),
     ] = False,
     multirun: Annotated[bool, typer.Option("-m", "--multirun", help="As for train; changes nothing.")] = False,
