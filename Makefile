@@ -12,7 +12,7 @@ demo: $(VENV)/.demo  ## train a small grid on the embedded data, offline on the 
 	$(BIN)/lightning-seg report demo
 
 test: $(VENV)/.test lint  ## lint, type check, whole test suite
-	$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder --maxfail=50 --durations=15
+	$(BIN)/pytest -n logical --dist loadfile --no-loadscope-reorder --maxfail=25 --durations=15
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

@@ -21,6 +21,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
 )
 
+import psutil
 import pytest
 import torch
 
@@ -42,7 +43,7 @@ SMALL = (
     "model=tiny",
     "logger=csv",
 )
-PATIENCE_SECONDS = 120  # for what takes a second or two where nothing else runs
+PATIENCE_SECONDS = 240  # for what takes seconds where nothing else runs
 
 # Children are forked from a server that has imported torch and Lightning once, and nothing else has happened to it.
 PROCESSES = multiprocessing.get_context("forkserver")
@@ -59,6 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _server() -> None:
     """Start the server before any command that runs in this process starts one that blocks Ctrl-C."""
     forkserver.ensure_running()
+
+
+def has_server(pid: int) -> bool:
+    """Whether this process has started one that workers are forked from."""
+    processes = psutil.process_iter(["ppid", "cmdline"])  # which passes over those that end meanwhile
+    return any(each.info["ppid"] == pid and "forkserver" in " ".join(each.info["cmdline"] or ()) for each in processes)
 
 
 def call_main(arguments: list[str]) -> int:

@@ -1,5 +1,7 @@
 """A paragraph on methods, as LaTeX, written from what the records say and no more."""
 
+from textwrap import wrap
+
 from lightning_seg.bundle.facts import UNKNOWN, Facts, listed
 from lightning_seg.catalogue import NETWORKS, dataset_name, loss_name, metric_name, model_name
 from lightning_seg.report.tables import escape_tex
@@ -9,12 +11,13 @@ from lightning_seg.wording import counted
 def methods(facts: Facts) -> str:
     """Data, splits, networks, losses, training, tests, and what the answer rests on; cites ``references.bib``."""
     sentences = [_data(facts), _splits(facts), _networks(facts), _losses(facts), _training(facts), _analysis(facts)]
+    digest = "\\allowbreak ".join(wrap(facts.digest, 8))  # LaTeX would run it over the margin
     lines = [
         "% cites references.bib; numbers and names are those of the records",
         "\\paragraph{Methods.}",
         *sentences,
         "\\paragraph{Availability.}",
-        f"The records, from which every table follows, have the SHA-256 digest \\texttt{{{facts.digest}}}; "
+        f"The records, from which every table follows, have the SHA-256 digest \\texttt{{{digest}}}; "
         "\\texttt{lightning-seg verify} recomputes the answer from them.",
     ]
     return "\n".join([*lines, ""])

@@ -23,7 +23,8 @@ _WIDER = {Scope.MODELS: "p, other models", Scope.DATASETS: "p, other datasets"}
 _P_VALUES = ("p", "p (all pairs)", *_WIDER.values())  # columns whose smallest values no digits show
 _SMALLEST_P = 0.0001
 
-_MOST_COLUMNS = 8  # of a LaTeX table at the usual size
+_AT_MOST_THE_LINE = r"\ifdim\width>\linewidth\linewidth\else\width\fi"  # a width in LaTeX
+_MOST_ROWS = 40  # of a LaTeX table on one page
 _GREYS = {1: 0.7, 2: 0.8, 3: 0.9}  # place -> shade, on which black has a contrast of at least 9
 
 _TEX = {
@@ -86,38 +87,53 @@ def save(table: Table, directory: Path) -> None:
 def latex(table: Table) -> str:
     """A LaTeX ``table`` with booktabs rules, as wide as the text at most; every text is escaped.
 
-    It is shaded where the page's table is, so that the caption holds for both.
+    It is shaded where the page's table is, so that the caption holds for both. One that is longer than a page goes on
+    in further ones of the same number.
     """
     columns = list(table.data.columns)
     numeric = [pd.api.types.is_numeric_dtype(table.data[column]) for column in columns]
-    wide = len(columns) > _MOST_COLUMNS
-    lines = [
-        f"% needs \\usepackage{{{','.join(_packages(table))}}}",
-        "\\begin{table}",
-        "  \\centering",
-        f"  \\caption{{{escape_tex(table.title)}. {escape_tex(table.caption)}}}",
-        f"  \\label{{tab:{table.name.replace('_', '-')}}}",
-        *(["  \\resizebox{\\linewidth}{!}{%"] if wide else []),
+    head = [
+        f"  \\resizebox{{{_AT_MOST_THE_LINE}}}{{!}}{{%",
         f"  \\begin{{tabular}}{{{''.join('r' if number else 'l' for number in numeric)}}}",
         "    \\toprule",
         f"    {' & '.join(escape_tex(str(column)) for column in columns)} \\\\",
         "    \\midrule",
     ]
+    rows = []
     for row, values in enumerate(table.rows):
-        if table.footer and row == len(table.rows) - 1:
-            lines.append("    \\midrule")
         cells = [
             _shade(table, row, column) + escape_tex(table.shown(row, column, value))
             for column, value in zip(columns, values, strict=True)
         ]
-        lines.append(f"    {' & '.join(cells)} \\\\")
-    return "\n".join([*lines, "    \\bottomrule", f"  \\end{{tabular}}{'}' if wide else ''}", "\\end{table}", ""])
+        rule = "    \\midrule\n" if table.footer and row == len(table.rows) - 1 else ""
+        rows.append(f"{rule}    {' & '.join(cells)} \\\\")
+    lines = [f"% needs \\usepackage{{{','.join(_packages(table))}}}"]
+    for start in range(0, max(len(rows), 1), _MOST_ROWS):
+        lines += [
+            "\\begin{table}",
+            "  \\centering",
+            *_caption(table, continued=start > 0),
+            *head,
+            *rows[start : start + _MOST_ROWS],
+            "    \\bottomrule",
+            "  \\end{tabular}}",
+            "\\end{table}",
+        ]
+    return "\n".join([*lines, ""])
+
+
+def _caption(table: Table, continued: bool) -> list[str]:
+    if continued:
+        return ["  \\addtocounter{table}{-1}", f"  \\caption{{{escape_tex(table.title)} (continued).}}"]
+    return [
+        f"  \\caption{{{escape_tex(table.title)}. {escape_tex(table.caption)}}}",
+        f"  \\label{{tab:{table.name.replace('_', '-')}}}",
+    ]
 
 
 def _packages(table: Table) -> list[str]:
     shaded = table.places is not None and bool((table.places > 0).to_numpy().any())
-    wide = len(table.data.columns) > _MOST_COLUMNS
-    return ["booktabs", *(["colortbl"] if shaded else []), *(["graphicx"] if wide else [])]
+    return ["booktabs", *(["colortbl"] if shaded else []), "graphicx"]
 
 
 def _shade(table: Table, row: int, column: str) -> str:

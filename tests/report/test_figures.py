@@ -183,5 +183,5 @@ def test_a_latex_table_is_shaded_as_its_caption_says():
     means = pd.DataFrame(0.6, index=["dice", "iou", "precision", "recall"], columns=["bce", "dice", "focal", "iou"])
     means.loc["dice"] = [0.5, 0.7, 0.8, 0.6]
     tex = latex(overall_table(means))
-    assert "shaded" in tex and "usepackage{booktabs,colortbl}" in tex
+    assert "shaded" in tex and "usepackage{booktabs,colortbl,graphicx}" in tex
     assert re.search(r"cellcolor\[gray\]\{0.7\}0.8000", tex) and not re.search(r"cellcolor\[gray\]\{0.\d\}0.5000", tex)

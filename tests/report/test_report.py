@@ -217,6 +217,15 @@ def test_latex_escapes_and_rounds():
     assert "a\\_b & 0.12 \\\\" in latex(table)
 
 
+def test_a_latex_table_fits_its_page():
+    table = Table("t", "Pairs", "All.", pd.DataFrame({"Pair": range(1, 91), "p": 0.5}), {})
+    tex = latex(table)
+    assert tex.count("\\begin{table}") == tex.count("\\end{table}") == 3
+    assert tex.count("\\label{tab:t}") == 1 and tex.count("\\addtocounter{table}{-1}") == 2
+    assert [len(re.findall(r"0\.5", part)) for part in tex.split("\\begin{table}")[1:]] == [40, 40, 10]
+    assert tex.count("\\resizebox{\\ifdim\\width>\\linewidth") == 3  # whatever is in its cells
+
+
 @pytest.fixture
 def run_command():
     app = typer.Typer()

@@ -25,7 +25,7 @@ import pytest
 
 from lightning_seg.machine import devices
 from lightning_seg.runs.claim import is_claimed
-from tests.conftest import SMALL, Train
+from tests.conftest import SMALL, Train, has_server
 from tests.outcome import outcome
 
 CHECKOUT = Path(__file__).parents[2]
@@ -235,7 +235,7 @@ def test_a_run_a_core_is_told_to_stop_while_libraries_load(script: Callable[...,
     """Nobody dies of it, and nothing is told but that it stops."""
     sweep = script(*SAVED, "hydra/launcher=cpus", "hydra.launcher.n_jobs=2")
     parent, deadline = psutil.Process(sweep.process.pid), time.monotonic() + PATIENCE_SECONDS
-    while not any("forkserver" in " ".join(child.cmdline()) for child in parent.children()):
+    while not has_server(parent.pid):
         assert time.monotonic() < deadline, sweep.stderr
         time.sleep(0.02)
     assert "torch" not in Path(f"/proc/{parent.pid}/maps").read_text(), "what hands out the runs needs none of it"
@@ -443,10 +443,12 @@ class RayNodes:
         with log.open("w") as output:
             environment = {key: value for key, value in os.environ.items() if key != "RAY_ADDRESS"}
             environment |= {key: value for key, value in self.environment.items() if key != "RAY_ADDRESS"}
-            done = subprocess.run(command, stdout=output, stderr=output, env=environment, timeout=180)
+            done = subprocess.run(command, stdout=output, stderr=output, env=environment, timeout=PATIENCE_SECONDS)
         assert done.returncode == 0, log.read_text()
-        new = (psutil.Process(pid) for pid in psutil.pids() if pid not in before)
-        (raylet,) = (p for p in new if p.name() == "raylet" and f":{self.port}" in " ".join(p.cmdline()))
+        new = (each for each in psutil.process_iter(["name", "cmdline"]) if each.pid not in before)
+        (raylet,) = (
+            p for p in new if p.info["name"] == "raylet" and f":{self.port}" in " ".join(p.info["cmdline"] or ())
+        )
         return raylet
 
     def kill_second(self) -> None:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from hydra.utils import instantiate
 from rich.console import Console
@@ -33,6 +32,7 @@ from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, grid_cells, nested
 from lightning_seg.sweep.grid import check_datasets
 from lightning_seg.wording import duration
+from tests.conftest import PATIENCE_SECONDS, has_server
 
 TIMING = Timing(
     setup=2.0,
@@ -352,12 +352,11 @@ def test_ctrl_c_ends_it_without_a_word_of_its_workers(tmp_path: Path) -> None:
     begun = subprocess.Popen(
         command, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment, cwd=tmp_path
     )
-    children = psutil.Process(begun.pid).children
-    deadline = time.monotonic() + 60
-    while not any("forkserver" in " ".join(child.cmdline()) for child in children()):  # which loads libraries now
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not has_server(begun.pid):  # which loads libraries now
         assert begun.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(begun.pid, signal.SIGINT)
-    said = begun.communicate(timeout=60)[1]
+    said = begun.communicate(timeout=PATIENCE_SECONDS)[1]
     assert begun.returncode == 130
     assert said.splitlines() == ["interrupted"]
