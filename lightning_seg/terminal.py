@@ -13,7 +13,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from lightning_seg.wording import printable
+from lightning_seg.wording import filled, printable
 
 T = TypeVar("T")
 _LEAST_BAR, _MOST_BAR = 10, 40  # characters
@@ -108,6 +108,11 @@ def tracked(values: Iterable[T], what: str, total: int, console: Console | None 
     """The values, with a bar that says how many of them there have been."""
     with Bars(console or errors()) as shown:
         yield from shown.track(values, total, description=printable(what))
+
+
+def on_errors(sentences: str) -> str:
+    """Sentences in lines that fit the terminal of standard error, if it is one; no command in them is broken."""
+    return filled(sentences, errors().width) if errors().is_terminal else sentences
 
 
 def busy(with_what: str) -> Status:

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
 from lightning_seg.cli.inspect import dataset_overrides, look_at
-from lightning_seg.cli.shared import loading, say, say_report
+from lightning_seg.cli.shared import loading, say, say_commands, say_report
 from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.terminal import busy
-from lightning_seg.wording import counted, printable
+from lightning_seg.wording import counted, filled, printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -223,7 +221,7 @@ def _run_all(proposal: "Proposal", asked: _Asked, console: Console) -> int:
     answer, following = study_sentences(asked.place, chosen_threshold=not asked.paper)
     _say(console, "Answer", answer)
     if following is not None:
-        say(f"\n{following}", console)
+        say_commands(f"\n{following}", console)
     say_report(asked.place, console)
     return code
 
@@ -311,11 +309,11 @@ def _say(console: Console, title: str, sentences: Sequence[str]) -> None:
     if title:
         console.print(f"\n[bold]{title}[/]")
     for sentence in sentences:
-        console.print(Padding(Text(printable(sentence)), (0, 0, 0, 2)))
+        say(filled(printable(sentence), console.width, indent="  "), console)
 
 
 def _show_line(console: Console, arguments: Sequence[str]) -> None:
-    """The command, on one line, to be copied."""
+    """The command, to be copied."""
     from lightning_seg.report.command_lines import quoted
 
-    say(f"\nlightning-seg train {' '.join(map(quoted, arguments))}", console)
+    say_commands(f"\nlightning-seg train {' '.join(map(quoted, arguments))}", console)
