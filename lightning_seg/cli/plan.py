@@ -18,7 +18,7 @@ def plan(
             autocompletion=complete,
         ),
     ],
-    price_per_hour: Annotated[float | None, typer.Option(help="Of this device, to see costs.")] = None,
+    price_per_hour: Annotated[float | None, typer.Option(metavar="PRICE", help="Of this device, to see costs.")] = None,
     side_by_side: Annotated[
         bool,
         typer.Option(
