@@ -19,7 +19,7 @@ from rich.table import Table
 
 from lightning_seg.planning.estimate import EpochsKnown, PlannedRun, make_plan, subset_sizes
 from lightning_seg.planning.schedule import LAUNCHERS, scaling
-from lightning_seg.planning.timing import Timing
+from lightning_seg.planning.timed import Timing
 from lightning_seg.sweep.cells import grid_cells
 from lightning_seg.wording import duration
 

@@ -4,19 +4,20 @@ All share the console of standard error, so that one can stand below another.
 """
 
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
 from functools import cache
 from typing import TypeVar
 
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from lightning_seg.wording import printable
+from lightning_seg.wording import filled, printable
 
 T = TypeVar("T")
 _LEAST_BAR, _MOST_BAR = 10, 40  # characters
+_LONGEST_STEP = 600.0  # seconds between two steps of a bar, beyond which it foretells no time
 _KEPT = 3  # columns that are always there: what, bar, how many
 
 
@@ -70,6 +71,7 @@ class Bars(Progress):
             *further,
             console=console,
             transient=transient,
+            speed_estimate_period=_LONGEST_STEP,
             disable=not (console.is_terminal or console.is_jupyter),
         )
 
@@ -108,8 +110,13 @@ def tracked(values: Iterable[T], what: str, total: int, console: Console | None 
         yield from shown.track(values, total, description=printable(what))
 
 
-def busy(with_what: str) -> AbstractContextManager[object]:
-    """A turning mark while nothing else is shown, imports included."""
+def on_errors(sentences: str) -> str:
+    """Sentences in lines that fit the terminal of standard error, if it is one; no command in them is broken."""
+    return filled(sentences, errors().width) if errors().is_terminal else sentences
+
+
+def busy(with_what: str) -> Status:
+    """A turning mark while nothing else is shown, imports included; ``update`` changes its words."""
     return errors().status(with_what)
 
 

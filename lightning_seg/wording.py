@@ -5,9 +5,11 @@ make of them what a terminal, a Markdown page and a spreadsheet show and do not 
 """
 
 import re
+import textwrap
 from typing import Any
 
 LONGEST_LABEL = 24  # characters of a name in a figure
+_SINGULAR = {"are": "is", "were": "was", "have": "has", "do": "does"}
 
 
 def duration(seconds: float) -> str:
@@ -25,9 +27,23 @@ def fixed(value: float, digits: int = 2) -> str:
     return f"{value:z.{digits}f}"
 
 
-def counted(count: int, noun: str) -> str:
-    """A number and what it counts: ``"1 epoch"``, ``"2 losses"``, ``"3,600 runs"``."""
-    return f"{count:,} {noun if count == 1 else _plural(noun)}"
+def counted(count: int, noun: str, verb: str = "", of: int | None = None) -> str:
+    """A number and what it counts: ``"1 epoch"``, ``"2 losses"``, ``"3,600 runs"``.
+
+    Args:
+        count: the number.
+        noun: one of what is counted.
+        verb: what follows, as :func:`agreeing` takes it: ``"1 run is"``.
+        of: how many there are in all: ``"1 of 12 runs is"``.
+    """
+    number = f"{count:,}" if of is None else f"{count:,} of {of:,}"
+    one = (count if of is None else of) == 1
+    return " ".join(filter(None, (number, noun if one else _plural(noun), agreeing(count, verb))))
+
+
+def agreeing(count: int, verb: str) -> str:
+    """A verb, given in its plural, that agrees with a number: ``"is"`` for 1, else ``"are"``; ``"lies"``, ``"lie"``."""
+    return _SINGULAR.get(verb, f"{verb}s") if count == 1 and verb else verb
 
 
 def _plural(noun: str) -> str:
@@ -42,6 +58,70 @@ def short(name: str) -> str:
         return name
     end = (LONGEST_LABEL - 1) // 2
     return f"{name[: LONGEST_LABEL - 1 - end]}…{name[-end:]}"
+
+
+# A word of a command line, quoted parts included; and what of a sentence is to be copied, in backquotes or quotes.
+_WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])+""")
+_COPIED = re.compile(r"`[^`]+`|(?<!\w)'(?=\S)[^']+'(?!\w)")
+
+
+def continued(commands: str, width: int) -> str:
+    """Commands, one a line, for a terminal: a longer one goes on behind ``" \\"``, so that no word of it is broken.
+
+    What is copied from there runs as it is.
+
+    Args:
+        commands: as they are typed, with their quotes.
+        width: of the terminal, in characters.
+    """
+    lines: list[str] = []
+    for command in commands.splitlines():
+        words = [match[0] for match in _WORD.finditer(command)]
+        if len(command) <= width or " ".join(words) != command:  # or it is none, and is left as it is
+            words = [command]
+        lines.append(words[0])
+        for word in words[1:]:
+            if len(lines[-1]) + len(word) + 3 <= width:  # with a space on either side of the backslash's place
+                lines[-1] += f" {word}"
+            else:
+                lines[-1] += " \\"
+                lines += _listed(f"  {word}", width)
+    return "\n".join(lines)
+
+
+def _listed(word: str, width: int) -> list[str]:
+    """A word that is too long for a line as several, each but the last ending behind a comma with ``"\\"``."""
+    lines = [""]
+    for part in re.split(r"(?<=,)", word) if len(word) + 2 > width and "'" not in word else [word]:
+        if lines[-1] and len(lines[-1]) + len(part) + 2 > width:
+            lines[-1] += "\\"
+            lines.append("")  # without a margin, which would become part of the word
+        lines[-1] += part
+    return lines
+
+
+def filled(text: str, width: int, indent: str = "") -> str:
+    """Sentences in lines that fit a terminal; no word is broken, and nothing that stands in quotes to be copied.
+
+    Args:
+        text: sentences; line feeds in it stay.
+        width: of the terminal, in characters.
+        indent: what each line begins with.
+    """
+    lines = []
+    for line in text.splitlines():
+        whole = _COPIED.sub(lambda match: match[0].replace(" ", "\0"), line.lstrip())
+        margin = indent + " " * (len(line) - len(line.lstrip()))
+        wrapped = textwrap.wrap(
+            whole,
+            width,
+            initial_indent=margin,
+            subsequent_indent=margin,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+        lines += wrapped or [""]
+    return "\n".join(lines).replace("\0", " ")
 
 
 def byte_count(count: int) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import lightning_seg
-from lightning_seg.cli.app import app
+from lightning_seg.cli.app import _COMMANDS, app
 from lightning_seg.cli.completion import complete
 from lightning_seg.cli.help import with_comments
 from lightning_seg.config.compose import plain
@@ -169,3 +170,22 @@ def test_new_tells_to_run_what_is_installed(installed: bool, tmp_path: Path, mon
     output = invoke("new", "loss", "my_loss").output
     assert ("Try it: python -m pytest" in output) == installed
     assert installed or "Try it: pip install pytest, then" in output
+
+
+@pytest.mark.parametrize("command", ["", *(command.__name__ for group in _COMMANDS.values() for command in group)])
+def test_help_names_what_is_given_and_no_types(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    result = invoke(*command.split(), "-h")
+    assert result.exit_code == 0 and "Show this message and exit." in result.output
+    assert not re.findall(r"<(?!name>|id>)\w|list\[|range|x[<>]=|\{", result.output)
+
+
+def test_help_has_metavars_and_whole_paragraphs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    assert re.search(r"--losses +LOSS,\.\.\. ", invoke("report", "-h").output)
+    shown = invoke("evaluate", "-h").output
+    assert "evaluate [OPTIONS] RUN [KEY=VALUE...]" in shown and "if every image was scored" in " ".join(shown.split())
+    assert all(len(line) > 60 for line in shown.split("Of the run's own")[1].splitlines()[:2])  # filled, not as typed
+    wrong = invoke("report", "mine", "--draws", "1")  # the bounds hold all the same
+    assert wrong.exit_code == 2 and "report [OPTIONS] [STUDY]" in wrong.output and "to 100" in wrong.output

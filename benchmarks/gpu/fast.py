@@ -25,7 +25,8 @@ from benchmarks.gpu.tasks import Context, Task
 from lightning_seg.config.compose import compose_config
 from lightning_seg.planning import timing
 from lightning_seg.planning.estimate import EpochsKnown, PlannedRun, subset_sizes
-from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.planning.timed import Timing
+from lightning_seg.planning.timing import time_training
 from lightning_seg.sweep.cells import grid_cells
 
 PRECISIONS = {
@@ -310,7 +311,7 @@ def paper(context: Context) -> dict[str, Any]:
     if missing := [name for name, result in timed.items() if result.get("state") != "done"]:
         return {"skipped": f"needs epoch:{missing[0]} first"}
     keys = Timing.__dataclass_fields__
-    timings = {name: Timing(**{key: result[key] for key in keys}) for name, result in timed.items()}
+    timings = {name: Timing(**{key: result[key] for key in keys if key in result}) for name, result in timed.items()}
     cells = grid_cells(["experiment=paper", "study=paper"])
     epochs = EpochsKnown([])
     sizes = {name: subset_sizes(cell) for name, cell in {cell.config["dataset.name"]: cell for cell in cells}.items()}

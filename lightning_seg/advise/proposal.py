@@ -360,7 +360,7 @@ def _timer(cfg: DictConfig, given: Sequence[str], loss: str, announce: Callable[
         cells = grid_cells(
             [*given, f"model={','.join(models)}", f"loss={loss}", "repeat=0", *effort.overrides(cfg), "rerun=true"]
         )
-        plan = make_plan(cells, announce=lambda name: announce(f"timing {name} at {effort.image_size} pixels"))
+        plan = make_plan(cells, announce=lambda which: announce(f"timing {which} at {effort.image_size} pixels"))
         seconds: dict[str, float] = defaultdict(float)
         for run in plan.left:
             choice = next(value for value in run.cell.overrides if value.startswith("model="))

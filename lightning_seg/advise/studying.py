@@ -11,8 +11,8 @@ import pandas as pd
 from lightning_seg.advise.settling import LEVELS, Bounds, Settling, Unit, follow, in_order
 from lightning_seg.errors import UserError
 from lightning_seg.runs.record import Record
+from lightning_seg.studies.cost import static_cost
 from lightning_seg.sweep.cells import Cell, bare, grid_cells
-from lightning_seg.sweep.cost import static_cost
 
 
 @dataclass(frozen=True)

@@ -191,7 +191,7 @@ def left_sentences(before: Settling, after: Settling) -> list[str]:
 def settled_sentences(settled: Settled, study: Path) -> list[str]:
     """The answer of a study that ends when it is settled."""
     end, (done, all_runs) = settled.end, settled.runs
-    cost = f"{done} of {counted(all_runs, 'run')} were needed."
+    cost = f"{counted(done, 'run', 'were', of=all_runs)} needed."
     if not end.seen:
         return ["Nothing is finished yet, and nothing can be concluded."]
     nothing_learned, failures = halved_study_sentences(study)
@@ -215,7 +215,7 @@ def settled_sentences(settled: Settled, study: Path) -> list[str]:
         why = "the time is up" if settled.out_of_time else "runs have failed"
         text, cost = (
             [f"Not settled yet, and {why}; the same command goes on."],
-            f"{done} of {counted(all_runs, 'run')} are there.",
+            f"{counted(done, 'run', 'are', of=all_runs)} there.",
         )
     return [*text, cost, *failures]
 

@@ -32,7 +32,7 @@ def as_markdown(rows: list[list[str]]) -> str:
     head, *body = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *body)]
     answered = sum(row[-1] != UNKNOWN for row in body)
-    told = f"{answered} of {len(body)} rows are answered from the records; the authors know the others."
+    told = f"{counted(answered, 'row', 'are', of=len(body))} answered from the records; the authors know the others."
     return "\n".join(["# Checklist", "", told, "", *lines, ""])
 
 

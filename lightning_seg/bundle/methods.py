@@ -45,7 +45,7 @@ def _splits(facts: Facts) -> str:
     return (
         f"Images were divided into training, validation and test {how}{share}, in "
         f"{counted(repeats, 'repeat')}; within a repeat, all losses and networks shared the split "
-        f"({counted(len(facts.splits), 'different split')} {'is' if len(facts.splits) == 1 else 'are'} recorded)."
+        f"({counted(len(facts.splits), 'different split', 'are')} recorded)."
     )
 
 

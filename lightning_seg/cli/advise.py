@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.padding import Padding
-from rich.text import Text
 
 from lightning_seg.cli.inspect import dataset_overrides, look_at
-from lightning_seg.cli.shared import loading, say, say_report
+from lightning_seg.cli.shared import loading, say, say_commands, say_report
 from lightning_seg.cli.study import run_until_settled
 from lightning_seg.errors import UnreadableError, UserError
-from lightning_seg.terminal import errors
-from lightning_seg.wording import counted, printable
+from lightning_seg.terminal import busy
+from lightning_seg.wording import counted, filled, printable
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -33,7 +31,10 @@ def advise(
     data: Annotated[str, typer.Argument(help="Your folder of images and masks, or a dataset of the configuration.")],
     overrides: Annotated[
         list[str] | None,
-        typer.Argument(help="What the proposal must keep, as for train: model=unet,fcn data.image_size=128 ..."),
+        typer.Argument(
+            metavar="KEY=VALUE",
+            help="What the proposal must keep, as for train: model=unet,fcn data.image_size=128 ...",
+        ),
     ] = None,
     hours: Annotated[float, typer.Option(min=0.001, help="Time that the study may take.")] = 8.0,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Run the proposal without asking.")] = False,
@@ -165,8 +166,7 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     reasons = []
     if len(found.ids) < _FEW_IMAGES:
         reasons.append(
-            f"{counted(len(found.ids), 'image')} {'is' if len(found.ids) == 1 else 'are'} few: each test set is "
-            "small, and only large differences show."
+            f"{counted(len(found.ids), 'image', 'are')} few: each test set is small, and only large differences show."
         )
     keys = [argument.split("=")[0] for argument in given]
     if not asked.paper:
@@ -181,8 +181,8 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
     elif (counts := found.siblings.get(cfg.data.split)) and not isinstance(counts, str) and sum(counts):
         remedy = siblings_remedy(cfg.data.split)
         reasons.append(f"Test images have siblings in training, which makes scores too good: {remedy}.")
-    with errors().status("timing") as status:
-        proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, status.update)
+    with busy("timing") as mark:
+        proposal = propose(cfg, given, hours, promising_losses(ranked[0].name), rule is not None, mark.update)
     if rule:
         *looks, last = map(str, rule.looks)
         reasons.append(
@@ -221,7 +221,7 @@ def _run_all(proposal: "Proposal", asked: _Asked, console: Console) -> int:
     answer, following = study_sentences(asked.place, chosen_threshold=not asked.paper)
     _say(console, "Answer", answer)
     if following is not None:
-        say(f"\n{following}", console)
+        say_commands(f"\n{following}", console)
     say_report(asked.place, console)
     return code
 
@@ -309,11 +309,11 @@ def _say(console: Console, title: str, sentences: Sequence[str]) -> None:
     if title:
         console.print(f"\n[bold]{title}[/]")
     for sentence in sentences:
-        console.print(Padding(Text(printable(sentence)), (0, 0, 0, 2)))
+        say(filled(printable(sentence), console.width, indent="  "), console)
 
 
 def _show_line(console: Console, arguments: Sequence[str]) -> None:
-    """The command, on one line, to be copied."""
+    """The command, to be copied."""
     from lightning_seg.report.command_lines import quoted
 
-    say(f"\nlightning-seg train {' '.join(map(quoted, arguments))}", console)
+    say_commands(f"\nlightning-seg train {' '.join(map(quoted, arguments))}", console)

@@ -19,6 +19,7 @@ from lightning_seg.cli.gallery import gallery
 from lightning_seg.cli.inspect import inspect
 from lightning_seg.cli.models import models
 from lightning_seg.cli.new import new
+from lightning_seg.cli.plain import Command, Group
 from lightning_seg.cli.plan import plan
 from lightning_seg.cli.predict import predict
 from lightning_seg.cli.prepare import prepare
@@ -30,6 +31,7 @@ from lightning_seg.cli.verify import verify
 from lightning_seg.machine.processes import find_modules_as_here
 
 app = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -97,7 +99,7 @@ def _interruptible(command: Callable[..., None]) -> Callable[..., None]:
 
 for panel, commands in _COMMANDS.items():
     for command in commands:
-        app.command(rich_help_panel=panel)(_interruptible(command))
+        app.command(cls=Command, rich_help_panel=panel)(_interruptible(command))
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ def convert(
     data: Annotated[str, typer.Argument(help="Your own folder of images with masks or annotations, or a dataset.")],
     output: Annotated[Path, typer.Argument(help="The new folder, for images/<id>.png and masks/<id>.png.")],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Configuration, such as dataset.lesion=2 or dataset.window=minmax.")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Configuration, such as dataset.lesion=2 or dataset.window=minmax."),
     ] = None,
 ) -> None:
     """Write images and masks as plain PNG: 8 bits, lesions white on black, in two folders."""

@@ -24,7 +24,10 @@ def dashboard(
         str | None, typer.Option(help="W&B user or team; by default that of the study's runs.", show_default=False)
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Write the dashboard's description here, as JSON, instead.", show_default=False)
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the dashboard's description here, as JSON, instead.", show_default=False
+        ),
     ] = None,
 ) -> None:
     """Make the study's dashboard in W&B, or bring it up to date, and print its address."""

@@ -29,12 +29,15 @@ from lightning_seg.wording import counted, printable
 def evaluate(
     run: RunArgument,
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="The dataset, as in training: dataset=clinicdb dataset.root=...")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="The dataset, as in training: dataset=clinicdb dataset.root=..."),
     ] = None,
     with_: WithOption = None,
     native: Annotated[bool, typer.Option("--native", help="Score at each image's own size, not at the run's.")] = False,
     distances: Annotated[bool, typer.Option(help="NSD (within 1 % of the diagonal) and HD95 (pixels) as well.")] = True,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("evaluation"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the results.")] = Path(
+        "evaluation"
+    ),
     record: Annotated[
         bool,
         typer.Option(

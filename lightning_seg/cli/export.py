@@ -10,7 +10,9 @@ from lightning_seg.cli.shared import ThresholdOption, loading, note, say
 
 def export(
     run: Annotated[Path, typer.Argument(help="A run's folder or weights file.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the files.")] = Path("exported"),
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the files.")] = Path(
+        "exported"
+    ),
     format_: Annotated[
         list[str] | None,
         typer.Option("--format", help="onnx, torch (a torch.export file) or, given twice, both.", show_default="onnx"),

@@ -7,8 +7,12 @@ import typer
 
 
 def gallery(
-    losses: Annotated[list[str] | None, typer.Argument(help="Which; by default all, your own included.")] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the figures.")] = Path("gallery"),
+    losses: Annotated[
+        list[str] | None, typer.Argument(metavar="LOSS", help="Which; by default all, your own included.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Folder of the figures.")] = Path(
+        "gallery"
+    ),
 ) -> None:
     """Draw the losses: value and slope against logit and overlap, and their pull on difficult masks."""
     from lightning_seg.catalogue import BASIC_LOSSES, is_compound

@@ -22,9 +22,12 @@ def inspect(
         str, typer.Argument(help="A dataset of the configuration, or your own folder of images and masks.")
     ],
     overrides: Annotated[
-        list[str] | None, typer.Argument(help="Configuration, such as dataset.root=... or data.groups=groups.csv.")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Configuration, such as dataset.root=... or data.groups=groups.csv."),
     ] = None,
-    output: Annotated[Path | None, typer.Option(help="The page to write; by default inspect/<name>.html.")] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The page to write; by default inspect/<name>.html.")
+    ] = None,
 ) -> None:
     """Look at a dataset: sizes, lesions, masks, duplicates, siblings across splits; a table here and a page."""
     with loading():

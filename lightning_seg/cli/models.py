@@ -11,7 +11,9 @@ from lightning_seg.terminal import tracked
 def models(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Which; by default all, your own included. With --start, settings too: dataset=wound"),
+        typer.Argument(
+            metavar="MODEL", help="Which; by default all, your own included. With --start, settings too: dataset=wound"
+        ),
     ] = None,
     time: Annotated[bool, typer.Option("--time", help="Time one image on this CPU, too; builds each network.")] = False,
     start: Annotated[

@@ -59,7 +59,7 @@ def run_study(
     commands = [[*common, *grid] for grid in grids]
     cells = [cell for command in commands for cell in grid_cells(command)]
     with Bars(Console(), transient=False) as bar:
-        task = bar.add_task(f"Study {printable(study)}", total=len(cells))
+        task = bar.add_task(f"Study {printable(study)}", total=len(cells), completed=sum(map(_has_ended, cells)))
         for command in commands:
             _run(command, lambda: bar.update(task, completed=sum(map(_has_ended, cells))))
     return load_study(Path(output_dir).expanduser() / study)

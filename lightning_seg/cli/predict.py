@@ -26,9 +26,9 @@ def predict(
     run: RunArgument,
     images: Annotated[list[str], typer.Argument(help="Image files, folders, or quoted patterns such as 'a/**/*.jpg'.")],
     with_: WithOption = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the results are written.")] = Path(
-        "predictions"
-    ),
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where the results are written.")
+    ] = Path("predictions"),
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Probability maps too, as 16-bit PNG.")
     ] = False,

@@ -22,17 +22,25 @@ from lightning_seg.wording import printable
 def prepare(
     datasets: Annotated[
         list[str],
-        typer.Argument(help="isic, wound, clinicdb, kvasir, breast_benign, breast_malignant, or all."),
+        typer.Argument(
+            metavar="DATASET", help="isic, wound, clinicdb, kvasir, breast_benign, breast_malignant, or all."
+        ),
     ],
     given: Annotated[
         Path | None,
-        typer.Option("--from", help="The dataset's archive or folder, if you have it: nothing is downloaded then."),
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            help="The dataset's archive or folder, if you have it: nothing is downloaded then.",
+        ),
     ] = None,
     data_dir: Annotated[Path, typer.Option(help="Where datasets lie.")] = Path("data"),
     cache: Annotated[
         bool, typer.Option(help="Decode the images as well, so that the first run starts at once.")
     ] = True,
-    image_size: Annotated[int, typer.Option(min=16, help="Side in pixels to which they are resized for that.")] = 224,
+    image_size: Annotated[
+        int, typer.Option(metavar="PIXELS", min=16, help="Side in pixels to which they are resized for that.")
+    ] = 224,
 ) -> None:
     """Download published datasets, or take them from where you have them, and verify them."""
     from lightning_seg.catalogue import DATASETS

@@ -42,12 +42,15 @@ def report(
         bool, typer.Option("--wandb", help="Log it (with --watch, once) as the study's summary run in W&B.")
     ] = False,
     losses: Annotated[
-        str | None, typer.Option("--losses", help="Compare only these (a,b,c), on all repeats that they share.")
+        str | None,
+        typer.Option("--losses", metavar="LOSS,...", help="Compare only these, on all repeats that they share."),
     ] = None,
     with_: Annotated[
         list[str] | None,
         typer.Option(
-            "--with", help="One more study, of other settings, to see whether the answer holds there too; repeatable."
+            "--with",
+            metavar="STUDY",
+            help="One more study, of other settings, to see whether the answer holds there too; repeatable.",
         ),
     ] = None,
     figure: Annotated[
@@ -55,16 +58,20 @@ def report(
     ] = None,
     groups: Annotated[
         Path | None,
-        typer.Option("--groups", help="CSV file (id,site,device,...) by whose columns test images are divided."),
+        typer.Option(
+            "--groups", metavar="FILE", help="CSV file (id,site,device,...) by whose columns test images are divided."
+        ),
     ] = None,
     metric: Annotated[
         str, typer.Option("--metric", help="Compare losses by it: dice, iou, nsd, hd95, lesion_f1, or your own.")
     ] = "dice",
-    draws: Annotated[int, typer.Option(min=100, help="Bootstrap draws.")] = 10_000,
-    rope: Annotated[float, typer.Option(min=0.0, max=100.0, help="Points below which losses are equal.")] = 0.5,
+    draws: Annotated[int, typer.Option(metavar="N", min=100, help="Bootstrap draws.")] = 10_000,
+    rope: Annotated[
+        float, typer.Option(metavar="POINTS", min=0.0, max=100.0, help="Points below which losses are equal.")
+    ] = 0.5,
     formats: Annotated[
         str | None,
-        typer.Option("--formats", help="Write every figure as a file too: svg, pdf, png, or several (pdf,png)."),
+        typer.Option("--formats", metavar="FORMAT,...", help="Write every figure as a file too: svg, pdf or png."),
     ] = None,
     bundle: Annotated[
         bool, typer.Option("--bundle", help="Write one zip with page, tables, data and citations, for `verify`.")

@@ -10,15 +10,19 @@ import typer
 from rich.console import Console
 
 from lightning_seg.machine.processes import uncollected
-from lightning_seg.terminal import busy
-from lightning_seg.wording import printable
+from lightning_seg.terminal import busy, on_errors
+from lightning_seg.wording import continued, printable
 
 RunArgument = Annotated[
     Path, typer.Argument(help="A run's folder or weights file, or a cell's folder: the mean of its repeats.")
 ]
-WithOption = Annotated[list[Path] | None, typer.Option("--with", help="One more run to average with; repeatable.")]
+WithOption = Annotated[
+    list[Path] | None, typer.Option("--with", metavar="RUN", help="One more run to average with; repeatable.")
+]
 FlipsOption = Annotated[bool, typer.Option("--flips", help="Average over four mirrored views of each image.")]
-BatchOption = Annotated[int | None, typer.Option(min=1, help="Images at a time; by default as in the run's own test.")]
+BatchOption = Annotated[
+    int | None, typer.Option(metavar="N", min=1, help="Images at a time; by default as in the run's own test.")
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ... or mps.")]
 ThresholdOption = Annotated[
     str,
@@ -42,9 +46,14 @@ def say(text: object, console: Console | None = None) -> None:
         console.print(line, highlight=False, markup=False, emoji=False, soft_wrap=True)
 
 
+def say_commands(commands: str, console: Console) -> None:
+    """Print commands, one a line, that are there to be copied."""
+    say(continued(commands, console.width) if console.is_terminal else commands, console)
+
+
 def note(remark: str | None) -> None:
     if remark is not None:
-        typer.echo(f"note: {printable(remark)}", err=True)
+        typer.echo(on_errors(f"note: {printable(remark)}"), err=True)
 
 
 def skip(console: Console, sentence: str) -> None:

@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lightning_seg.cli.shared import say, say_report
+from lightning_seg.cli.shared import say, say_commands, say_report
 
 if TYPE_CHECKING:
     from lightning_seg.advise.studying import Grid
 
 
 def study(
-    overrides: Annotated[list[str], typer.Argument(help="The same as for train: experiment=paper model=unet,fcn ...")],
+    overrides: Annotated[
+        list[str],
+        typer.Argument(metavar="KEY=VALUE", help="The same as for train: experiment=paper model=unet,fcn ..."),
+    ],
     until_settled: Annotated[
         bool,
         typer.Option(
@@ -50,7 +53,7 @@ def run_until_settled(grid: "Grid", hours: float, console: Console) -> None:
         grid,
         hours * 3600,
         tell=lambda before, after: tell(left_sentences(before, after)),
-        announce=lambda arguments: say(f"\nlightning-seg train {' '.join(map(quoted, arguments))}", console),
+        announce=lambda arguments: say_commands(f"\nlightning-seg train {' '.join(map(quoted, arguments))}", console),
         train=train_with,
     )
     if settled.code == INTERRUPTED:

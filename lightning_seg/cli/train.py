@@ -24,6 +24,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.files import unwritable
 from lightning_seg.machine.processes import find_modules_as_here
 from lightning_seg.runs.stop import INTERRUPTED, INTERRUPTION, StoppedError
+from lightning_seg.terminal import on_errors
 from lightning_seg.wording import printable
 
 # The preset `hydra/launcher=ray` shares its name with the plugin's own configuration, on purpose.
@@ -122,7 +123,7 @@ def fail(error: Exception) -> NoReturn:
         sentence = str(error)
     else:
         sentence = _of_disk(error) or f"{type(error).__name__}: {error} (LIGHTNING_SEG_DEBUG=1 shows where)"
-    print(f"error: {printable(sentence, lines=True)}", file=sys.stderr)
+    print(on_errors(f"error: {printable(sentence, lines=True)}"), file=sys.stderr)
     sys.exit(2)
 
 

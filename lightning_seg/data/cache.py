@@ -19,7 +19,6 @@ from lightning_seg.data.caches import note_origin, tell_outdated, write_origin
 from lightning_seg.data.contrast import lesion_contrast
 from lightning_seg.data.dataset import LesionDataset, Problem, problems_of, raise_problems
 from lightning_seg.data.kept import kept_array, kept_path
-from lightning_seg.distances import boundary_distances
 from lightning_seg.errors import UserError
 from lightning_seg.files import read_bytes, read_json, sync, write_atomic, write_json
 from lightning_seg.terminal import errors, tracked
@@ -193,6 +192,8 @@ def _alone(dataset: LesionDataset, folder: Path, bytes_an_image: int) -> Iterato
 
 
 def _write_distances(dataset: LesionDataset, masks: NDArray[np.bool_], path: Path) -> None:
+    from lightning_seg.distances import boundary_distances  # here: who only opens a cache would wait for SciPy's module
+
     with path.open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
         _write_header(file, np.float16, masks.shape)
         maps = pool.map(boundary_distances, masks[:, 0])

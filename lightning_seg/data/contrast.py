@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import maximum_filter
 
 REACH = 10 / 224  # of the image's side: how far the surroundings of a lesion reach beyond it
 
@@ -18,6 +17,8 @@ def lesion_contrast(image: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
     Returns:
         The difference; NaN without a lesion or without surroundings.
     """
+    from scipy.ndimage import maximum_filter  # here: who only opens a cache that is there would wait for it
+
     reach = max(1, round(REACH * len(mask)))
     around = maximum_filter(mask, size=2 * reach + 1) & ~mask
     if not mask.any() or not around.any():

@@ -27,7 +27,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter1d
 
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.kept import kept_path
@@ -389,6 +388,8 @@ def _bands(images: Sequence[Image.Image], band: _Band) -> Array:
 @cache
 def _smoothing(side: int, sigma: float) -> Array:
     """The matrix that smooths the rows of an image of ``side`` pixels, as a Gaussian filter does."""
+    from scipy.ndimage import gaussian_filter1d  # here: who only splits by groups would wait for it
+
     return gaussian_filter1d(np.eye(side), sigma, axis=0).astype(np.float32)
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from lightning_seg.seed import derive_seed
 
@@ -23,6 +22,8 @@ _Draws = np.random.Generator
 
 
 def _blur(image: Pixels, strength: int, _: _Draws) -> NDArray[np.floating]:
+    from scipy.ndimage import gaussian_filter  # here: a report, which only names the kinds, would wait for it
+
     sigma = (0.005, 0.01, 0.02)[strength - 1] * image.shape[-1]
     return gaussian_filter(image.astype(np.float32), (0, sigma, sigma), mode="nearest")
 

@@ -66,7 +66,7 @@ def siblings_remark(count: int, tested: int, strategy: str, published: bool = Fa
         return None
     as_published = ", as in the published study" if published and strategy == "random" else ""
     return (
-        f"{count} of {counted(tested, 'test image')} {'has' if count == 1 else 'have'} a sibling (a copy, or an image "
+        f"{counted(count, 'test image', 'have', of=tested)} a sibling (a copy, or an image "
         f"of the same group) among the training images, which makes scores too good{as_published}; "
         f"{siblings_remedy(strategy)}"
     )

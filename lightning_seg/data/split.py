@@ -162,7 +162,7 @@ def _checked(split: Split) -> Split:
         count = sum(len(part) for part in split)
         sizes = " / ".join(str(len(part)) for part in split)
         raise UserError(
-            f"{counted(count, 'image')} {'is' if count == 1 else 'are'} too few, or the groups too large, to split: "
+            f"{counted(count, 'image', 'are')} too few, or the groups too large, to split: "
             f"training / validation / test would get {sizes}; each needs at least one."
         )
     return split

@@ -14,12 +14,14 @@ from lightning_seg.errors import UserError
 from lightning_seg.machine.devices import cores
 from lightning_seg.machine.workers import ctrl_c_waits, start_server
 from lightning_seg.planning.sizes import Sizes, cache_bytes, cache_key, sizes_key, subset_sizes
-from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.planning.timed import Timing
 from lightning_seg.runs.fingerprint import differences
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, nested
+from lightning_seg.wording import counted
 
 BETWEEN_RUNS_SECONDS = 0.1  # composing the next configuration, opening the cache, writing the record
+FEWEST_RUNS = 5  # whose epochs tell the range of those of others
 CUDA_CONTEXT_BYTES = 600 * 2**20  # of a process beside its tensors
 # The keys that decide how long a step takes.
 _NETWORK_KEYS = (
@@ -120,7 +122,7 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     Args:
         cells: of the grid, its trials before them.
         side_by_side: time runs of each network at once as well: two on a GPU, one a core on a CPU.
-        announce: told the name of each network before it is timed.
+        announce: told what is timed next: "1 of 3: colonformer".
 
     Raises:
         UserError: networks cannot be trained, each in a line of its own; or a dataset's size is not known.
@@ -140,9 +142,10 @@ def make_plan(cells: list[Cell], side_by_side: bool = False, announce: Callable[
     beside: dict[str, Timing] = {}
     gains: dict[str, float] = {}
     failures: list[str] = []
-    for key, cell in _distinct(left, _network_key).items():
+    networks = _distinct(left, _network_key)
+    for number, (key, cell) in enumerate(networks.items(), start=1):
         name = cell.config["model.name"]
-        announce(name)
+        announce(f"{number} of {len(networks)}: {name}")
         try:
             [timings[key]] = _time(cell, 1)
             if side_by_side and timings[key].device_bytes:
@@ -230,6 +233,8 @@ def _time_cell(flat: dict[str, Any]) -> Timing:
     }
     if "model.pretrained" in flat:
         changes |= {"model.pretrained": False} | dict.fromkeys(key for key in flat if key.startswith("model.weights"))
+    from lightning_seg.planning.timing import time_training  # here: it loads torch, for which nobody waits elsewhere
+
     try:
         return time_training(nested(flat | changes))
     except UserError:
@@ -265,14 +270,16 @@ class EpochsKnown:
     def of(self, cell: Cell) -> Epochs:
         """The mean over finished runs of the same dataset and model, else of the model, the dataset or the study.
 
-        With no run finished, half-way between the earliest possible stop and the last epoch is assumed.
+        With no run finished, half-way between the earliest possible stop and the last epoch is assumed. A few runs tell
+        little of how far others may be from their mean: the bounds are those of what is possible then.
         """
         dataset, model = cell.config["dataset.name"], cell.config["model.name"]
-        for key in ((dataset, model), (None, model), (dataset, None), (None, None)):
-            if known := self._epochs.get(key):
-                return Epochs(mean(known), min(known), max(known), "as in finished runs")
         most = cell.config["trainer.max_epochs"]
         least = min(most, cell.config["early_stopping.patience"] + 1)
+        for key in ((dataset, model), (None, model), (dataset, None), (None, None)):
+            if known := self._epochs.get(key):
+                bounds = known if len(known) >= FEWEST_RUNS else [*known, least, most]
+                return Epochs(mean(known), min(bounds), max(bounds), f"as in {counted(len(known), 'finished run')}")
         if least == most:
             return Epochs(most, least, most, "too few to stop early")
         return Epochs((least + most) / 2, least, most, "assumed half-way between earliest stop and last epoch")

@@ -10,7 +10,8 @@ from rich.table import Table
 from lightning_seg.machine.devices import cores
 from lightning_seg.planning.estimate import CUDA_CONTEXT_BYTES, Plan, PlannedRun
 from lightning_seg.planning.schedule import LAUNCHERS, makespan, scaling
-from lightning_seg.wording import byte_count, counted, duration, printable
+from lightning_seg.planning.timed import MOST_SECONDS, STEPS
+from lightning_seg.wording import agreeing, byte_count, counted, duration, printable
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
@@ -33,7 +34,7 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
     )
     if plan.others:
         console.print(
-            f"{len(plan.others)} of them {'lies' if len(plan.others) == 1 else 'lie'} where a finished run of another "
+            f"{len(plan.others)} of them {agreeing(len(plan.others), 'lie')} where a finished run of another "
             f"configuration is, such as {printable(plan.others[0].folder.path)}: name another study with study=..., or "
             "add rerun=true.",
             highlight=False,
@@ -61,10 +62,22 @@ def print_plan(plan: Plan, price_per_hour: float | None = None, console: Console
         lines.append(
             f"Subsets of {name} are assumed to follow data.fractions: it is not here to be split by data.split."
         )
+    lines += _hurried(runs)
     if any(run.beside for run in runs):
         lines.append(_one_a_core(runs, total))
     console.print(*lines, sep="\n", highlight=False)
     console.print(_workers(runs))
+
+
+def _hurried(runs: list[PlannedRun]) -> list[str]:
+    """A sentence on networks of which fewer steps were timed than usual, where there are any."""
+    steps = {run.cell.config["model.name"]: run.timing.steps for run in runs if run.timing.steps < STEPS}
+    if not steps:
+        return []
+    which = ", ".join(f"{counted(count, 'step')} of {name}" for name, count in steps.items())
+    return [
+        f"After {duration(MOST_SECONDS)} the timing of a network ends: only {which} could be timed, so times are rough."
+    ]
 
 
 def _one_a_core(runs: list[PlannedRun], total: float) -> str:

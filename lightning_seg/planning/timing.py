@@ -5,7 +5,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,39 +18,11 @@ from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.split import Split
 from lightning_seg.losses.distance import distance_maps, needs_distances
 from lightning_seg.machine.memory import in_one_sentence
+from lightning_seg.planning.timed import EVAL_BATCHES, MOST_EPOCHS, MOST_SECONDS, STEPS, TIMED_SECONDS, Timing
 from lightning_seg.training.callbacks import BestWeights
 from lightning_seg.training.factory import make_augmentation, make_module, make_trainer
 from lightning_seg.training.history import History
 from lightning_seg.wording import counted
-
-STEPS, EVAL_BATCHES = 3, 2  # of the short epochs that are timed
-TIMED_SECONDS, MOST_EPOCHS = 3.0, 20  # epochs are timed for so long, after one that warms up; one at least
-
-
-@dataclass(frozen=True)
-class Timing:
-    """What a run of one network costs on one device, in seconds and bytes.
-
-    Attributes:
-        setup: from the configuration to the first step, and whatever the first epoch takes more than the others if
-            ``torch.compile`` is on.
-        train_step: of one training batch, from gathering it to the optimizer's step.
-        eval_batch: of one validation or test batch.
-        epoch_end: an epoch's time beside its batches: metrics, best weights, tables.
-        peak_bytes: the most memory taken: of the GPU, or of the process beyond what Python and libraries take.
-        device_bytes: all memory of the GPU; 0 on a CPU.
-        device: its name.
-        parameters: of the network.
-    """
-
-    setup: float
-    train_step: float
-    eval_batch: float
-    epoch_end: float
-    peak_bytes: int
-    device_bytes: int
-    device: str
-    parameters: int
 
 
 class _RandomImages(LesionDataModule):
@@ -88,25 +59,39 @@ class _RandomImages(LesionDataModule):
 
 
 class _Clock(Callback):
-    """Times the parts of short epochs until enough of them are timed."""
+    """Times the parts of short epochs until enough of them are timed, or the time is up.
 
-    def __init__(self) -> None:
+    Args:
+        warms_up: whether the first epoch is to end however long it takes, as where ``torch.compile`` works in it.
+    """
+
+    def __init__(self, warms_up: bool) -> None:
         self.epochs: list[dict[str, float]] = []
+        self._warms_up = warms_up
 
     def _now(self, trainer: Trainer) -> float:
         if trainer.strategy.root_device.type == "cuda":
             torch.cuda.synchronize()
         return time.perf_counter()
 
+    def _is_up(self, now: float) -> bool:
+        """Whether the time is up."""
+        if not self._warms_up:
+            return now - self.started >= MOST_SECONDS
+        return bool(self.epochs) and now - self.started - self.epochs[0]["all"] >= MOST_SECONDS
+
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.started = self._now(trainer)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        self._train = 0.0
+        self._train, self._steps = 0.0, 0
         self._epoch = self._step = self._now(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
-        self._train = self._now(trainer) - self._step
+        now = self._now(trainer)
+        self._train, self._steps = now - self._step, self._steps + 1
+        if self._is_up(now):
+            trainer.should_stop = True  # after a validation
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self._eval = 0.0
@@ -117,16 +102,30 @@ class _Clock(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         now = self._now(trainer)
-        self.epochs.append({"all": now - self._epoch, "train": self._train, "eval": self._eval})
+        all_of_it = {"all": now - self._epoch, "train": self._train, "eval": self._eval}
+        self.epochs.append({**all_of_it, "steps": self._steps})
         timed = now - self.started - self.epochs[0]["all"]
-        trainer.should_stop = len(self.epochs) > 1 and (timed >= TIMED_SECONDS or len(self.epochs) > MOST_EPOCHS)
+        enough = len(self.epochs) > 1 and (timed >= TIMED_SECONDS or len(self.epochs) > MOST_EPOCHS)
+        trainer.should_stop = enough or self._is_up(now)
+
+    @property
+    def steps(self) -> int:
+        """How many were timed."""
+        return int(sum(epoch["steps"] for epoch in self._timed()))
 
     def median(self, value: Callable[[dict[str, float]], float]) -> float:
-        return float(np.median([value(epoch) for epoch in self.epochs[1:]]))
+        return float(np.median([value(epoch) for epoch in self._timed()]))
+
+    def _timed(self) -> list[dict[str, float]]:
+        """All epochs but the one that warms up, where the time has sufficed for more."""
+        return self.epochs[1:] or self.epochs
 
 
 def time_training(cfg: DictConfig) -> Timing:
     """Train the configured network for a few steps on random images and measure; nothing is left on disk.
+
+    It trains for ``MOST_SECONDS``, and until a step and the validation after it have ended; with ``torch.compile``, not
+    counting the first epoch.
 
     Its encoder starts at random: that takes as long, and downloads nothing. To be called in a process of its own, whose
     memory nothing else has filled.
@@ -141,7 +140,7 @@ def time_training(cfg: DictConfig) -> Timing:
     if cfg.get("threads"):
         torch.set_num_threads(cfg.threads)
     before, started = _resident_bytes(), time.perf_counter()
-    clock = _Clock()
+    clock = _Clock(warms_up=cfg.speed.compile is not None)
     with in_one_sentence(cfg), tempfile.TemporaryDirectory() as name:
         module = make_module(cfg)
         # Those of a run that take time at an epoch's end; the clock comes last and so measures them.
@@ -162,13 +161,14 @@ def time_training(cfg: DictConfig) -> Timing:
     on_gpu = device.type == "cuda"
     return Timing(
         setup=setup,
-        train_step=clock.median(lambda epoch: epoch["train"] / STEPS),
+        train_step=clock.median(lambda epoch: epoch["train"] / epoch["steps"]),
         eval_batch=clock.median(lambda epoch: epoch["eval"] / EVAL_BATCHES),
         epoch_end=clock.median(lambda epoch: epoch["all"] - epoch["train"] - epoch["eval"]),
         peak_bytes=torch.cuda.max_memory_reserved(device) if on_gpu else _peak_bytes() - before,
         device_bytes=torch.cuda.get_device_properties(device).total_memory if on_gpu else 0,
         device=torch.cuda.get_device_name(device) if on_gpu else f"CPU, {counted(torch.get_num_threads(), 'thread')}",
         parameters=sum(p.numel() for p in module.model.parameters()),
+        steps=clock.steps,
     )
 
 

@@ -150,12 +150,11 @@ def _dispute_sentence(verdict: Verdict, dispute: Dispute) -> str:
         for d, m, r, own, other in dispute.runs[:_NAMED]
     ]
     more = f" and {len(dispute.runs) - _NAMED} more" if len(dispute.runs) > _NAMED else ""
-    count = len(dispute.runs)
     return (
         f"Mean and ranks disagree: the mean of {loss_name(dispute.loss)} is {fixed(100 * dispute.behind)} "
         f"{score.points} below that of {loss_name(best)}, though it scored higher in {100 * dispute.wins:.0f} % of "
-        f"the paired repeats (mean ranks, adjusted p {_equals(dispute.p)}). {count} "
-        f"{'run does' if count == 1 else 'runs do'} it: {', '.join(runs)}{more}."
+        f"the paired repeats (mean ranks, adjusted p {_equals(dispute.p)}). "
+        f"{counted(len(dispute.runs), 'run', 'do')} it: {', '.join(runs)}{more}."
     )
 
 
@@ -237,7 +236,7 @@ def _method_sentence(verdict: Verdict, scope: str) -> str:
     }
     text = (
         f"Statistics: {scope}; differences of mean {verdict.yardstick.title} against the spread of {kinds[here.unit]} "
-        f"({here.df:.0f} {'degree' if round(here.df) == 1 else 'degrees'} of freedom, {here.pair_df:.0f} with all "
+        f"({counted(round(here.df), 'degree')} of freedom, {here.pair_df:.0f} with all "
         f"losses'); Tukey's test of all pairs (smallest adjusted p {_equals(smallest)})."
     )
     if verdict.same_images:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.ndimage import binary_erosion
 
 from lightning_seg.arrays import Arrays, read_arrays
 from lightning_seg.errors import UnreadableError
@@ -105,6 +104,8 @@ def _outline(region: np.ndarray) -> np.ndarray:
 
     The image's border is an edge too.
     """
+    from scipy.ndimage import binary_erosion  # here: only pages with pictures need it
+
     width = max(1, round(min(region.shape) / 112))
     return region & ~binary_erosion(region, iterations=width)
 

@@ -78,7 +78,7 @@ def compare(study: Study, yardstick: Yardstick = DICE) -> Comparison:
     same, mixed = _same_settings(usable)
     if mixed:
         left_out.append(
-            f"{counted(mixed, 'usable run')} {'was' if mixed == 1 else 'were'} made with other settings than the rest "
+            f"{counted(mixed, 'usable run', 'were')} made with other settings than the rest "
             "of their dataset, model and repeat, and cannot be compared."
         )
     counts = same["loss"].value_counts()

@@ -30,7 +30,7 @@ def fill_measures(directory: Path) -> list[str]:
         except (OSError, UnreadableError, UserError) as error:
             reason = str(error).splitlines()[0].rstrip(".")
             failed[reason] = failed.get(reason, 0) + 1
-    runs = {reason: f"{counted(count, 'run')} {'has' if count == 1 else 'have'}" for reason, count in failed.items()}
+    runs = {reason: counted(count, "run", "have") for reason, count in failed.items()}
     return [f"{which} no measures of masks: {reason}." for reason, which in runs.items()]
 
 

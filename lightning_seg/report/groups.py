@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import MOST_TABLE_BYTES, read_bytes
+from lightning_seg.wording import agreeing
 
 # A value of a user's column with fewer images is left out, and so are all but its most frequent values.
 FEWEST_IMAGES, MOST_LEVELS = 5, 12
@@ -173,7 +174,7 @@ def _by_column(column: str, values: NDArray[np.object_], each: _Images, notes: l
     kept = sorted(str(name) for name in enough.index[:MOST_LEVELS])
     if len(kept) < len(counts):
         notes.append(
-            f"Of the values of {column}, {len(kept)} of {len(counts)} {'is' if len(kept) == 1 else 'are'} compared: "
+            f"Of the values of {column}, {len(kept)} of {len(counts)} {agreeing(len(kept), 'are')} compared: "
             f"those with the most images, and with at least {FEWEST_IMAGES}."
         )
     place = {name: n for n, name in enumerate(kept)}

@@ -119,7 +119,7 @@ def _finish(study: Study) -> Step | None:
     if not left:
         return None
     return _with_lines(
-        f"First finish the study: {left} of {counted(len(runs), 'run')} {'is' if left == 1 else 'are'} not there yet. "
+        f"First finish the study: {counted(left, 'run', 'are', of=len(runs))} not there yet. "
         "The same command skips finished runs and retries failed ones.",
         study,
         _known(runs),
@@ -133,7 +133,7 @@ def _complete(study: Study, own: Comparison) -> tuple[str, list[Run]] | None:
     if not lacking:
         return None
     return (
-        f"First complete the blocks: {counted(lacking, 'run')} {'is' if lacking == 1 else 'are'} lacking, without "
+        f"First complete the blocks: {counted(lacking, 'run', 'are')} lacking, without "
         "which others cannot be compared. Runs that are finished are skipped.",
         wanted,
     )

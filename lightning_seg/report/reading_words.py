@@ -7,6 +7,7 @@ from lightning_seg.report.answer import join
 from lightning_seg.report.readings import Reading
 from lightning_seg.report.thresholds import CHOSEN, HALF, at
 from lightning_seg.report.verdict import Verdict
+from lightning_seg.wording import agreeing
 
 _EQUAL = 1e-12  # means that differ by less differ by rounding
 
@@ -61,9 +62,7 @@ def brief(verdict: Verdict) -> str:
     if not verdict.worse:
         return "no loss can be told from the best"
     worse = list(verdict.worse)
-    return (
-        f"{_names(verdict.group)} cannot be told apart, and {_names(worse)} {'is' if len(worse) == 1 else 'are'} worse"
-    )
+    return f"{_names(verdict.group)} cannot be told apart, and {_names(worse)} {agreeing(len(worse), 'are')} worse"
 
 
 def place(reading: Reading) -> str:
@@ -103,7 +102,7 @@ def _means(readings: Sequence[Reading]) -> list[str]:
     """Which loss has the highest mean in how many readings, where that is not the same one; no test's result."""
     highest = [_highest(reading.verdict) for reading in readings]
     if always := [loss for loss in highest[0] if all(loss in each for each in highest)]:
-        return [f"{_names(always)} {'has' if len(always) == 1 else 'have'} the highest mean in each of them."]
+        return [f"{_names(always)} {agreeing(len(always), 'have')} the highest mean in each of them."]
     best = [losses[0] for losses in highest]
     counts = {loss: best.count(loss) for loss in dict.fromkeys(best)}
     parts = [f"{loss_name(loss)} in {count}" for loss, count in sorted(counts.items(), key=lambda item: -item[1])]

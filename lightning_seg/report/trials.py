@@ -16,6 +16,7 @@ from lightning_seg.report.verdict import Verdict, judge
 from lightning_seg.rules import is_number
 from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.tuning import Choice, describe
+from lightning_seg.wording import counted
 
 _LONGEST = 120  # characters of settings in words
 _MOST_TOLD = 12  # settings that one sentence tells of
@@ -72,7 +73,7 @@ def sentences(trials: Trials, tuned: Verdict | None) -> list[str]:
         parts = join([f"{what} at {join(settings)}" for what, settings in each.items()])
         best = {verdict.losses[0] for verdict in trials.common.values()} | {tuned.losses[0]}
         told = any(verdict.unit != "none" for verdict in trials.common.values())
-        count = f"{trials.repeats} {'repeat' if trials.repeats == 1 else 'repeats'}"
+        count = counted(trials.repeats, "repeat")
         text.append(
             f"Of the trials (validation Dice, {count}{'' if told else ', not tested'}), with the same settings for all "
             f"losses: {parts}. Tuned for each loss, on test images: {_of(tuned)}. The highest mean is "

@@ -5,7 +5,6 @@ That is handed to runs through the environment, which reaches a launcher's worke
 
 import json
 import os
-import time
 
 from omegaconf import DictConfig
 
@@ -14,20 +13,17 @@ from lightning_seg.wording import duration
 _VARIABLE = "LIGHTNING_SEG_POSITION"
 
 
-def announce_position(number: int, cells: int, started: float, before: int = 0) -> None:
-    """Say that cell ``number`` (from 0) of ``cells`` is next, and that ``before`` were done at the time ``started``."""
-    os.environ[_VARIABLE] = json.dumps([number, cells, started, before])
+def announce_position(number: int, cells: int, left: float | None = None) -> None:
+    """Say that cell ``number`` (from 0) of ``cells`` is next, and how many seconds are left, where that is known."""
+    os.environ[_VARIABLE] = json.dumps([number, cells, left])
 
 
 def position() -> str:
     """``"[18/80, 2 h 10 min left] "`` inside a sweep, else nothing."""
     if _VARIABLE not in os.environ:
         return ""
-    number, cells, started, before = json.loads(os.environ[_VARIABLE])
-    if not number:
-        return f"[1/{cells}] "
-    left = (time.time() - started) / (number - before) * (cells - number)
-    return f"[{number + 1}/{cells}, {duration(left)} left] "
+    number, cells, left = json.loads(os.environ[_VARIABLE])
+    return f"[{number + 1}/{cells}{'' if left is None else f', {duration(left)} left'}] "
 
 
 def title(cfg: DictConfig) -> str:

@@ -17,6 +17,7 @@ from lightning_seg.runs.record import Record
 from lightning_seg.runs.remembered import remembered
 from lightning_seg.runs.tuning import describe, read_choices
 from lightning_seg.studies.folder import StudyFolder
+from lightning_seg.studies.left import Pair, Seconds, seconds_left
 from lightning_seg.wording import duration, printable
 
 
@@ -165,9 +166,12 @@ def _totals(study: StudyFolder, cells: dict[Key, CellStatus], counts: Counter[St
     trials = _trials(study)
     if trials:
         parts.append(f"trials of tune: {_states(trials)}")
-    if left := (time_left(cells) or 0) + (time_left(trials) or 0):
+    left = [time_left(cells), time_left(trials)]
+    if None in left:
+        parts.append("time left not known yet")
+    elif total := sum(filter(None, left)):
         running = max(1, counts[State.RUNNING], sum(cell.counts[State.RUNNING] for cell in trials.values()))
-        parts.append(f"about {duration(left / running)} left with {running} at a time")
+        parts.append(f"about {duration(total / running)} left with {running} at a time")
     return parts
 
 
@@ -200,31 +204,13 @@ def _choices(study: StudyFolder) -> list[str]:
 
 
 def time_left(cells: dict[Key, CellStatus]) -> float | None:
-    """Seconds of training that the runs without a result will take together, learnt from those with one.
-
-    A run is taken to last as the mean of its dataset and model; where nothing of the two has finished, the mean of all
-    times how much slower than that the dataset's and the model's runs are. A running run counts in full.
-
-    Returns:
-        ``None`` if nothing has finished or nothing is left.
-    """
-    groups: dict[tuple[str, str], list[float]] = defaultdict(list)
+    """Seconds of training that the runs without a result will take together; ``None`` if that is not known yet."""
+    finished: defaultdict[Pair, list[Seconds]] = defaultdict(list)
+    waiting: Counter[Pair] = Counter()
     for (dataset, model, _), cell in cells.items():
-        groups[dataset, model] += [record.total_seconds for record in cell.results]
-    means = {key: mean(seconds) for key, seconds in groups.items() if seconds}
-    if not means:
-        return None
-    overall = mean(means.values())
-
-    def factor(axis: int, name: str) -> float:
-        own = [value for key, value in means.items() if key[axis] == name]
-        return mean(own) / overall if own else 1.0
-
-    left = 0.0
-    for (dataset, model, _), cell in cells.items():
-        per_run = means.get((dataset, model), overall * factor(0, dataset) * factor(1, model))
-        left += cell.waiting * per_run
-    return left or None
+        finished[dataset, model] += [record.seconds for record in cell.results]
+        waiting[dataset, model] += cell.waiting
+    return seconds_left(finished, waiting)
 
 
 def _mean(values: Iterable[float | None]) -> str:

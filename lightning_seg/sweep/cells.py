@@ -27,7 +27,7 @@ from lightning_seg.errors import UserError
 from lightning_seg.runs.fingerprint import belongs, flatten
 from lightning_seg.runs.folder import RunFolder, repeats_in
 from lightning_seg.runs.record import Record
-from lightning_seg.sweep.cost import static_cost
+from lightning_seg.studies.cost import static_cost
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,8 +275,8 @@ def refuse_shared_folders(cells: list[Cell]) -> None:
 def longest_first(cells: list[Cell]) -> list[Cell]:
     """Cells by repeat, and within one by how long a run of their dataset and model takes, longest first.
 
-    Finished runs tell; where there is none, :func:`lightning_seg.sweep.cost.static_cost` does, in the seconds that such
-    costs took elsewhere in the grid. Side by side, a long run that starts last keeps all others waiting.
+    Finished runs tell; where there is none, :func:`lightning_seg.studies.cost.static_cost` does, in the seconds that
+    such costs took elsewhere in the grid. Side by side, a long run that starts last keeps all others waiting.
     """
     costs: dict[tuple[str, str], float] = {}
     seconds: dict[tuple[str, str], float] = {}

@@ -5,7 +5,7 @@ import logging
 import shutil
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -32,6 +32,7 @@ from lightning_seg.runs.record import TEST_LATER, Record
 from lightning_seg.runs.tuning import describe
 from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
+from lightning_seg.studies.left import Pair, Seconds, seconds_left
 from lightning_seg.sweep.cells import Cell, expand, grid_overrides, longest_first
 from lightning_seg.sweep.job import InProcess
 from lightning_seg.sweep.outcome import Outcome, Outcomes, contents, print_summary
@@ -62,6 +63,8 @@ class GridSweeper(Sweeper):
         self.params = params
         self.retry = retry
         self.fail_fast = fail_fast
+
+        self._taken: defaultdict[Pair, list[Seconds]] = defaultdict(list)  # by finished runs, to tell the time left
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         self.started = datetime.now(UTC).replace(microsecond=0)  # as runs record it
@@ -102,6 +105,7 @@ class GridSweeper(Sweeper):
             UserError: a run of another configuration lies where one of the cells belongs.
         """
         finished, lacking = [], Counter[str]()
+        self._taken.clear()
         for cell in cells:
             record = cell.folder.record()
             if record is None:
@@ -115,6 +119,7 @@ class GridSweeper(Sweeper):
                 )
             else:
                 finished.append(cell)
+                self._learn(cell, record)
                 lacking.update(record.untested(cell.config))
         for where, count in lacking.items():
             log.warning("not tested %s: %s; %s", where, counted(count, "finished run"), TEST_LATER)
@@ -128,6 +133,7 @@ class GridSweeper(Sweeper):
         trials = tuning.left()
         if trials:
             _refuse_other_trials(trials, tuning)
+            self._taken.clear()  # trials may be shorter than runs
             log.info("trials come first, of %s", ", ".join(tuning.keys))
             started = _announce(trials)
             self._run(trials, [trial for trial in trials if self._record(trial)], outcomes, started)
@@ -182,14 +188,13 @@ class GridSweeper(Sweeper):
     def _pass(self, cells: list[Cell], outcomes: Outcomes, since: float) -> None:
         """Run each cell once, but none that has failed in another process ``since``; outcomes replace earlier ones."""
         batches = [[cell] for cell in cells] if self._serial else [longest_first(cells)]
-        started = first_ended = time.time()
-        before = 0
+        waiting = Counter(map(_pair, cells))
         for number, batch in enumerate(batches):
             if self._ends(outcomes):
                 return
             check_study(batch)
             if self._serial:
-                announce_position(number, len(batches), started, before)
+                announce_position(number, len(batches), seconds_left(self._taken, waiting))
             try:
                 self._launch(batch, number, since, outcomes)
             except UnwritableError as error:
@@ -199,13 +204,17 @@ class GridSweeper(Sweeper):
                     "put that right and give the same command again."
                 ) from error
             check_study(batch)
-            if number == 1:  # the first run has loaded the libraries, which the others need not wait for
-                started, before = first_ended, 1
-            elif number == 0:
-                first_ended = time.time()
+            if self._serial:
+                self._learn(batch[0], self._record(batch[0]))
+                waiting[_pair(batch[0])] -= 1
             failed = [cell for cell in batch if outcomes.get(cell.folder) is Outcome.FAILED]
             check_disk(failed)
             check_datasets(cell.config for cell in failed)
+
+    def _learn(self, cell: Cell, record: Record | None) -> None:
+        """Take into account how long a run has taken."""
+        if record is not None:
+            self._taken[_pair(cell)].append(record.seconds)
 
     def _launch(self, batch: list[Cell], number: int, since: float, outcomes: Outcomes) -> None:
         """Hand what of the batch is not finished, claimed or failed ``since`` to the launcher, and note the outcomes.
@@ -291,6 +300,10 @@ class GridSweeper(Sweeper):
         if not stop.requested():
             return Outcome.FAILED
         return Outcome.STOPPED if cell.folder.started_at() >= since else None
+
+
+def _pair(cell: Cell) -> Pair:
+    return cell.folder.dataset, cell.folder.model
 
 
 def _returned(job: JobReturn) -> float | None:

@@ -7,11 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from lightning_seg.runs.folder import RunFolder
-from lightning_seg.wording import counted, printable
+from lightning_seg.wording import continued, counted, filled, printable
 
 
 class Outcome(StrEnum):
@@ -54,7 +53,7 @@ def print_summary(outcomes: Mapping[RunFolder, Outcome], cells: int, trials: Map
             failure = folder.failure()
             console.print(Text(printable(folder.path)), soft_wrap=True)  # is there to be copied
             reason = printable(failure.message) if failure else "ended without a word (killed?)"
-            console.print(Padding(Text(reason), (0, 0, 0, 2)))
+            console.print(Text(filled(reason, console.width, indent="  ")), soft_wrap=True)
         console.print()
     if trials:
         console.print(f"trials: {', '.join(_counts(trials.values()))}", highlight=False)
@@ -64,7 +63,8 @@ def print_summary(outcomes: Mapping[RunFolder, Outcome], cells: int, trials: Map
         place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
         for command in ("status", "report"):
             line = f"lightning-seg {command} {shlex.quote(study.name)}{place}"
-            console.print(line, highlight=False, markup=False, soft_wrap=True)
+            shown = continued(line, console.width) if console.is_terminal else line
+            console.print(shown, highlight=False, markup=False, soft_wrap=True)
 
 
 def _counts(outcomes: Iterable[Outcome]) -> list[str]:

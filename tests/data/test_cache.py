@@ -194,7 +194,7 @@ def test_distances_are_measured_once_beside_the_masks(tmp_path: Path, monkeypatc
     def refuse(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         raise AssertionError("measured again")
 
-    monkeypatch.setattr("lightning_seg.data.cache.boundary_distances", refuse)
+    monkeypatch.setattr("lightning_seg.distances.boundary_distances", refuse)
     np.testing.assert_array_equal(open_distances(dataset, SIZE, tmp_path, masks), found)
     assert [path.name for path in folder.glob("*.tmp")] == []
 
@@ -207,7 +207,7 @@ def test_a_measuring_that_fails_leaves_nothing(tmp_path: Path, monkeypatch: pyte
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lightning_seg.data.cache.boundary_distances", full)
+        patch.setattr("lightning_seg.distances.boundary_distances", full)
         with pytest.raises(UserError, match=r"No space left on device.*data\.cache_dir"):
             open_distances(dataset, SIZE, tmp_path, masks)
     assert not list(cache_folder(dataset, SIZE, tmp_path).glob("distances*"))

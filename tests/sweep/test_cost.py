@@ -63,4 +63,4 @@ def test_the_figures_are_those_of_the_networks(name: str) -> None:
 def test_the_order_needs_no_torch() -> None:
     script = "import sys; from lightning_seg.sweep import cells; cells.static_cost('isic', 'fcn'); print(*sys.modules)"
     modules = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
-    assert "lightning_seg.sweep.cost" in modules and "torch" not in modules
+    assert "lightning_seg.studies.cost" in modules and "torch" not in modules

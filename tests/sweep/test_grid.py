@@ -23,6 +23,9 @@ from lightning_seg.errors import UserError
 from lightning_seg.runs.failure import FailedElsewhereError
 from lightning_seg.runs.fingerprint import flatten
 from lightning_seg.runs.folder import RunFolder
+from lightning_seg.runs.position import position
+from lightning_seg.runs.record import Record
+from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.sweep.cells import Cell, compose_cells, composer, grid_axes, longest_first
 from lightning_seg.sweep.grid import GridSweeper, Outcome
 from tests.conftest import Train
@@ -117,6 +120,27 @@ def test_what_another_process_had_and_dropped_is_not_a_failure(
     outcomes: dict[RunFolder, Outcome] = {}
     sweeper._launch([cell], 0, 0.0, outcomes)
     assert outcomes == {cell.folder: outcome}
+
+
+def test_the_time_left_is_that_of_runs_and_not_of_what_only_the_first_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = {"output_dir": tmp_path, "study": "s", "dataset.name": "d", "model.name": "m", "loss.name": "l"}
+    cells = [Cell((), {**config, "repeat": repeat, "rerun": False, "data.cache_dir": "c"}) for repeat in range(3)]
+    StudyFolder(tmp_path / "s").announce([cell.folder for cell in cells])
+    sweeper: Any = GridSweeper(OmegaConf.create(), 0, False)
+    sweeper.launcher = type("BasicLauncher", (), {})()
+    told: list[str] = []
+
+    def launch(batch: list[Cell], number: int, *_: object) -> None:
+        told.append(position())
+        batch[0].folder.path.mkdir(parents=True)
+        batch[0].folder.write(Record(status="finished", seconds={"data": 1.0 if number else 500.0, "fit": 59.0}))
+
+    monkeypatch.setattr(sweeper, "_launch", launch)
+    monkeypatch.setenv("LIGHTNING_SEG_POSITION", "")  # so that what is set is undone
+    sweeper._pass(cells, {}, 0.0)
+    assert told == ["[1/3] ", "[2/3, 1 min 58 s left] ", "[3/3, 1 min 0 s left] "]
 
 
 def dataset_of_parts(sources: dict[str, int]) -> None:

@@ -24,10 +24,11 @@ from lightning_seg.errors import UserError
 from lightning_seg.models import UNet
 from lightning_seg.planning import estimate as planning
 from lightning_seg.planning import tables
-from lightning_seg.planning.estimate import Epochs, EpochsKnown, PlannedRun, make_plan
+from lightning_seg.planning.estimate import FEWEST_RUNS, Epochs, EpochsKnown, PlannedRun, make_plan
 from lightning_seg.planning.sizes import Sizes, cache_bytes, subset_sizes
 from lightning_seg.planning.tables import print_plan, side_by_side
-from lightning_seg.planning.timing import Timing, time_training
+from lightning_seg.planning.timed import STEPS, Timing
+from lightning_seg.planning.timing import time_training
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, grid_cells, nested
 from lightning_seg.wording import duration
@@ -114,6 +115,18 @@ def test_epochs_follow_the_nearest_finished_runs(dataset: str, model: str, expec
     finished = [("a", "unet", 20), ("a", "unet", 40), ("b", "unet", 60), ("a", "esfpnet", 60), ("b", "esfpnet", 70)]
     known = EpochsKnown(Record(status="finished", dataset=d, model=m, epochs=count) for d, m, count in finished)
     assert known.of(cell(**{"dataset.name": dataset, "model.name": model})).expected == expected
+
+
+def test_a_few_finished_runs_tell_no_range() -> None:
+    """One run that has stopped early does not say that all others will."""
+    few, many = (
+        EpochsKnown(Record(status="finished", dataset="a", model="unet", epochs=50 + n) for n in range(count)).of(
+            cell()
+        )
+        for count in (1, FEWEST_RUNS)
+    )
+    assert (few.least, few.expected, few.most, few.reason) == (41, 50, 200, "as in 1 finished run")
+    assert (many.least, many.most) == (50, 49 + FEWEST_RUNS)
 
 
 def test_epochs_assumed_without_finished_runs() -> None:
@@ -234,8 +247,10 @@ def test_each_network_is_timed_once_and_finished_runs_are_left_out(small: list[s
     config = plain(nested(cells[0].config))
     record = {"status": "finished", "dataset": "synthetic", "model": "unet", "epochs": 50, "config": config}
     cells[0].folder.result.write_text(json.dumps(record))
-    plan = make_plan(cells, announce=lambda name: None)
+    told: list[str] = []
+    plan = make_plan(cells, announce=told.append)
     assert timed == ["unet", "colonsegnet"]
+    assert told == ["1 of 2: unet", "2 of 2: colonsegnet"]
     assert plan.done == cells[:1]
     assert [run.cell for run in plan.left] == cells[1:]
     assert {run.epochs.expected for run in plan.left} == {50}
@@ -260,7 +275,7 @@ def test_networks_that_cannot_be_timed_are_one_sentence_each(tmp_path: Path) -> 
 
 def test_pretrained_weights_are_not_looked_for(monkeypatch: Any) -> None:
     timed: list[Any] = []
-    monkeypatch.setattr(planning, "time_training", timed.append)
+    monkeypatch.setattr("lightning_seg.planning.timing.time_training", timed.append)
     for overrides in (["model=fatnet", "model.weights.cnn=/a"], ["model=caranet", "model.weights=/a"]):
         planning._time_cell(grid_cells([*overrides, "repeat=0"])[0].config)
     assert [cfg.model.pretrained for cfg in timed] == [False, False]
@@ -271,7 +286,7 @@ def test_whatever_a_network_raises_leaves_its_process_as_a_sentence(monkeypatch:
     def fail(cfg: Any) -> None:
         raise ValueError("odd\nshapes")
 
-    monkeypatch.setattr(planning, "time_training", fail)
+    monkeypatch.setattr("lightning_seg.planning.timing.time_training", fail)
     with pytest.raises(UserError, match=r"^unet cannot be trained: ValueError: odd shapes$"):
         planning._time_cell(grid_cells(["repeat=0"])[0].config)
 
@@ -313,7 +328,19 @@ def test_steps_are_really_timed(tmp_path: Path) -> None:
     timing = time_training(nested(cell.config))
     assert min(timing.setup, timing.train_step, timing.eval_batch, timing.epoch_end) > 0
     assert timing.parameters == sum(p.numel() for p in UNet(width=4).parameters())
-    assert not any(tmp_path.iterdir())
+    assert timing.steps >= STEPS and not any(tmp_path.iterdir())
+
+
+def test_a_slow_network_is_timed_by_what_was_measured_in_time(monkeypatch: Any, tmp_path: Path) -> None:
+    monkeypatch.setattr("lightning_seg.planning.timing.MOST_SECONDS", 0.0)
+    overrides = ["trainer=cpu", "data.image_size=32", "data.batch_size=2", "model.width=4", f"output_dir={tmp_path}"]
+    cells = grid_cells([*overrides, "repeat=0,1"])
+    timing = time_training(nested(cells[0].config))
+    assert timing.steps == 1 and min(timing.train_step, timing.eval_batch, timing.epoch_end) > 0
+    monkeypatch.setattr(planning, "_time", lambda cell, together: [timing])
+    text = io.StringIO()
+    print_plan(make_plan(cells, announce=lambda which: None), console=Console(file=text, width=200))
+    assert "only 1 step of unet could be timed" in text.getvalue()
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from lightning_seg.data.dataset import FileDataset
-from lightning_seg.wording import counted
+from lightning_seg.wording import agreeing, counted
 
 _PUBLISHED = files("lightning_seg.data").joinpath("published")
 _DIGITS = 32  # of a file's SHA-256 in hexadecimal, 128 bits: enough to tell files apart
@@ -37,21 +37,17 @@ class Verification:
         return self.images == self.published and not self.strange and not self.changed
 
     def __str__(self) -> str:
-        words = [
-            f"{self.images:,} images"
-            if self.images == self.published
-            else f"{self.images:,} of {self.published:,} images"
-        ]
+        words = [counted(self.images, "image", of=None if self.images == self.published else self.published)]
         if self.strange:
             words.append(
-                f"{len(self.strange):,} {'is' if len(self.strange) == 1 else 'are'} not in the published dataset, "
+                f"{len(self.strange):,} {agreeing(len(self.strange), 'are')} not in the published dataset, "
                 f"such as {self.strange[0]}"
             )
         if self.changed is None:
             words.append("the files' checksums are not known, only their names were checked")
         elif self.changed:
             words.append(
-                f"{counted(len(self.changed), 'file')} {'differs' if len(self.changed) == 1 else 'differ'} from the "
+                f"{counted(len(self.changed), 'file', 'differ')} from the "
                 f"published ones (re-encoded or converted?), such as {self.changed[0].name}"
             )
         elif not self.strange:
