@@ -277,16 +277,19 @@ class FileDataset(LesionDataset):
 
     def _open(self, sample: Sample, size: int) -> tuple[Picture | None, list[Image.Image], list["Problem"]]:
         """The image and its masks as far as they can be used, and a line for each file that cannot."""
+        # Files of masks first: a deep one takes its size twice while it is read, and a great photo would lie beside it.
+        found = [] if sample.shapes is not None else [self._try_mask(sample, path, None) for path in sample.masks]
         image, masks, problems = None, [], []
         try:
             image = open_image(sample.image, size if self.reduce_jpeg else None, self.window)
         except BadFileError as error:
             problems.append(Problem(error.path, error.reason))
-        for path in sample.masks if sample.shapes is None else (*sample.masks, sample.image)[:1]:
-            try:
-                mask = self.open_mask(sample, path, image.size if image else None)
-            except BadFileError as error:
-                problems.append(Problem(error.path, error.reason))
+        if sample.shapes is not None:
+            path = (*sample.masks, sample.image)[0]
+            found = [self._try_mask(sample, path, image.size if image else None)]
+        for path, mask in found:
+            if isinstance(mask, BadFileError):
+                problems.append(Problem(mask.path, mask.reason))
                 continue
             if image is not None and mask.size != image.size:
                 sizes = [f"{width}x{height}" for width, height in (mask.size, image.size)]
@@ -295,13 +298,21 @@ class FileDataset(LesionDataset):
             masks.append(mask.image)
         return image, masks, problems
 
+    def _try_mask(
+        self, sample: Sample, path: Path, size: tuple[int, int] | None
+    ) -> tuple[Path, Picture | BadFileError]:
+        try:
+            return path, self.open_mask(sample, path, size)
+        except BadFileError as error:
+            return path, error
+
     def open_mask(self, sample: Sample, path: Path, size: tuple[int, int] | None) -> Picture:
         """One of a sample's masks in 8-bit grey; the lesion is where it is at least ``MASK_THRESHOLD``.
 
         Args:
             sample: whose mask.
             path: which of its masks.
-            size: width and height of the image, if it can be read.
+            size: width and height of the image that shapes are drawn on, if it can be read; else None.
 
         Raises:
             BadFileError: the file cannot be used.

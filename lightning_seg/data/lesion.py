@@ -29,6 +29,7 @@ _STRAY = 0.01  # of a mask's pixels that are not 0: values of less are strays (F
 _PEAK = 0.05  # of these pixels: shades that hold more around one value are a label
 _DARK = 32  # of 255: shades so near to an end are that end (ClinicDB's 11 holds up to 7 % of such pixels)
 _LISTED = 8  # values that an error names
+_PART = 1 << 22  # pixels that are held against the values at a time
 
 Channel = Literal["value", "colour", "alpha"]
 
@@ -111,7 +112,12 @@ class Rule:
     def _holds(self, values: NDArray) -> NDArray[np.bool_]:
         if self.sign in _COMPARISONS:
             return _COMPARISONS[self.sign](values, self.numbers[0])
-        return np.isin(values, self.numbers, invert=self.sign == "not in")
+        flat = values.reshape(-1)
+        found = np.empty(flat.shape, dtype=bool)
+        for start in range(0, len(flat), _PART):  # isin copies what it looks at, several times
+            part = slice(start, start + _PART)
+            found[part] = np.isin(flat[part], self.numbers, invert=self.sign == "not in")
+        return found.reshape(values.shape)
 
 
 def parse_lesion(value: str | float | Sequence[str | float]) -> Choice:

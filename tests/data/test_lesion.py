@@ -1,6 +1,7 @@
 """Which mask values are lesion."""
 
 import hashlib
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lightning_seg.data import Folder
+from lightning_seg.data import dataset as data
 from lightning_seg.data.cache import open_cache
+from lightning_seg.data.layers import Layers
 from lightning_seg.data.lesion import parse_lesion
+from lightning_seg.data.readers import folder
 from lightning_seg.data.remarks import border_share, inverted
 from lightning_seg.errors import UserError
 from tests.data import drawings
@@ -289,3 +293,33 @@ class TestBlurred:
             Image.open(path).save(path.with_suffix(".webp"), lossless=True)
             path.unlink()
         assert self.wrong(tmp_path, drawn, 1) == self.wrong(tmp_path, drawn, "nonzero") == 0
+
+
+@pytest.mark.parametrize("choice", ["nonzero", [1, 2]])
+def test_a_great_mask_takes_little_beside_itself(
+    choice: str | list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = masks_of(tmp_path, labels, lesion=choice).rule()
+    values = np.zeros((1000, 1000), dtype=np.int32)
+    values[100:600, 200:900] = 1
+    monkeypatch.setattr("lightning_seg.data.lesion._PART", 10_000)
+    tracemalloc.start()
+    lesion = rule.lesion(Layers("grey", values, None))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(lesion, values == 1)
+    assert peak < 2 * values.size  # of which the result is half
+
+
+def test_no_photo_is_held_while_its_mask_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    dataset = masks_of(tmp_path, labels, lesion="nonzero")
+    dataset.rule()
+    opened: list[str] = []
+
+    def watched(name: str, read: Callable[..., object]) -> Callable[..., object]:
+        return lambda *arguments: (opened.append(name), read(*arguments))[1]
+
+    monkeypatch.setattr(data, "open_image", watched("image", data.open_image))
+    monkeypatch.setattr(folder, "open_layers", watched("mask", folder.open_layers))
+    dataset.read(0, 48)
+    assert opened == ["mask", "image"]

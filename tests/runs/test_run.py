@@ -13,6 +13,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lightning_seg.cli.advise import ADVICE
+from lightning_seg.files import WRITTEN
 from lightning_seg.metrics import MEASURES
 from lightning_seg.predicted import PUBLISHED
 from lightning_seg.report.fill import fill_measures
@@ -20,6 +22,7 @@ from lightning_seg.runs import predictions
 from lightning_seg.runs import run as runs
 from lightning_seg.runs.claim import CLAIM
 from lightning_seg.runs.folder import RunFolder
+from lightning_seg.runs.tuning import choices_file
 from lightning_seg.studies.folder import StudyFolder
 from tests.conftest import SMALL, Train
 from tests.docs.described import undescribed
@@ -46,6 +49,7 @@ def test_each_file_is_described() -> None:
     named |= {RunFolder(Path()).external("kvasir").name, RunFolder(Path()).checkpoint("0").name, CLAIM}
     study = StudyFolder(Path())
     named |= {study.announcement.name, f"{study.trials.name}/", ".lock", "report/"}
+    named |= {choices_file(Path()).name, ADVICE, "dashboard.json", WRITTEN}
     assert not undescribed({*FILES - {".hydra"}, ".hydra/", *named})
     assert undescribed(["odd.json"]) == {"odd.json"}
 

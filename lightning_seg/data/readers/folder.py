@@ -300,7 +300,7 @@ class Folder(FileDataset):
                 rule.lesion(layers)  # which refuses a mask of which nothing reaches the threshold
                 mask = Image.fromarray(layers.values)
             else:
-                mask = Image.fromarray(rule.lesion(layers).astype(np.uint8) * 255)
+                mask = Image.fromarray(rule.lesion(layers).view(np.uint8) * 255)
         except ValueError as error:
             raise BadFileError(path, str(error)) from error
         return Picture(mask, mask.size)
