@@ -22,6 +22,10 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 MOST_JSON_BYTES = 64 * 2**20
 MOST_TABLE_BYTES = 64 * 2**20
 WRITTEN = ".lightning-seg.json"  # in an output folder: the files that these commands have written there
+_FILE_ENDINGS = (
+    *(".csv", ".htm", ".html", ".json", ".md", ".npy", ".npz", ".parquet", ".pdf", ".txt", ".xlsx", ".zip"),
+    *(".gif", ".jpeg", ".jpg", ".png", ".svg", ".tif", ".tiff", ".onnx", ".pt", ".pt2", ".pth", ".safetensors"),
+)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # Windows has no such flag, and makes no links for ordinary users
 
 
@@ -279,6 +283,7 @@ def check_output(folder: Path, names: Iterable[str], inputs: Sequence[Path] = ()
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file; name a folder for the results with --output.")
+    refuse_file_name(folder)
     place = folder.resolve()
     if held := next((path for path in inputs if path.parent.resolve().is_relative_to(place)), None):
         raise UserError(
@@ -296,6 +301,43 @@ def check_output(folder: Path, names: Iterable[str], inputs: Sequence[Path] = ()
             f"{folder / foreign[0]}{more} would be replaced, and no command such as this has written it; name another "
             "place with --output, or move it away."
         )
+
+
+def refuse_file_name(folder: Path) -> None:
+    """Make sure that a folder that is to be made is not called as a file is.
+
+    Raises:
+        UserError: it is.
+    """
+    if folder.suffix.lower() in _FILE_ENDINGS and not folder.is_dir():
+        raise UserError(f"{folder} is named as a file, and a folder is to be made: name it {folder.with_suffix('')}.")
+
+
+def check_output_file(path: Path, endings: Sequence[str]) -> None:
+    """:func:`check_output` for a single file, whose name has to say of what kind it will be.
+
+    Args:
+        path: of the file.
+        endings: those of its kind, such as ``.html``, the usual one first.
+
+    Raises:
+        UserError: it is a folder, ends otherwise, or was written by something else.
+    """
+    if path.is_dir():
+        raise UserError(f"--output {path} is a folder; name the file in it, such as {path / f'result{endings[0]}'}.")
+    if path.suffix.lower() not in endings:
+        kind = endings[0][1:].upper()
+        raise UserError(f"--output {path}: what is written is {kind}; name it {path.with_suffix(endings[0])}.")
+    check_output(path.parent, [path.name])
+
+
+def earlier_output(folder: Path) -> str | None:
+    """A sentence on what such commands have written into a folder before; ``None`` where they have not."""
+    held = [name for name in _written(folder) if os.path.lexists(folder / name)]
+    if not held:
+        return None
+    files = f"{counted(len(held), 'file')} of an earlier command"
+    return f"{folder} holds {files}; what has the same name is replaced, the rest stays: --output names another folder."
 
 
 def mark_output(folder: Path, names: Iterable[str]) -> None:

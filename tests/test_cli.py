@@ -9,7 +9,9 @@ from typer.testing import CliRunner
 
 from lightning_seg.cli.app import app, main
 from lightning_seg.errors import UserError
+from tests.report.make_study import write_run
 
+IMAGES = [("a", 1, 0, 0, 1, 1.0, 1.0, 1.0, 1.0, 0.1)]
 HEAVY = {"torch", "torchvision", "lightning", "hydra", "pandas", "scipy", "matplotlib", "wandb", "wandb_workspaces"}
 
 
@@ -40,12 +42,24 @@ def test_an_absent_study_is_told_with_those_that_there_are(command: str, tmp_pat
         (["inspect", "synthetic", "dataset.count=3", "--output", "."], "--output . is a folder"),
         (["inspect", "synthetic", "dataset.count=3", "--output", "file/page.html"], "file is a file"),
         (
+            ["inspect", "synthetic", "dataset.count=3", "--output", "page.pdf"],
+            "--output page.pdf: what is written is HTML; name it page.html.",
+        ),
+        (
+            ["dashboard", "mine", "--output-dir", ".", "--output", "new/board.html"],
+            "--output new/board.html: what is written is JSON; name it new/board.json.",
+        ),
+        (["dashboard", "mine", "--output-dir", ".", "--output", "own.json"], "own.json would be replaced"),
+        (["convert", "synthetic", "masks.png", "dataset.count=3"], "a folder is to be made: name it masks."),
+        (["gallery", "dice", "--output", "gallery.svg"], "gallery.svg is named as a file"),
+        (["evaluate", "mine/d/m/l/repeat_1", "-o", "scores.csv"], "scores.csv is named as a file"),
+        (
             ["inspect", "synthetic", "dataset.count=3", "--output", "/proc/page.html"],
             "The page cannot be written to /proc/page.html (",
         ),
         (
             ["predict", "mine", "a.png"],
-            "mine holds no finished run itself; name one in it, such as mine/d/m/l/repeat_1.",
+            "mine is no run's folder: it holds 1 finished run; name one, such as mine/d/m/l/repeat_1 (",
         ),
         (["predict", "empty", "a.png"], "empty holds no finished run; weights need their run's result.json"),
         (["predict", "cut", "a.png"], "cut/result.json cannot be read: it is damaged or cut off"),
@@ -62,9 +76,10 @@ def test_wrong_input_is_one_sentence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     (tmp_path / "file").touch()
+    (tmp_path / "own.json").touch()
     (tmp_path / "empty").mkdir()
     run = tmp_path / "mine/d/m/l/repeat_1"
-    run.mkdir(parents=True)
+    write_run(run, "d", "m", "l", 1, IMAGES)
     (run / "weights.safetensors").touch()
     (tmp_path / "cut").mkdir()
     (tmp_path / "cut/result.json").write_text('{"schema": 3, "')

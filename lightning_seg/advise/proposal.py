@@ -403,13 +403,20 @@ def _reasons(
             if left_out
             else "Losses: all ten, since no table can tell beforehand which is best here."
         )
-    if effort.cost < PAPER.cost:
-        text.append(
-            f"The paper's {PAPER.image_size} pixels and {PAPER.max_epochs} epochs are cut to {effort.image_size} and "
-            f"{effort.max_epochs}: the answer holds for this setting, and losses that need long training are at a "
-            "disadvantage."
-        )
+    if cut := _cut(effort):
+        text.append(cut)
     return text
+
+
+def _cut(effort: Effort) -> str:
+    """What of the paper's effort is cut, and what follows; empty if nothing is."""
+    cuts, follows = [], ["the answer holds for this setting"]
+    if effort.image_size < PAPER.image_size:
+        cuts.append(f"{PAPER.image_size} pixels are cut to {effort.image_size}")
+    if effort.max_epochs < PAPER.max_epochs:
+        cuts.append(f"{PAPER.max_epochs} epochs are cut to {effort.max_epochs}")
+        follows.append("losses that need long training are at a disadvantage")
+    return f"The paper's {' and '.join(cuts)}: {', and '.join(follows)}." if cuts else ""
 
 
 def _nothing_fits(times: Mapping[str, float], losses: int, effort: Effort, limits: _Limits) -> UserError:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from lightning_seg.errors import UserError
+from lightning_seg.files import refuse_file_name
 from lightning_seg.terminal import errors
 from lightning_seg.wording import counted
 
@@ -29,6 +30,7 @@ def convert(
     cfg = compose_config([*dataset_overrides(data), *(overrides or [])])
     check(cfg)
     target = output.expanduser()
+    refuse_file_name(target)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise UserError(f"{target} exists already; name a new folder.")
     dataset = build(cfg.dataset, "dataset")

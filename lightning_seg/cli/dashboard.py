@@ -9,6 +9,7 @@ from rich.console import Console
 from lightning_seg.cli.shared import WANDB_LOGIN, OutputDirOption, StudyArgument, say
 from lightning_seg.errors import UserError
 from lightning_seg.extras import install_line
+from lightning_seg.files import check_output_file, mark_output, write_json
 from lightning_seg.studies.folder import find_study
 from lightning_seg.training.wandb_run import has_login, in_one_line
 
@@ -33,6 +34,8 @@ def dashboard(
     from lightning_seg.dashboard.project import logged_losses, project_of
 
     console = Console()
+    if output is not None:
+        check_output_file(output, (".json",))
     directory = find_study(output_dir, study).path
     if not logged_losses(directory):
         raise UserError(f"No run of study {study!r} was logged to W&B: train with logger=default.")
@@ -45,9 +48,8 @@ def dashboard(
     if not (directory / "report" / "tables").is_dir():
         say(f"No tables: `lightning-seg report {study} --wandb` makes them.", console)
     if output is not None:
-        from lightning_seg.files import write_json
-
         specification = panels.specification(panels.describe(directory, project, entity))
+        mark_output(output.parent, [output.name])
         write_json(output, specification)
         say(output, console)
         return

@@ -57,7 +57,7 @@ def evaluate(
     was scored, with 1 if some were not, with 2 if nothing could begin.
     """
     with loading():
-        from lightning_seg.files import check_output
+        from lightning_seg.files import check_output, earlier_output
         from lightning_seg.inference import evaluate as evaluation
         from lightning_seg.inference.threshold import HALF, choose_threshold
         from lightning_seg.inference.trained import Predictor, choose_device, find_weights, poor_remark, version_remark
@@ -68,6 +68,7 @@ def evaluate(
         _record(run, overrides or [], device)
         return
     check_output(output, evaluation.FILES)
+    note(earlier_output(output))
     weights = find_weights([run, *(with_ or [])])
     chosen = choose_threshold(threshold, weights)
     predictor = Predictor(weights, choose_device(device), flips, chosen)

@@ -26,6 +26,7 @@ def export(
     from lightning_seg.errors import UserError
 
     with loading():
+        from lightning_seg.files import earlier_output
         from lightning_seg.inference.export import CARD, FORMATS, PREPROCESSING, export_run
         from lightning_seg.inference.threshold import choose_threshold
         from lightning_seg.inference.trained import find_weights, load_run, poor_remark, version_remark
@@ -37,6 +38,7 @@ def export(
     trained = load_run(weights[0])
     note(version_remark([trained]))
     note(poor_remark([trained]))
+    note(earlier_output(output))
     found = export_run(trained, output, format_ or ["onnx"], dynamic_size, chosen)
     for name, difference in found.items():
         say(f"{output / FORMATS[name]}: logits differ from PyTorch's by at most {difference:.1e}")

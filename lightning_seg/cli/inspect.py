@@ -34,15 +34,13 @@ def inspect(
         from lightning_seg.config.compose import compose_config
         from lightning_seg.config.rules import check
         from lightning_seg.data.inspect import write_page
-        from lightning_seg.files import check_output, mark_output
+        from lightning_seg.files import check_output_file, mark_output
 
     console = Console()
     cfg = compose_config([*dataset_overrides(data), *(overrides or [])])
     check(cfg)
     path = output.expanduser() if output else Path("inspect") / f"{cfg.dataset.name}.html"
-    if path.is_dir():  # told before all images are read
-        raise UserError(f"--output {path} is a folder; name the page in it, such as {path / 'page.html'}.")
-    check_output(path.parent, [path.name])
+    check_output_file(path, (".html", ".htm"))  # before all images are read
     found = look_at(cfg, console)
     try:
         mark_output(path.parent, [path.name])

@@ -43,6 +43,7 @@ def predict(
     Exits with 0 if every image was segmented, with 1 if some were not, with 2 if nothing could begin.
     """
     with loading():
+        from lightning_seg.files import earlier_output
         from lightning_seg.inference import predict as prediction
         from lightning_seg.inference.images import find_images
         from lightning_seg.inference.threshold import HALF, choose_threshold
@@ -63,6 +64,7 @@ def predict(
     saved = prediction.predict_into(
         predictor, paths, output, batch_size=batch_size, probabilities=probabilities, overlays=overlays
     )
+    note(earlier_output(output))
     count = 0
     for sentence in tracked(saved, "Predicting", len(paths)):
         if sentence is None:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lightning_seg.cli.shared import say
+from lightning_seg.cli.shared import note, say
 from lightning_seg.errors import UserError
+from lightning_seg.files import trace
 from lightning_seg.report.current import is_current, keep_stamp, report_dir, stamp
+from lightning_seg.report.leftover import note_bundle, noted_bundle
 from lightning_seg.runs.remembered import remembering
 from lightning_seg.studies.folder import StudyFolder, find_study
 from lightning_seg.terminal import busy
@@ -80,7 +82,8 @@ def report(
 ) -> None:
     """Write a study's report and print the path of its page; what has not changed is not made again.
 
-    It lies in the study's folder: report, of some losses report-bce-dice, by another metric report-by-nsd.
+    It lies in the study's folder: report, of some losses report-bce-dice, by another metric report-by-nsd, with another
+    study report-with-flips.
     """
     console = Console()
     asked = _formats(formats)
@@ -112,7 +115,7 @@ def report(
         "beside": [find_study(output_dir, name).path for name in with_ or []],
         "formats": sorted({*asked, "png"} if to_wandb else asked),
     }
-    place = report_dir(found.path, options["losses"], metric)
+    place = report_dir(found.path, options["losses"], metric, options["beside"])
     if bundle:
         with busy("making the bundle"):
             written = _bundle(place, found, options, images)
@@ -127,6 +130,7 @@ def report(
             with busy("making the report"):
                 index = _build(found, options, figure or [], refresh=_REFRESH_SECONDS if watch else None)
             keep_stamp(place, made)
+        _tell_outdated_bundle(place, found, options)
         say(index, console)
         if to_wandb:
             _log_to_wandb(index.parent, found, console)
@@ -148,10 +152,31 @@ def _bundle(place: Path, study: StudyFolder, options: dict[str, Any], images: bo
 
     refuse_links(place, study.path)
     place.mkdir(parents=True, exist_ok=True)
-    target = place / f"{study.name}.zip"
+    target = _bundle_in(place, study)
     kept = {name: value for name, value in options.items() if name != "beside"}
+    before = _bundle_stamp(place, study, options)
     write_bundle(study.path, target, images=images, **kept)
+    # Older records have got their measures with it; while runs are in hand, nothing is sure to stay.
+    note_bundle(target, before and _bundle_stamp(place, study, options))
     return target
+
+
+def _tell_outdated_bundle(place: Path, study: StudyFolder, options: dict[str, Any]) -> None:
+    """A bundle may have been cited, so that it stays; but a note says that it is not of the same as the page."""
+    bundle, made = _bundle_in(place, study), noted_bundle(place)
+    if made is not None and bundle.is_file() and made != _bundle_stamp(place, study, options):
+        note(f"{bundle} is of other records or settings than this page; --bundle makes it anew.")
+
+
+def _bundle_in(place: Path, study: StudyFolder) -> Path:
+    return place / f"{study.name}.zip"
+
+
+def _bundle_stamp(place: Path, study: StudyFolder, options: dict[str, Any]) -> str | None:
+    """What a bundle depends on that says the same as a page."""
+    groups = options["groups"]
+    told = {name: options[name] for name in ("draws", "rope", "losses", "metric", "groups")}
+    return stamp(study.path, place, told | {"groups_trace": trace(groups) if groups else ""})
 
 
 def _formats(text: str | None) -> list[str]:

@@ -49,14 +49,19 @@ def app(cfg: DictConfig) -> float | None:
 
 
 def _run(cfg: DictConfig) -> float:
-    """Train one run, and say what and where before anything is waited for."""
+    """Train one run, and say what and where before anything is waited for, unless its data cannot be used."""
+    from lightning_seg.config.datasets import check_datasets
     from lightning_seg.config.rules import check_training
     from lightning_seg.runs.fingerprint import flatten
     from lightning_seg.runs.folder import RunFolder
     from lightning_seg.runs.position import title
 
     check_training(cfg)
-    place = printable(RunFolder.of(flatten(cfg)).path)
+    flat = flatten(cfg)
+    folder = RunFolder.of(flat)
+    if folder.record() is None or cfg.rerun:
+        check_datasets([flat])
+    place = printable(folder.path)
     log.info("%s: results go to %s", title(cfg), place)
     with loading():
         from lightning_seg.runs.run import run

@@ -11,6 +11,7 @@ from lightning import LightningDataModule
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lightning_seg.catalogue import DATASETS
 from lightning_seg.data.augmentation import Augmentation, Augmented
 from lightning_seg.data.batch import Batch
 from lightning_seg.data.cache import Cache, open_cache, open_distances
@@ -186,9 +187,9 @@ class LesionDataModule(LightningDataModule):
     def siblings_in_training(self) -> int:
         """How many test images have a sibling (same sequence, near duplicate) among the training images."""
         count = siblings_in_training(self.split, image_groups(self.dataset, self.groups, self.cache_dir))
-        if isinstance(self.dataset, Folder):  # what the published datasets hold is known and documented
-            remark = siblings_remark(count, len(self.split.test), self.strategy)
-            self._tell(remark, f"siblings of data.split={self.strategy}")  # whose number differs among repeats
+        published = not isinstance(self.dataset, Folder) and self.dataset.name in DATASETS
+        remark = siblings_remark(count, len(self.split.test), self.strategy, published)
+        self._tell(remark, f"siblings of data.split={self.strategy}")  # whose number differs among repeats
         return count
 
     def _tell(self, remark: str | None, about: str | None = None) -> None:

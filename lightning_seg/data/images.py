@@ -5,7 +5,7 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock
@@ -37,6 +37,7 @@ _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 _MOST_FILE_BYTES = 2**30
 _GREAT = 2**25  # pixels; the largest usual photos have fewer
 _great = Lock()
+_PART = 1 << 22  # pixels that Pillow passes on at a time
 _MOST_PIXELS = 178_956_970  # at which Pillow refuses images of its own kinds
 _ON_ITS_SIDE = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 _DRAFT_FACTOR = 3  # a reduced JPEG keeps at least this multiple of the side that it is resized to
@@ -142,7 +143,7 @@ def open_unconverted(path: Path) -> Picture:
             raise ValueError(f"it has colours of {pixels.dtype}")
         return Image.fromarray(pixels.astype(np.float32 if pixels.dtype.kind == "f" else np.int32, copy=False))
 
-    return _decode(path, deepen=kept)
+    return _decode(path, deepen=kept, kept_modes=("I", "F"))
 
 
 @contextmanager
@@ -187,7 +188,11 @@ def is_grey(image: Image.Image) -> bool:
 
 
 def _decode(
-    path: Path, reduce_to: int | None = None, deepen: Deepen | None = None, deep_colours: bool = False
+    path: Path,
+    reduce_to: int | None = None,
+    deepen: Deepen | None = None,
+    deep_colours: bool = False,
+    kept_modes: Collection[str] = (),
 ) -> Picture:
     """Decode a file completely and turn it upright, in its own mode.
 
@@ -195,6 +200,7 @@ def _decode(
         path: of the file.
         reduce_to: see :func:`open_image`.
         deepen: what becomes of grey of more than 8 bits; without it such files are refused.
+        kept_modes: deep ones that stay as they are.
         deep_colours: colours of 16 bits go that way, too; Pillow alone would take their high bytes.
     """
     try:
@@ -218,13 +224,27 @@ def _decode(
                 size = upright.size  # not by the orientation: a TIFF is opened upright, though the tag is still there
             elif image.getexif().get(ExifTags.Base.Orientation, 1) in _ON_ITS_SIDE:
                 size = size[::-1]
-            return Picture(deepen(np.asarray(upright)) if deep and deepen else upright, size)
+            if deep and deepen and image.mode not in kept_modes:
+                return Picture(deepen(pixels_of(upright)), size)
+            return Picture(upright, size)
     except BadFileError:
         raise
     except MemoryError:
         raise BadFileError(path, "cannot be read as an image (it needs more memory than there is)") from None
     except Exception as error:  # decoders let whatever a damaged file makes them stumble over escape
         raise BadFileError(path, f"cannot be read as an image ({' '.join(str(error).split())})") from error
+
+
+def pixels_of(image: Image.Image) -> NDArray:
+    """An image's values; of four bytes a pixel in parts, as Pillow passes on the whole by way of two copies."""
+    if image.mode not in ("I", "F"):
+        return np.asarray(image)
+    pixels = np.empty((image.height, image.width), dtype=np.int32 if image.mode == "I" else np.float32)
+    rows = max(1, _PART // max(image.width, 1))
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        pixels[top:bottom] = np.asarray(image.crop((0, top, image.width, bottom)))
+    return pixels
 
 
 def _upright(image: Image.Image) -> Image.Image:

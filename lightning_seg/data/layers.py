@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from lightning_seg.data.images import great_images_alone, is_grey, open_unconverted
+from lightning_seg.data.images import great_images_alone, is_grey, open_unconverted, pixels_of
 
 _LOSSY = (".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".heic", ".heif")
 FEW = 8  # values; more are shades: JPEG noise or smoothed outlines
@@ -95,7 +95,7 @@ def open_layers(path: Path) -> Layers:
 def _layers(image: Image.Image) -> Layers:
     alpha = _alpha(image)
     if image.mode in ("I", "F"):
-        return Layers("grey", np.asarray(image), alpha)
+        return Layers("grey", pixels_of(image), alpha)
     if image.mode in ("1", "L", "LA"):
         grey = image if image.mode == "L" else image.getchannel("L") if image.mode == "LA" else image.convert("L")
         return Layers("grey", np.asarray(grey), alpha)

@@ -53,17 +53,20 @@ def _is_empty(cache: Cache, positions: NDArray[np.int64]) -> bool:
     return not any(cache.masks[position].any() for position in positions)
 
 
-def siblings_remark(count: int, tested: int, strategy: str) -> str | None:
+def siblings_remark(count: int, tested: int, strategy: str, published: bool = False) -> str | None:
     """A sentence if test images have siblings in training.
 
     Args:
         count: how many have.
         tested: of how many.
         strategy: by which the images are divided, see :func:`lightning_seg.data.split.make_split`.
+        published: whether the dataset is one of the published study, which divides at random.
     """
     if not count:
         return None
+    as_published = ", as in the published study" if published and strategy == "random" else ""
     return (
         f"{counted(count, 'test image', 'have', of=tested)} a sibling (a copy, or an image "
-        f"of the same group) among the training images, which makes scores too good; {siblings_remedy(strategy)}"
+        f"of the same group) among the training images, which makes scores too good{as_published}; "
+        f"{siblings_remedy(strategy)}"
     )

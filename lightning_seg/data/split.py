@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.groups import image_groups
 from lightning_seg.data.naming import normalised
-from lightning_seg.data.rules import STRATEGIES, refuse_fractions
+from lightning_seg.data.rules import SIBLINGS, STRATEGIES, refuse_fractions
 from lightning_seg.errors import UserError
 from lightning_seg.files import MOST_TABLE_BYTES, open_plain
+from lightning_seg.once import is_news
 from lightning_seg.wording import counted
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,12 @@ def make_split(
     if not path.is_file():
         raise UserError(f"data.split={strategy} is neither one of {', '.join(STRATEGIES)} nor a file.")
     return _from_ids(dataset, _read_subsets(path, repeat), str(path))
+
+
+def compares_images(strategy: str, groups: str | Path | None) -> bool:
+    """Whether :func:`make_split` may have to read and compare images."""
+    by_groups = strategy == "grouped" or (strategy == "kfold" and groups is not None)
+    return by_groups and groups in (None, SIBLINGS)
 
 
 def count_repeats(strategy: str, fractions: Fractions) -> int | None:
@@ -301,7 +308,8 @@ def _from_ids(dataset: LesionDataset, subsets: dict[str, list[str]], source: str
     repeated = [name for name, count in counts.items() if count > 1]
     if repeated:
         raise UserError(f"{source} names {counted(len(repeated), 'image')} more than once, such as {repeated[0]!r}.")
-    if len(counts) < len(position):
-        log.warning("%s leaves out %d of the dataset's %d images.", source, len(position) - len(counts), len(position))
+    left_out = len(position) - len(counts)
+    if left_out and is_news("left out", source, dataset.name, left_out):
+        log.warning("%s leaves out %d of the dataset's %d images.", source, left_out, len(position))
     parts = (np.array(sorted(position[name] for name in subsets[subset]), dtype=np.int64) for subset in SUBSETS)
     return _checked(Split(*parts))

@@ -17,6 +17,8 @@ from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.config.allowed import refuse_foreign
 from lightning_seg.config.build import build
 from lightning_seg.config.compose import compose_config
+from lightning_seg.config.overrides import line_to_type
+from lightning_seg.config.plugins import choices
 from lightning_seg.data import FileDataset, LesionDataset
 from lightning_seg.data.images import MASK_THRESHOLD
 from lightning_seg.errors import UserError
@@ -27,7 +29,7 @@ from lightning_seg.inference.predict import map_ahead, to_source
 from lightning_seg.inference.tested import tested_ids, tested_images
 from lightning_seg.inference.trained import Predictor, TrainedRun
 from lightning_seg.metrics import image_scores, mask_counts
-from lightning_seg.runs.folder import RunFolder
+from lightning_seg.runs.folder import RESULT, RunFolder
 from lightning_seg.runs.record import versions
 from lightning_seg.wording import from_cell
 
@@ -57,7 +59,7 @@ def choose_dataset(run: TrainedRun, overrides: Sequence[str]) -> LesionDataset:
         UserError: an override is wrong or not about the dataset, or the dataset is.
     """
     if wrong := [override for override in overrides if not override.startswith(("dataset=", "dataset."))]:
-        raise UserError(f"{wrong[0]} cannot be set here; what can are dataset=... and dataset.<key>=... .")
+        raise UserError(_instead_of(wrong[0]))
     if any(override.startswith("dataset=") for override in overrides):
         dataset = build(compose_config(list(overrides)).dataset, "dataset")
     else:
@@ -67,6 +69,18 @@ def choose_dataset(run: TrainedRun, overrides: Sequence[str]) -> LesionDataset:
         raise UserError(f"What {run.directory} records as its dataset is none.")
     dataset.reading()  # what cannot be told is told once, not of each image
     return dataset
+
+
+def _instead_of(argument: str) -> str:
+    """What to type where an argument is none of the dataset's."""
+    path = Path(argument).expanduser()
+    if argument in choices("dataset"):
+        return f"{argument} is a dataset: type dataset={argument} ."
+    if (path / RESULT).is_file():
+        return f"{argument} is another run: to score the mean of both, type --with {argument} ."
+    if path.is_dir():
+        return f"{argument} is a folder: type dataset=folder {line_to_type(f'dataset.root={argument}')} ."
+    return f"{argument} cannot be set here; what can are dataset=... and dataset.<key>=... ."
 
 
 def _own_dataset(run: TrainedRun, overrides: Sequence[str]) -> DictConfig:

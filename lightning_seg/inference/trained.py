@@ -29,9 +29,10 @@ from lightning_seg.data.window import Window, parse_window
 from lightning_seg.errors import UserError
 from lightning_seg.inference.tested import tested_images
 from lightning_seg.inference.threshold import HALF, Threshold
+from lightning_seg.inference.which import for_absent, for_no_run, for_no_weights
 from lightning_seg.machine.speed import keep_freed_memory
 from lightning_seg.runs.collapse import collapse
-from lightning_seg.runs.folder import RESULT, WEIGHTS, RunFolder, repeats_in
+from lightning_seg.runs.folder import WEIGHTS, RunFolder, repeats_in
 from lightning_seg.runs.record import Record, versions
 from lightning_seg.wording import byte_count
 
@@ -92,7 +93,7 @@ def find_weights(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         if not path.exists():
-            raise UserError(f"{path} does not exist; give a run's folder or its {WEIGHTS}.")
+            raise UserError(f"{path} does not exist; {for_absent(path)}")
         folders = [run.path for run in repeats_in(path) if run.result.is_file()] or [path]
         found += [folder / WEIGHTS if folder.is_dir() else folder for folder in folders]
     for weights in found:
@@ -100,20 +101,10 @@ def find_weights(paths: Sequence[Path]) -> list[Path]:
         if folder.record() is None:
             if folder.result.is_file():
                 raise UserError(f"{folder.result} cannot be read: it is damaged or cut off; copy the run again.")
-            raise UserError(f"{weights.parent} holds no finished run{_remedy(weights.parent)}.")
+            raise UserError(for_no_run(weights.parent if weights.name == WEIGHTS else weights))
         if not weights.is_file():
-            raise UserError(
-                f"{weights.parent} has kept no {WEIGHTS}; train it again with rerun=true keep_weights=true."
-            )
+            raise UserError(for_no_weights(folder))
     return list(dict.fromkeys(found))
-
-
-def _remedy(folder: Path) -> str:
-    """What to name instead of a folder without a run: one in it that has kept weights, where it is a study's."""
-    for above in ("*", "*/*", "*/*/*"):
-        for weights in sorted(folder.glob(f"{above}/repeat_*/{WEIGHTS}")):
-            return f" itself; name one in it, such as {weights.parent}"
-    return f"; weights need their run's {RESULT} beside them"
 
 
 def load_run(run: str | Path) -> TrainedRun:

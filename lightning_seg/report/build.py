@@ -13,12 +13,13 @@ from lightning_seg.report.drawing import Drawing, draw_all
 from lightning_seg.report.draws import DRAWS
 from lightning_seg.report.elsewhere_tables import elsewhere_tables
 from lightning_seg.report.failing_tables import failing_tables
-from lightning_seg.report.failures import write_suspects
+from lightning_seg.report.failures import SUSPECTS, write_suspects
 from lightning_seg.report.figures import certainty as certainty_figures
 from lightning_seg.report.figures import paper, reasons
 from lightning_seg.report.figures.style import Figure
 from lightning_seg.report.fill import fill_measures
 from lightning_seg.report.groups import read_groups
+from lightning_seg.report.leftover import keep_only
 from lightning_seg.report.losses import losses_drawing
 from lightning_seg.report.measure_tables import measure_tables
 from lightning_seg.report.page import published_page, study_page
@@ -27,7 +28,7 @@ from lightning_seg.report.reading_tables import reading_tables
 from lightning_seg.report.readings import check_beside
 from lightning_seg.report.records import image_counts, load_study, measures_of, metrics_of, only_losses, write_tables
 from lightning_seg.report.subgroup_tables import subgroup_tables
-from lightning_seg.report.tables import Table, certainty_tables, published_tables, study_tables
+from lightning_seg.report.tables import Table, certainty_tables, file_names, published_tables, study_tables
 from lightning_seg.report.tables import save as save_table
 from lightning_seg.report.yardstick import yardstick
 
@@ -52,8 +53,8 @@ def build_report(
 
     Args:
         study_dir: the study's folder.
-        output_dir: the report's folder; by default ``report`` in the study's, of some losses ``report-<loss>-<loss>``,
-            and by another metric ``...-by-<metric>``.
+        output_dir: the report's folder; by default in the study's, see
+            :func:`lightning_seg.report.current.report_dir`.
         draws: draws of the study, for the stability of ranks.
         rope: difference that matters, in Dice (0-1).
         seed: of the resampling.
@@ -74,7 +75,7 @@ def build_report(
     Raises:
         UserError: there is no such folder, no run with one of the losses, no such metric, or ``groups`` cannot be used.
     """
-    output_dir = output_dir or report_dir(study_dir, losses, metric)
+    output_dir = output_dir or report_dir(study_dir, losses, metric, beside)
     analysis = read_analysis(study_dir, draws, rope, seed, losses, groups, metric, beside)
     return write_report(analysis, output_dir, refresh, published, own_figures, formats, made)
 
@@ -136,7 +137,8 @@ def write_report(
     own = [Drawing(draw, (analysis,), kept=False) for draw in own_figures]
     drawn = draw_all([*study_figures(analysis), *own], output_dir / "figures", formats)
     names = [*drawn][len(drawn) - len(own) :]
-    return _write(output_dir, tables, study_page(analysis, drawn, tables, refresh, names, made))
+    page = study_page(analysis, drawn, tables, refresh, names, made)
+    return _write(output_dir, tables, page, [SUSPECTS] if len(analysis.failing.suspects) else [])
 
 
 def build_published_report(
@@ -224,9 +226,11 @@ def _figures_of_reasons(analysis: Analysis) -> list[Drawing]:
     return drawings
 
 
-def _write(output_dir: Path, tables: Mapping[str, Table], page: str) -> Path:
+def _write(output_dir: Path, tables: Mapping[str, Table], page: str, lists: Sequence[str] = ()) -> Path:
     for table in tables.values():
         save_table(table, output_dir / "tables")
+    files = [f"tables/{name}" for table in tables.values() for name in file_names(table)]
+    keep_only(output_dir, [*lists, *files])
     index = output_dir / "index.html"
     write_text(index, page)
     return index

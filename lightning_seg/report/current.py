@@ -12,6 +12,7 @@ from typing import Any
 from lightning_seg import __version__
 from lightning_seg.errors import UnreadableError
 from lightning_seg.files import read_json, trace, write_json
+from lightning_seg.report.leftover import WRITTEN
 from lightning_seg.runs.claim import CLAIM
 
 _USUAL = "report"
@@ -30,9 +31,13 @@ _CODE = (
 )
 
 
-def report_dir(study: Path, losses: Sequence[str] = (), metric: str = "dice") -> Path:
-    """Where the report of a study, or of some of its losses, by a metric lies: ``report-bce-dice-by-nsd``."""
-    return study / "-".join([_USUAL, *losses, *([f"by-{metric}"] if metric != "dice" else [])])
+def report_dir(study: Path, losses: Sequence[str] = (), metric: str = "dice", beside: Sequence[Path] = ()) -> Path:
+    """Where a study's report lies: what it compares otherwise than all losses by Dice in this study is in the name.
+
+    Of some losses, by a metric, with another study it is ``report-bce-dice-by-nsd-with-flips``.
+    """
+    by = [f"by-{metric}"] if metric != "dice" else []
+    return study / "-".join([_USUAL, *losses, *by, *(f"with-{other.resolve().name}" for other in beside)])
 
 
 def stamp(study: Path, report: Path, arguments: Any) -> str | None:
@@ -42,7 +47,8 @@ def stamp(study: Path, report: Path, arguments: Any) -> str | None:
         arguments: of the report, as JSON has them.
     """
     digest = hashlib.sha256(json.dumps([__version__, code_hash(), arguments], sort_keys=True, default=str).encode())
-    for path in chain(_files(study, study / _USUAL, report), _files(Path("conf"))):  # own losses are told in conf
+    others = (written.parent for written in study.glob(f"{_USUAL}-*/{WRITTEN}"))
+    for path in chain(_files(study, study / _USUAL, report, *others), _files(Path("conf"))):  # own losses are in conf
         if path.name == CLAIM:
             return None
         digest.update(f"{path} {trace(path)}\n".encode(errors="surrogateescape"))
@@ -66,7 +72,8 @@ def keep_stamp(report: Path, made: str | None) -> None:
     if made is None:
         (report / _STAMP).unlink(missing_ok=True)
         return
-    files = [path for path in _files(report, report / "wandb") if path.name != _STAMP]
+    beside = (_STAMP, WRITTEN)
+    files = [each for each in _files(report, report / "wandb") if each.name not in beside and each.suffix != ".zip"]
     write_json(report / _STAMP, {"stamp": made, "files": {str(p.relative_to(report)): trace(p) for p in files}})
 
 

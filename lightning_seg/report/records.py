@@ -20,6 +20,7 @@ from lightning_seg import __version__
 from lightning_seg.catalogue import COUNTS, METRICS
 from lightning_seg.errors import UnreadableError, UserError
 from lightning_seg.files import MOST_TABLE_BYTES, read_bytes, write_atomic
+from lightning_seg.metrics.measures import MEASURES
 from lightning_seg.report.settings import describe_differences, settings_hash, shared_settings
 from lightning_seg.runs.collapse import collapse
 from lightning_seg.runs.folder import MEASURES as MEASURES_FILE
@@ -309,7 +310,7 @@ def _read_measures(record: _Record, folder: RunFolder, images_of: str) -> None:
         )
         if not table["id"].equals(record.images["id"]):
             raise UnreadableError("its images are not those of test_images.csv")
-        scores = {name: table[name].to_numpy().astype(float) for name in table.column_names if name != "id"}
+        scores = {name: _scores(table[name], name) for name in table.column_names if name != "id"}
     except FileNotFoundError:
         return
     except (OSError, ValueError, pa.ArrowException, KeyError) as error:
@@ -318,6 +319,17 @@ def _read_measures(record: _Record, folder: RunFolder, images_of: str) -> None:
     record.row |= {f"measure_{name}": float(values.mean()) for name, values in scores.items()}
     if images_of in scores and images_of not in record.images.column_names:
         record.images = record.images.append_column(images_of, pa.array(scores[images_of], pa.float32()))
+
+
+def _scores(column: pa.ChunkedArray, name: str) -> np.ndarray:
+    """A column of measures; a user's own may lack values."""
+    kind = column.type
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        raise UnreadableError(f"{name} holds no numbers")
+    values = column.to_numpy().astype(float)
+    if np.isinf(values).any() or (name in MEASURES and np.isnan(values).any()):
+        raise UnreadableError(f"{name} holds what is no number")
+    return values
 
 
 def _join_images(records: Iterable[_Record]) -> pd.DataFrame:

@@ -80,8 +80,14 @@ class Table:
 def save(table: Table, directory: Path) -> None:
     """Write ``<name>.csv`` (unrounded) and ``<name>.tex``."""
     directory.mkdir(parents=True, exist_ok=True)
-    write_text(directory / f"{table.name}.csv", table.data.map(as_cell).rename(columns=as_cell).to_csv(index=False))
-    write_text(directory / f"{table.name}.tex", latex(table))
+    csv, tex = (directory / name for name in file_names(table))
+    write_text(csv, table.data.map(as_cell).rename(columns=as_cell).to_csv(index=False))
+    write_text(tex, latex(table))
+
+
+def file_names(table: Table) -> tuple[str, str]:
+    """The names of the files of :func:`save`."""
+    return f"{table.name}.csv", f"{table.name}.tex"
 
 
 def latex(table: Table) -> str:

@@ -1,9 +1,11 @@
 """The folder of a run: where its files lie, what state it is in, how its record is read and written."""
 
+import itertools
 import re
+import shutil
 import traceback
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -139,7 +141,7 @@ class RunFolder:
 
     @property
     def split(self) -> Path:
-        """The ids of each subset."""
+        """The ids of each subset, written as training begins."""
         return self.path / "split.json"
 
     @property
@@ -224,6 +226,27 @@ class RunFolder:
     def write(self, record: Record) -> None:
         """Write the record that makes the run count."""
         write_json(self.result, record.as_json())
+
+    def has_begun(self) -> bool:
+        """Whether a training here has ever begun."""
+        return self.split.is_file()
+
+    def missing(self) -> list[Path]:
+        """The folders that a claim will make: the run's own, and those above it that are not there, from below."""
+        if self.path.exists():
+            return []
+        return [self.path, *itertools.takewhile(lambda path: not path.exists(), self.path.parents)]
+
+    def remove(self, made: Sequence[Path]) -> None:
+        """Take away a run that has not begun, with the folders that were :meth:`missing` before it, but for what
+        others have since put there.
+        """
+        shutil.rmtree(self.path)
+        with suppress(OSError):
+            for path in made[1:]:
+                if path == self.study and [*path.iterdir()] == [path / _LOCK]:
+                    (path / _LOCK).unlink()
+                path.rmdir()
 
     def failure(self) -> Failure | None:
         """How the run has failed, or ``None`` if it has not."""

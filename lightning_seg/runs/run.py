@@ -53,6 +53,8 @@ log = logging.getLogger(__name__)
 def run(cfg: DictConfig) -> float:
     """Train, test and record one run; a finished one is left alone and a half-done one goes on.
 
+    One that is refused before its training begins leaves nothing behind.
+
     Returns:
         The best validation Dice, in [0, 1].
 
@@ -63,11 +65,15 @@ def run(cfg: DictConfig) -> float:
         FailedElsewhereError: another process has tried it since this one's sweep began, and failed.
         StoppedError: a stop was requested.
     """
-    return train_or_find(cfg)[0]
+    return train_or_find(cfg, keep_refusal=False)[0]
 
 
-def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
-    """:func:`run`, and whether it was trained here: it may have been finished before."""
+def train_or_find(cfg: DictConfig, keep_refusal: bool = True) -> tuple[float, bool]:
+    """:func:`run`, and whether it was trained here: it may have been finished before.
+
+    Args:
+        keep_refusal: record it as a failure, as a grid does, which goes on with other runs.
+    """
     check_training(cfg)
     stop.listen()
     if cfg.threads is not None:
@@ -78,6 +84,7 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
     name = title(cfg)
     if (finished := _finished(flat, folder, name)) is not None:
         return finished, False
+    made = folder.missing()
     with folder.claim():
         # Another process may have ended the run between that look and the claim.
         if (finished := _finished(flat, folder, name)) is not None:
@@ -98,6 +105,9 @@ def train_or_find(cfg: DictConfig) -> tuple[float, bool]:
                     f"{folder.path} has vanished in training (was it removed, or its disk unmounted?); once its disk "
                     "is there, the same command begins anew."
                 ) from error
+            if isinstance(error, UserError) and made and not keep_refusal and not folder.has_begun():
+                folder.remove(made)
+                raise
             with suppress(OSError):  # of a full disk, of which the error itself tells
                 folder.write_failure(error)
             raise
@@ -134,13 +144,13 @@ def _train(cfg: DictConfig, folder: RunFolder, name: str, choice: Choice | None)
         data.setup()  # after the network: decoding may take minutes, and a mistake in the network a moment
         # Now, while the source files are there.
         siblings = data.siblings_in_training() if cfg.test else None
-        write_json(folder.split, data.ids())
         prepared = time.perf_counter()
         elsewhere = Elsewhere(folder, data, others, metrics.of_counts, cfg.test and cfg.corruptions == "standard")
         watch = _Watch(cfg, folder, data, name, elsewhere)
         with logging_to_wandb(cfg, folder.path) as wandb:
             trainer = make_trainer(cfg, folder.path, watch.callbacks, wandb)
-            folder.result.unlink(missing_ok=True)  # of a rerun, now that all parts could be built
+            write_json(folder.split, data.ids())  # now that all parts could be built, training begins
+            folder.result.unlink(missing_ok=True)  # of a rerun
             folder.clear_elsewhere()
             watch.fit(trainer, module)
             fitted = time.perf_counter()

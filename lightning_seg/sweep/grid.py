@@ -6,24 +6,21 @@ import shutil
 import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.plugins import Plugins
 from hydra.core.utils import JobReturn, JobStatus
-from hydra.errors import InstantiationException
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lightning_seg import once
-from lightning_seg.config.external import external_nodes, refuse_absent
+from lightning_seg.config.datasets import check_datasets
 from lightning_seg.config.overrides import override_value
 from lightning_seg.errors import UserError
 from lightning_seg.runs import stop
@@ -36,14 +33,13 @@ from lightning_seg.runs.tuning import describe
 from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.studies.left import Pair, Seconds, seconds_left
-from lightning_seg.sweep.cells import Cell, expand, grid_overrides, longest_first, nested
+from lightning_seg.sweep.cells import Cell, expand, grid_overrides, longest_first
 from lightning_seg.sweep.job import InProcess
 from lightning_seg.sweep.outcome import Outcome, Outcomes, contents, print_summary
 from lightning_seg.sweep.tuning import Tuning, tuning_of
 from lightning_seg.wording import counted
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
 LEAST_FREE_BYTES = 64 * 2**20
 POLL_SECONDS = 5.0  # between two looks at trials that other processes have in hand
 FRUITLESS_LAUNCHES = 3  # in a row, after which what is left has failed
@@ -84,6 +80,8 @@ class GridSweeper(Sweeper):
         cells = expand(self.loader, self.config, overrides)
         tuning = tuning_of(self.loader, self.config, overrides, cells)
         finished = self._look(cells, tuning.keys if tuning else ())
+        done = set(finished)
+        check_datasets(cell.config for cell in cells if cell not in done)  # before anything is left behind
         started, total = _announce(cells), len(cells)
         outcomes: Outcomes = {}
         trials: Outcomes = {}
@@ -167,7 +165,6 @@ class GridSweeper(Sweeper):
         log.info("%s: %d finished before, %d to run", where, len(outcomes), len(waiting))
         if waiting and (load_ahead := getattr(self.launcher, "load_ahead", None)):
             load_ahead()
-        check_datasets(waiting)
         since = started
         for attempt in range(self.retry + 1):
             if attempt:
@@ -212,7 +209,7 @@ class GridSweeper(Sweeper):
                 waiting[_pair(batch[0])] -= 1
             failed = [cell for cell in batch if outcomes.get(cell.folder) is Outcome.FAILED]
             check_disk(failed)
-            check_datasets(failed)
+            check_datasets(cell.config for cell in failed)
 
     def _learn(self, cell: Cell, record: Record | None) -> None:
         """Take into account how long a run has taken."""
@@ -331,32 +328,6 @@ def _announce(cells: list[Cell]) -> float:
     """Announce the cells to their studies; returns when that was, in seconds of the studies' file system's clock."""
     by_study = itertools.groupby((cell.folder for cell in cells), key=lambda folder: folder.study)
     return max(StudyFolder(study).announce(folders) for study, folders in by_study)
-
-
-def check_datasets(cells: list[Cell]) -> None:
-    """Open each dataset of the cells, and each on which they are tested beside it, without decoding it.
-
-    Raises:
-        UserError: one is missing or its files do not fit together; no run on it could succeed.
-    """
-    prefix = "dataset."
-    nodes = [nested(options) for options in _distinct(cell.group(prefix) for cell in cells) if options]
-    tested = [cell for cell in cells if cell.config.get("external") and cell.config["test"]]
-    for choices, data_dir, own in _distinct(
-        (cell.config["external"], cell.config["data_dir"], cell.group(prefix)) for cell in tested
-    ):
-        others = external_nodes(choices, data_dir, own)
-        refuse_absent(others)
-        nodes += others.values()
-    for node in _distinct(nodes):
-        try:
-            instantiate(node)
-        except InstantiationException as error:
-            raise (error.__cause__ if isinstance(error.__cause__, UserError) else error) from error
-
-
-def _distinct(values: Iterable[T]) -> list[T]:
-    return list({repr(value): value for value in values}.values())
 
 
 def check_study(cells: list[Cell]) -> None:

@@ -33,6 +33,15 @@ def test_candidates_are_the_best_published_ones_and_the_baseline():
     assert candidates() == ["fcbformer", "emcadnet", "esfpnet", "unet"]
 
 
+def test_only_what_is_cut_is_said_to_be():
+    small = make(1000.0, "data.image_size=32")
+    assert any("The paper's 224 pixels are cut to 32: the answer holds for this setting." in r for r in small.reasons)
+    short = make(1000.0, "data.image_size=32", "trainer.max_epochs=9", "early_stopping.patience=3")
+    [said] = [reason for reason in short.reasons if reason.startswith("The paper's")]
+    assert "224 pixels are cut to 32 and 200 epochs are cut to 9" in said and "long training" in said
+    assert not [reason for reason in make(1000.0).reasons if reason.startswith("The paper's")]
+
+
 def test_paper_effort_is_kept_where_the_least_study_fits():
     least = make(3.0)
     assert (models_of(least), least.losses, least.repeats) == (["fcbformer"], list(LOSSES), ["0", "1", "2"])

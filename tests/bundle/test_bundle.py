@@ -24,6 +24,7 @@ from lightning_seg.catalogue import NETWORKS
 from lightning_seg.cli.app import app
 from lightning_seg.data.prepare.sources import SOURCES
 from lightning_seg.errors import UserError
+from tests.docs.described import undescribed
 from tests.report.make_study import make_study
 
 ROOT = Path(__file__).parents[2]
@@ -61,6 +62,7 @@ def test_a_bundle_is_verified_and_holds_all_that_is_cited(bundle, tmp_path):
         assert {info.date_time for info in archive.infolist()} == {(1980, 1, 1, 0, 0, 0)}
     wanted = {"index.html", "runs.parquet", "images.parquet", SPLITS, "configurations.json", "versions.json"}
     wanted |= {"checklist.md", "methods.tex", "references.bib", "LICENCES.md", "tables/pairs.csv", "figures/pairs.svg"}
+    assert not undescribed(name.split("/")[0] + "/" * ("/" in name) for name in names)
     assert wanted <= set(names) and names[1:] == sorted(names[1:])
     assert b"workstation" not in everything and str(bundle.parent).encode() not in everything
     cited = set(",".join(re.findall(r"cite\{([^}]*)\}", texts["methods.tex"])).split(","))

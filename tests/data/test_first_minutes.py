@@ -22,6 +22,7 @@ from lightning_seg.data.cache import Cache
 from lightning_seg.data.datamodule import LesionDataModule
 from lightning_seg.data.duplicates import dataset_hashes
 from lightning_seg.data.groups import image_groups
+from lightning_seg.data.readers.clinicdb import ClinicDb
 from lightning_seg.data.remarks import data_remarks, siblings_remark
 from lightning_seg.data.split import Fractions, Split, make_split
 from lightning_seg.errors import UserError
@@ -207,6 +208,23 @@ class TestRemarks:
         assert len(said) == 2 and "Lesion is where a mask is 255" in said[0]
         assert "2 of 2 test images have a sibling" in said[1] and "data.split=grouped" in said[1]
         assert siblings_remark(0, 2, "random") is None
+
+    def test_a_video_divided_at_random_is_told_of_a_published_dataset_too(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        once._told.clear()
+        layouts.clinicdb(tmp_path, tuple(range(2, 22)))  # of one sequence
+        with caplog.at_level(logging.WARNING):
+            for repeat in range(2):
+                data = LesionDataModule(
+                    ClinicDb(tmp_path), image_size=16, batch_size=4, eval_batch_size=4, fractions=SHARES,
+                    seed=42, repeat=repeat, cache_dir=tmp_path / "cache", mean=(0, 0, 0), std=(1, 1, 1),
+                )  # fmt: skip
+                data.setup()
+                assert data.siblings_in_training() == len(data.split.test) == 4
+        (said,) = [record.message for record in caplog.records if "sibling" in record.message]
+        assert said.startswith("Dataset clinicdb: 4 of 4 test images have a sibling")
+        assert "too good, as in the published study; data.split=grouped keeps" in said
 
     @pytest.mark.parametrize(
         ("split", "remedy"),

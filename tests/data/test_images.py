@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
+from lightning_seg.data import images
 from lightning_seg.data.images import open_image, open_mask
+from lightning_seg.data.layers import open_layers
 from lightning_seg.errors import UserError
 from tests.data.make_layouts import lesion
 
@@ -176,3 +179,20 @@ def test_nothing_foreign_is_said_of_a_palette_with_transparency(tmp_path: Path) 
     arguments = [sys.executable, "-c", program, str(tmp_path / "a.png")]
     said = subprocess.run(arguments, capture_output=True, text=True, check=True)
     assert said.stderr == ""
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.float32, np.uint16])
+def test_deep_masks_are_taken_from_pillow_in_parts(kind: type, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a whole they would be held four times over."""
+    values = np.arange(37 * 23, dtype=kind).reshape(37, 23)
+    tifffile.imwrite(tmp_path / "a.tif", values)
+    passed, before = [], Image.Image.tobytes
+
+    def tobytes(image: Image.Image, *arguments: object) -> bytes:
+        passed.append(image.width * image.height)
+        return before(image, *arguments)
+
+    monkeypatch.setattr(images, "_PART", 100)
+    monkeypatch.setattr(Image.Image, "tobytes", tobytes)
+    assert np.array_equal(open_layers(tmp_path / "a.tif").values, values)
+    assert kind is np.uint16 or max(passed) <= 100

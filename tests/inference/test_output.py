@@ -102,14 +102,16 @@ def test_all_commands_may_share_a_folder_and_be_given_again(cell: Path, own: Pat
     (tmp_path / "README.md").write_text("mine")
     run = cell / "repeat_0"
     for overlays in ("--no-overlays", "--overlays", "--overlays"):
+        earlier = (tmp_path / "out").exists()
         code, output = invoke(predict, run, own / "images", overlays, "--output", tmp_path / "out", "--device", "cpu")
         assert code == 0, output
+        assert ("of an earlier command; what has the same name is replaced" in output) == earlier
         for command, arguments in (
             (evaluate, ["--no-distances", "--device", "cpu"]),
             (export, ["--format", "torch"]),
         ):
             code, output = invoke(command, run, "--output", tmp_path / "out", *arguments)
-            assert code == 0, output
+            assert code == 0 and "of an earlier command; what has the same name is replaced" in output, output
     assert len(read_csv(tmp_path / "out" / "predictions.csv")) == 20
     assert (tmp_path / "README.md").read_text() == "mine"
 

@@ -20,6 +20,7 @@ from lightning_seg.report.analysis import Certainty
 from lightning_seg.report.build import build_published_report, build_report
 from lightning_seg.report.tables import Table, certainty_tables, escape_tex, latex
 from lightning_seg.report.verdict import judge
+from tests.docs.described import undescribed
 from tests.report.make_study import LOSSES, Truth, collapse_run, make_study, write_run
 
 HOSTILE = "<img src=x onerror=window.hacked=1>"
@@ -53,6 +54,7 @@ def test_every_figure_and_table_has_its_files(built):
         tex = path.read_text()
         assert "\\toprule" in tex and tex.count("\\begin") == tex.count("\\end")
         assert len(pd.read_csv(path.with_suffix(".csv")))
+    assert not undescribed(f"{path.name}{'/' * path.is_dir()}" for path in built.parent.iterdir())
     assert len(pd.read_parquet(built.parent / "images.parquet")) == 2 * 2 * 4 * 2 * 12
 
 

@@ -18,8 +18,11 @@ from lightning_seg.predicted import PUBLISHED
 from lightning_seg.report.fill import fill_measures
 from lightning_seg.runs import predictions
 from lightning_seg.runs import run as runs
+from lightning_seg.runs.claim import CLAIM
 from lightning_seg.runs.folder import RunFolder
+from lightning_seg.studies.folder import StudyFolder
 from tests.conftest import SMALL, Train
+from tests.docs.described import undescribed
 from tests.outcome import outcome
 
 CHECKOUT = Path(__file__).parents[2]
@@ -35,6 +38,16 @@ FILES = {
     "result.json",
     "weights.safetensors",
 }
+
+
+def test_each_file_is_described() -> None:
+    properties = ("error", "failure_file", "corruptions")
+    named = {getattr(RunFolder(Path("s/d/m/l/repeat_0")), name).name for name in properties}
+    named |= {RunFolder(Path()).external("kvasir").name, RunFolder(Path()).checkpoint("0").name, CLAIM}
+    study = StudyFolder(Path())
+    named |= {study.announcement.name, f"{study.trials.name}/", ".lock", "report/"}
+    assert not undescribed({*FILES - {".hydra"}, ".hydra/", *named})
+    assert undescribed(["odd.json"]) == {"odd.json"}
 
 
 def read(directory: Path) -> dict:

@@ -10,25 +10,31 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from lightning_seg.catalogue import COUNTS
 from lightning_seg.dashboard.project import project_of
 from lightning_seg.errors import UnreadableError, UserError
-from lightning_seg.files import open_plain, read_json, read_table
+from lightning_seg.files import csv_text, open_plain, read_json, read_table
+from lightning_seg.predicted import BINS, THRESHOLDS, Predicted
 from lightning_seg.report.cases import load_cases, read_cases
+from lightning_seg.report.consensus import read_consensus
 from lightning_seg.report.kept import load_kept
 from lightning_seg.report.records import load_curves, load_study
-from lightning_seg.runs import claim
+from lightning_seg.runs import claim, predictions
 from lightning_seg.runs.folder import RunFolder, State
 from lightning_seg.runs.unfinished import refuse_half_done
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.studies.status import print_status, read_study
+from tests.report.make_study import write_measures
 from tests.safety.conftest import FIXTURE, edit
 
-BAD = "synthetic/unet/dice/repeat_1"
+BAD, GOOD = "synthetic/unet/dice/repeat_1", "synthetic/unet/iou_focal/repeat_1"
 
 
 def status(study: Path) -> str:
@@ -282,7 +288,41 @@ def test_a_table_is_whole_or_unreadable(tmp_path: Path) -> None:
 def shared_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("fuzz") / "before"
     shutil.copytree(FIXTURE, place)
+    for run in (place / BAD, place / GOOD):
+        keep_predictions(run)
+        ids = [row["id"] for row in read_table(run / "test_images.csv")]
+        write_measures(run, np.random.default_rng(0), ids, 0.0)
     return place
+
+
+def keep_predictions(run: Path) -> None:
+    """Write ``predictions.npz`` of a run of 32 x 32 pixels, as its table of test images has them."""
+    rows = read_table(run / "test_images.csv")
+    counts = np.array([[int(row[name]) for name in COUNTS] for row in rows], dtype=np.int32)
+    pixels = np.zeros((2, BINS + 1), dtype=np.int64)
+    pixels[0, 3] = len(rows) * 32**2
+    kept = Predicted(
+        [row["id"] for row in rows],
+        np.repeat(counts[:, None], len(THRESHOLDS), axis=1),
+        pixels,
+        0.25 * pixels,
+        0.0625 * pixels,
+        np.zeros((len(rows), 32, 4), dtype=np.uint8),
+        32,
+    )
+    predictions.write(RunFolder(run), predictions.Predictions(kept, kept))
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "", "x", "12:30:00", "2024-01-01", "true"])
+def test_measures_that_are_no_numbers_are_told_and_left_out(value: str, shared_study: Path, tmp_path: Path) -> None:
+    study = shutil.copytree(shared_study, tmp_path / "before")
+    path = study / BAD / "test_measures.csv"
+    rows = read_table(path)
+    path.write_text(csv_text([rows[0], *(({**row, "nsd": value}).values() for row in rows)]))
+    found = load_study(study, images_of="nsd")
+    assert any("test_measures.csv cannot be read" in problem for problem in found.problems)
+    means = found.runs.set_index("path")["measure_nsd"]
+    assert np.isnan(means[BAD]) and np.isfinite(means[GOOD])
 
 
 FILES = (
@@ -290,6 +330,8 @@ FILES = (
     "test_images.csv",
     "metrics.csv",
     "cases.npz",
+    "predictions.npz",
+    "test_measures.csv",
     "split.json",
     "error.json",
     "error.txt",
@@ -330,11 +372,22 @@ def test_any_bytes_in_any_file_end_in_that_run_alone(data: st.DataObject, shared
         assert others["status"].value_counts()[["finished", "diverged", "failed"]].tolist() == [5, 1, 1]
         load_cases(found, ["dice", "bce"])
         load_curves(found)
+        load_study(shared_study, images_of="nsd")
+        usable = found.runs[found.runs["status"] == "finished"]
+        kept = load_kept(found, usable)
+        assert GOOD in set(paths_of(kept.runs))
+        here = usable[(usable["repeat"] == 1) & usable["loss"].isin(["dice", "iou_focal"])]
+        read_consensus(found, here, sorted(here["loss"]), [])
         assert status(shared_study)
     finally:
         path.unlink()
         if before is not None:
             path.write_bytes(before)
+
+
+def paths_of(runs: pd.DataFrame) -> list[str]:
+    rows = runs[["dataset", "model", "loss", "repeat"]].itertuples(index=False)
+    return [f"{dataset}/{model}/{loss}/repeat_{repeat}" for dataset, model, loss, repeat in rows]
 
 
 def test_a_folder_whose_name_is_no_text_is_left_out(study: Path) -> None:

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf, open_dict
 
 from lightning_seg.catalogue import NETWORKS
 from lightning_seg.config.compose import CONFIG_DIR
+from lightning_seg.config.datasets import check_datasets
 from lightning_seg.errors import UserError
 from lightning_seg.runs.failure import FailedElsewhereError
 from lightning_seg.runs.fingerprint import flatten
@@ -26,7 +27,7 @@ from lightning_seg.runs.position import position
 from lightning_seg.runs.record import Record
 from lightning_seg.studies.folder import StudyFolder
 from lightning_seg.sweep.cells import Cell, FlatComposer, compose_cells, grid_axes, longest_first
-from lightning_seg.sweep.grid import GridSweeper, Outcome, check_datasets
+from lightning_seg.sweep.grid import GridSweeper, Outcome
 from tests.conftest import Train
 from tests.parts import Tiny
 
@@ -149,9 +150,9 @@ def dataset_of_parts(sources: dict[str, int]) -> None:
 
 def test_datasets_with_nested_options_are_opened() -> None:
     config = {"dataset._target_": f"{__name__}.dataset_of_parts", "dataset.sources.left": 1}
-    check_datasets([Cell((), {**config, "dataset.sources.right": 2})])
+    check_datasets([{**config, "dataset.sources.right": 2}])
     with pytest.raises(UserError, match="not as it was configured"):
-        check_datasets([Cell((), config)])
+        check_datasets([config])
 
 
 @pytest.mark.slow

@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from lightning_seg.cli.app import app
 from lightning_seg.config.compose import plain
+from lightning_seg.config.datasets import check_datasets
 from lightning_seg.data.cache import open_cache
 from lightning_seg.errors import UserError
 from lightning_seg.models import UNet
@@ -30,7 +31,6 @@ from lightning_seg.planning.timed import STEPS, Timing
 from lightning_seg.planning.timing import time_training
 from lightning_seg.runs.record import Record
 from lightning_seg.sweep.cells import Cell, grid_cells, nested
-from lightning_seg.sweep.grid import check_datasets
 from lightning_seg.wording import duration
 from tests.conftest import PATIENCE_SECONDS, has_server
 
@@ -230,7 +230,7 @@ def test_tests_elsewhere_are_counted(tmp_path: Path) -> None:
     [trial] = grid_cells(["dataset.count=10", "repeat=0", "test=false", *abroad])
     assert subset_sizes(trial).elsewhere == 0
     with pytest.raises(UserError, match="prepare kvasir"):
-        check_datasets([home])
+        check_datasets([home.config])
 
 
 def test_an_unknown_dataset_must_be_here(tmp_path: Path) -> None:
