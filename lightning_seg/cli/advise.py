@@ -190,7 +190,7 @@ def _propose(asked: _Asked, hours: float, console: Console) -> "Proposal":
             f"another are dropped; it ends when the answer is settled, cannot be settled so, or {hours:g} h are over."
         )
     else:
-        reasons.append(f"All of it takes about {duration(proposal.seconds)}, of {hours:g} h.")
+        reasons.append(f"All of it takes about {duration(proposal.seconds)}, of the {duration(hours * 3600)} given.")
     _say(console, "Proposal", [*proposal.reasons, *reasons])
     return proposal
 

@@ -16,7 +16,7 @@ from rich.markup import escape
 from lightning_seg.cli.shared import say
 from lightning_seg.errors import UserError
 from lightning_seg.terminal import errors
-from lightning_seg.wording import printable
+from lightning_seg.wording import filled, printable
 
 
 def prepare(
@@ -67,7 +67,8 @@ def prepare(
             except UserError as error:
                 if len(sources) == 1:
                     raise
-                console.print(f"[red]{source.name}[/]: {escape(printable(error, lines=True))}", highlight=False)
+                told = filled(f"{source.name}: {printable(error, lines=True)}", console.width)
+                console.print(f"[red]{escape(told)}[/]", highlight=False, soft_wrap=True)
                 failed.append(source.name)
     if data_dir != Path("data") and len(failed) < len(sources):
         say(f"Train on what lies there with data_dir={data_dir} .", console)

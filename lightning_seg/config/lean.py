@@ -1,8 +1,9 @@
 """Many configurations of one program, composed one after the other in a fraction of the time that Hydra takes for each.
 
 Hydra reads every file anew for each composition, and composes its own settings with the program's. Here files are read
-once, and Hydra's own settings are left out. What comes out is what Hydra composes: the first configuration of a grid is
-composed both ways, and where they differ, or anything is wrong, Hydra does it all.
+once, and Hydra's own settings are left out. What comes out is what Hydra composes: the first configuration is composed
+both ways, and where they differ, or anything is wrong, Hydra does it all. Who composes a whole grid looks at its last
+cell as well, see :func:`lightning_seg.sweep.cells.compose_cells`.
 """
 
 import copy
@@ -22,11 +23,18 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 _HYDRA = "hydra"
 
 
-class _Files(CachingConfigRepository):
-    """What has been read is handed out as a copy, since composing changes it."""
+class _Copies(CachingConfigRepository):
+    """What has been read, as copies, since composing changes it; finding out what is to be composed does not.
+
+    Args:
+        kept: what is copied.
+    """
+
+    def __init__(self, kept: CachingConfigRepository) -> None:
+        self.delegate = kept
 
     def load_config(self, config_path: str) -> ConfigResult | None:
-        kept = super().load_config(config_path)
+        kept = self.delegate.load_config(config_path)
         if kept is None:
             return None
         result = copy.copy(kept)
@@ -45,9 +53,9 @@ class Composer:
 
     def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
         self._loader, self._config = loader, config
-        self._files: _Files | None = None
+        self._files: CachingConfigRepository | None = None
         if isinstance(loader, ConfigLoaderImpl):
-            self._files = _Files(loader.repository)
+            self._files = CachingConfigRepository(loader.repository)
         self._base: tuple[list[str], DictConfig] | None = None  # the first composition, where the two ways agreed
 
     def compose(self, overrides: Sequence[str]) -> DictConfig:
@@ -58,26 +66,31 @@ class Composer:
         """
         overrides = list(overrides)
         if self._files is None:
-            return self._full(overrides)
+            return self.compose_in_full(overrides)
         try:
             lean = self._changed(self._files, overrides) or self._lean(self._files, overrides)
         except HydraException:  # of which Hydra itself tells better
-            return self._full(overrides)
+            return self.compose_in_full(overrides)
         if self._base is None:
-            full = self._full(overrides)
+            full = self.compose_in_full(overrides)
             if _plain(lean) != _plain(full):
                 self._files = None
                 return full
             self._base = overrides, lean
         return copy.deepcopy(lean) if lean is self._base[1] else lean
 
-    def _full(self, overrides: Sequence[str]) -> DictConfig:
+    def compose_in_full(self, overrides: Sequence[str]) -> DictConfig:
+        """The same by Hydra itself.
+
+        Raises:
+            HydraException, OmegaConfBaseException: an argument is wrong.
+        """
         cfg = self._loader.load_sweep_config(self._config, list(overrides))
         with open_dict(cfg):
             del cfg["hydra"]
         return cfg
 
-    def _changed(self, files: _Files, overrides: list[str]) -> DictConfig | None:
+    def _changed(self, files: CachingConfigRepository, overrides: list[str]) -> DictConfig | None:
         """The first configuration with other values; ``None`` where more than values is changed."""
         if self._base is None or len(overrides) != len(self._base[0]):
             return None
@@ -103,7 +116,7 @@ class Composer:
         ConfigLoaderImpl._apply_overrides_to_config(parsed, cfg)
         return cfg
 
-    def _lean(self, files: _Files, overrides: list[str]) -> DictConfig:
+    def _lean(self, files: CachingConfigRepository, overrides: list[str]) -> DictConfig:
         """What :class:`ConfigLoaderImpl` does to load a configuration, but for Hydra's node."""
         overrides = [*self._config.hydra.overrides.hydra, *overrides]
         loader = self._loader
@@ -114,7 +127,7 @@ class Composer:
             files, self._config.hydra.job.config_name, parsed, prepend_hydra=True, skip_missing=False
         )
         kept = [each for each in found.defaults if str(each.package).split(".")[0] != _HYDRA]
-        cfg = loader._compose_config_from_defaults_list(kept, files)
+        cfg = loader._compose_config_from_defaults_list(kept, _Copies(files))
         OmegaConf.set_struct(cfg, True)
         changes = [each for each in found.config_overrides if each.key_or_group.split(".")[0] != _HYDRA]
         loader._apply_overrides_to_config(changes, cfg)

@@ -257,7 +257,7 @@ def _poorness(run: TrainedRun) -> str:
     if dice is None:  # of a trial, which has not been tested
         return ""
     if not dice > 0:
-        return f"its Dice on its own test images is {dice}"
+        return f"its Dice on its own test images is {dice}, so it has learned nothing"
     try:
         rows = tested_images(RunFolder(run.directory))
     except UserError:

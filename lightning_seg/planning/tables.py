@@ -133,7 +133,11 @@ def _datasets(runs: list[PlannedRun], price: float | None) -> Table:
 def _workers(runs: list[PlannedRun]) -> Table:
     by_repeat = _grouped(runs, lambda run: (run.is_trial, run.cell.config["repeat"]))
     batches = [[run.seconds() for run in members] for _, members in by_repeat]
-    table = Table(title="On several devices like this one", title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(
+        title="On several devices like this one, the start of workers included",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
     table.add_column("devices", justify="right")
     for launcher in LAUNCHERS:
         table.add_column(launcher.name, justify="right")

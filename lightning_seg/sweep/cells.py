@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -91,7 +91,7 @@ def expand(loader: ConfigLoader, config: DictConfig, overrides: list[Override]) 
     Raises:
         UserError: an argument is wrong, or two cells have the same folder.
     """
-    cells = list(compose_cells(grid_axes(overrides), composer(loader, config)))
+    cells = list(compose_cells(grid_axes(overrides), FlatComposer(loader, config)))
     refuse_shared_folders(cells)
     return cells
 
@@ -123,16 +123,33 @@ def loaded_grid(overrides: list[str]) -> Iterator[tuple[ConfigLoader, DictConfig
         raise UserError(explain(error)) from error
 
 
-def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Iterable[str]], dict[str, Any]]:
-    """What composes one cell: from command-line arguments to a checked flat configuration, interpolations left."""
-    composition = Composer(loader, config)
+class FlatComposer:
+    """Composes single cells: from command-line arguments to a checked flat configuration, interpolations left.
 
-    def compose(overrides: Iterable[str]) -> dict[str, Any]:
-        cfg = composition.compose(list(overrides))
+    Args:
+        loader: Hydra's.
+        config: what it has loaded for the whole grid.
+    """
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig) -> None:
+        self._composer = Composer(loader, config)
+
+    def compose(self, overrides: Iterable[str]) -> dict[str, Any]:
+        """The configuration, composed fast.
+
+        Raises:
+            UserError, HydraException, OmegaConfBaseException: an argument is wrong.
+        """
+        return self._checked(self._composer.compose(list(overrides)))
+
+    def compose_in_full(self, overrides: Iterable[str]) -> dict[str, Any]:
+        """The configuration, composed by Hydra itself; raises what :meth:`compose` does."""
+        return self._checked(self._composer.compose_in_full(list(overrides)))
+
+    @staticmethod
+    def _checked(cfg: DictConfig) -> dict[str, Any]:
         check_training(cfg)
         return flatten(OmegaConf.to_container(cfg, resolve=False))
-
-    return compose
 
 
 def grid_axes(overrides: list[Override]) -> list[list[tuple[str, ...]]]:
@@ -159,21 +176,55 @@ def bare(key: str) -> str:
     return key.lstrip("+~")
 
 
+_Combination = tuple[tuple[str, ...], ...]  # one value of each axis
+_Compose = Callable[[Iterable[str]], dict[str, Any]]
+
+
 def compose_cells(
-    axes: list[list[tuple[str, ...]]],
-    compose: Callable[[Iterable[str]], dict[str, Any]],
-    combinations: Iterable[tuple[tuple[str, ...], ...]] | None = None,
+    axes: list[list[tuple[str, ...]]], composer: FlatComposer, combinations: Iterable[_Combination] | None = None
 ) -> Iterator[Cell]:
     """All cells, composed from few compositions.
 
-    Composing takes about 0.1 s, too long for thousands of cells. So each value of each axis is composed once, with
-    the first values of the other axes, and a cell is the first cell plus the changes that its values make; its
-    interpolations are resolved afterwards. Where two axes change the same key, the cell is composed in full.
+    Composing takes about 0.1 s, too long for thousands of cells, so that they are assembled as :func:`_assembled` says.
+    Hydra itself composes the last cell as well, whose values are not those of the first on any axis that has several.
+    Where it says otherwise, it composes all that cells are assembled from, and where that is not enough, every cell.
 
     Args:
         axes: of :func:`grid_axes`.
-        compose: from command-line arguments to a flat configuration with its interpolations unresolved.
+        composer: of single cells.
         combinations: one value of each axis for each cell; all there are, unless told otherwise.
+    """
+    wanted = list(itertools.product(*axes) if combinations is None else combinations)
+    if not wanted:
+        return
+    for combination, config in zip(wanted, _configs(axes, composer, wanted), strict=True):
+        resolved = _resolved(config)
+        # Mostly every key is kept; where a reference stands for a whole group, the group's values are.
+        references = {key: value for key, value in config.items() if resolved.get(key) is not value}
+        yield Cell(tuple(itertools.chain(*combination)), resolved, references)
+
+
+def _configs(
+    axes: list[list[tuple[str, ...]]], composer: FlatComposer, wanted: Sequence[_Combination]
+) -> Iterator[dict[str, Any]]:
+    """The flat configurations of combinations, by the fastest way that gives for the last of them what Hydra does."""
+    last, first = wanted[-1], tuple(values[0] for values in axes)
+    assembled = _assembled(axes, composer.compose)
+    if last != first:  # which has been compared
+        expected = composer.compose_in_full(itertools.chain(*last))
+        if assembled(last) != expected:
+            assembled = _assembled(axes, composer.compose_in_full)
+            if assembled(last) != expected:
+                return (composer.compose_in_full(itertools.chain(*each)) for each in wanted)
+    return map(assembled, wanted)
+
+
+def _assembled(axes: list[list[tuple[str, ...]]], compose: _Compose) -> Callable[[_Combination], dict[str, Any]]:
+    """What makes flat configurations of combinations.
+
+    Each value of each axis is composed once, with the first values of the other axes, and a cell is the first cell plus
+    the changes that its values make; its interpolations are resolved afterwards. Where two axes change the same key,
+    the cell is composed in full.
     """
     first = [values[0] for values in axes]
     base = compose(itertools.chain(*first))
@@ -183,18 +234,15 @@ def compose_cells(
         for value in values[1:]:
             config = compose(itertools.chain(*first[:position], value, *first[position + 1 :]))
             changes[-1][value] = _changes(base, config)
-    for combination in itertools.product(*axes) if combinations is None else combinations:
-        overrides = tuple(itertools.chain(*combination))
+
+    def assemble(combination: _Combination) -> dict[str, Any]:
         deltas = [change[value] for change, value in zip(changes, combination, strict=True)]
         if sum(map(len, deltas)) > len(set().union(*deltas)):
-            config = compose(overrides)
-        else:
-            config = base | {key: value for delta in deltas for key, value in delta.items()}
-            config = {key: value for key, value in config.items() if value is not _GONE}
-        resolved = _resolved(config)
-        # Mostly every key is kept; where a reference stands for a whole group, the group's values are.
-        references = {key: value for key, value in config.items() if resolved.get(key) is not value}
-        yield Cell(overrides, resolved, references)
+            return compose(itertools.chain(*combination))
+        config = base | {key: value for delta in deltas for key, value in delta.items()}
+        return {key: value for key, value in config.items() if value is not _GONE}
+
+    return assemble
 
 
 _GONE = object()

@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from lightning_seg.errors import UserError
 from lightning_seg.runs import stop
-from lightning_seg.sweep.cells import compose_cells, composer, grid_axes, refuse_shared_folders
+from lightning_seg.sweep.cells import FlatComposer, compose_cells, grid_axes, refuse_shared_folders
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class SearchSweeper(Sweeper):
         params = [f"{key!s}={value}" for key, value in (options.params or {}).items()]
         ends = [argument for override in parser.parse_overrides([*params, *arguments]) for argument in _ends(override)]
         axes = grid_axes(parser.parse_overrides(ends))
-        refuse_shared_folders(list(compose_cells(axes, composer(self.loader, self.config))))
+        refuse_shared_folders(list(compose_cells(axes, FlatComposer(self.loader, self.config))))
         stop.listen()
         with stop.shared(Path(self.config.hydra.sweep.dir)) as argument:
             try:

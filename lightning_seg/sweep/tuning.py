@@ -26,7 +26,7 @@ from lightning_seg.rules import is_number, is_whole
 from lightning_seg.runs.fingerprint import belongs, essential
 from lightning_seg.runs.tuning import Choice, add_choices, cell_of, describe, is_tuned, read_choices
 from lightning_seg.studies.folder import StudyFolder
-from lightning_seg.sweep.cells import Cell, bare, compose_cells, composer, expand, grid_axes, loaded_grid, nested
+from lightning_seg.sweep.cells import Cell, FlatComposer, bare, compose_cells, expand, grid_axes, loaded_grid, nested
 from lightning_seg.sweep.tuners import Tuner
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,7 @@ class Tuning:
             for name, settings in zip(self._names, self._proposals, strict=True)
         ]
         axes = [*grid_axes([*kept, *parser.parse_overrides(fixed)]), axis]
-        return list(compose_cells(axes, composer(self._loader, self._config)))
+        return list(compose_cells(axes, FlatComposer(self._loader, self._config)))
 
     def left(self) -> list[Cell]:
         """The trials of the cells for which nothing has been chosen yet."""
@@ -142,7 +142,7 @@ class Tuning:
             for combination, cell in zip(itertools.product(*axes), self._cells, strict=True)
             if (key := cell_of(cell.folder)) in chosen
         ]
-        return list(compose_cells([*axes, axis], composer(self._loader, self._config), combinations))
+        return list(compose_cells([*axes, axis], FlatComposer(self._loader, self._config), combinations))
 
     def _chosen(self) -> dict[str, Choice]:
         """The choices in the study's file that were made for these cells among these settings."""

@@ -58,6 +58,39 @@ def test_it_is_what_hydra_composes(hydra: tuple[ConfigLoader, DictConfig], chang
         assert OmegaConf.to_container(composer.compose(overrides), resolve=False) == in_full(*hydra, overrides)
 
 
+@pytest.mark.parametrize("wrong", ["a group's choice", "a value", "what differs"])
+def test_where_a_later_cell_is_wrong_hydra_composes(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    given = ["trainer=cpu", "model=unet", "loss=dice,iou", "repeat=0,1", "dataset.name=a,b"]
+    right = [cell.config for cell in grid_cells(given)]
+    lean, changed = Composer._lean, Composer._changed
+    spoilt: list[str] = []
+
+    def spoil(cfg: DictConfig | None, overrides: list[str], by: str) -> DictConfig | None:
+        if cfg is not None and by in overrides:
+            spoilt.append(by)
+            cfg.trainer.max_epochs = 7
+        return cfg
+
+    if wrong == "a group's choice":
+        monkeypatch.setattr(Composer, "_lean", lambda *given: spoil(lean(*given), given[-1], "loss=iou"))
+    elif wrong == "a value":
+        monkeypatch.setattr(Composer, "_changed", lambda *given: spoil(changed(*given), given[-1], "dataset.name=b"))
+    else:
+        monkeypatch.setattr("lightning_seg.sweep.cells._changes", lambda *_: spoilt.append("") or {})
+    assert [cell.config for cell in grid_cells(given)] == right and spoilt
+
+
+def test_hydra_composes_two_cells_of_a_grid(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    full = Composer.compose_in_full
+    monkeypatch.setattr(Composer, "compose_in_full", lambda self, given: asked.append(list(given)) or full(self, given))
+    cells = grid_cells([*FIRST[:2], f"loss={','.join(LOSSES)}", "repeat=0,1,2,3,4"])
+    assert asked == [list(cells[0].overrides), list(cells[-1].overrides)]
+    asked.clear()
+    (cell,) = grid_cells(FIRST)
+    assert asked == [list(cell.overrides)]
+
+
 def test_errors_are_hydras_own(hydra: tuple[ConfigLoader, DictConfig]) -> None:
     composer = Composer(*hydra)
     composer.compose(FIRST)

@@ -26,7 +26,7 @@ from lightning_seg.runs.folder import RunFolder
 from lightning_seg.runs.position import position
 from lightning_seg.runs.record import Record
 from lightning_seg.studies.folder import StudyFolder
-from lightning_seg.sweep.cells import Cell, compose_cells, composer, grid_axes, longest_first
+from lightning_seg.sweep.cells import Cell, FlatComposer, compose_cells, grid_axes, longest_first
 from lightning_seg.sweep.grid import GridSweeper, Outcome
 from tests.conftest import Train
 from tests.parts import Tiny
@@ -245,7 +245,7 @@ def test_cells_are_what_composing_each_in_full_would_give(sweeper, draw: int) ->
     if "dataset.count" in keys:
         keys = [key for key in keys if key != "dataset"]
     grid = axes(made, *(CHOICES[key] for key in keys))
-    cells = list(compose_cells(grid, composer(made.loader, made.config)))
+    cells = list(compose_cells(grid, FlatComposer(made.loader, made.config)))
     assert len({cell.overrides for cell in cells}) == len(cells)
     for cell in random_choices.sample(cells, min(len(cells), 8)):
         assert cell.config == composed(made, cell.overrides), cell.overrides
@@ -256,7 +256,7 @@ def test_the_whole_study(sweeper) -> None:  # type: ignore[no-untyped-def]
     made = sweeper("experiment=paper")
     params = made.config.hydra.sweeper.params
     grid = axes(made, *(f"{key}={value}" for key, value in params.items()))
-    cells = list(compose_cells(grid, composer(made.loader, made.config)))
+    cells = list(compose_cells(grid, FlatComposer(made.loader, made.config)))
     assert len({cell.folder for cell in cells}) == 3600
     assert [cell.config["repeat"] for cell in cells] == [repeat for repeat in range(5) for _ in range(720)]
     for cell in random.Random(0).sample(cells, 8):

@@ -17,7 +17,7 @@ from lightning_seg.data.prepare.verify import verify
 from lightning_seg.data.readers.layout import image_files
 from lightning_seg.errors import UserError
 from lightning_seg.terminal import errors, tracked
-from lightning_seg.wording import printable
+from lightning_seg.wording import filled, printable
 
 Check = Callable[[FileDataset], object] | None
 
@@ -53,10 +53,9 @@ def prepare(
     """
     console = console or errors()
     target = data_dir / source.name
+    about = f"  {source.page}\n  Terms: {source.terms}\n  Please cite: {source.citation}"
     console.print(
-        f"[bold]{escape(source.title)}[/]\n  {escape(source.page)}\n  Terms: {escape(source.terms)}\n"
-        f"  Please cite: {escape(source.citation)}",
-        highlight=False,
+        f"[bold]{escape(source.title)}[/]\n{escape(filled(about, console.width))}", highlight=False, soft_wrap=True
     )
     if not _is_filled(target):
         try:
