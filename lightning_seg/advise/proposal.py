@@ -422,8 +422,9 @@ def _cut(effort: Effort) -> str:
 def _nothing_fits(times: Mapping[str, float], losses: int, effort: Effort, limits: _Limits) -> UserError:
     names = list(times) if limits.every_model else [min(times, key=lambda name: times[name])]
     seconds = limits.elapsed(times, names, losses, limits.fewest)
+    example = "" if limits.every_model else " such as model=unet model.width=16"  # who has chosen knows one
     return UserError(
         f"{limits.seconds / 3600:g} h are too short even for {'one loss' if losses == 1 else 'two losses'} with "
         f"{counted(limits.fewest, 'repeat')} at {effort.image_size} pixels, about {duration(seconds)} on "
-        "this device; give more --hours, or a smaller network such as model=unet model.width=16."
+        f"this device; give more --hours, or a smaller network{example}."
     )

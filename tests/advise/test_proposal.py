@@ -42,6 +42,13 @@ def test_only_what_is_cut_is_said_to_be():
     assert not [reason for reason in make(1000.0).reasons if reason.startswith("The paper's")]
 
 
+def test_who_has_chosen_a_network_is_not_told_of_it_again():
+    with pytest.raises(UserError, match=r"or a smaller network such as model=unet model.width=16\.$"):
+        make(0.001)
+    with pytest.raises(UserError, match=r"or a smaller network\.$"):
+        make(0.001, "model=unet", "model.width=16")
+
+
 def test_paper_effort_is_kept_where_the_least_study_fits():
     least = make(3.0)
     assert (models_of(least), least.losses, least.repeats) == (["fcbformer"], list(LOSSES), ["0", "1", "2"])
