@@ -212,6 +212,15 @@ def read_json(path: Path, most_bytes: int = MOST_JSON_BYTES) -> Any:
         raise UnreadableError(f"it is no JSON: {str(error).splitlines()[0].rstrip('.')}") from error
 
 
+def read_notes(path: Path) -> dict[str, Any]:
+    """What this program has noted for itself in a JSON file: an object; empty where none can be read there."""
+    try:
+        found = read_json(path)
+    except (OSError, UnreadableError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def read_table(path: Path, most_bytes: int = MOST_TABLE_BYTES) -> list[dict[str, str]]:
     """The rows of a CSV file that may come from anywhere, by the names in its first line; each has them all.
 

@@ -13,7 +13,7 @@ from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
-from lightning_seg.wording import filled, printable
+from lightning_seg.wording import continued, filled, printable
 
 T = TypeVar("T")
 _LEAST_BAR, _MOST_BAR = 10, 40  # characters
@@ -113,6 +113,11 @@ def tracked(values: Iterable[T], what: str, total: int, console: Console | None 
 def on_errors(sentences: str) -> str:
     """Sentences in lines that fit the terminal of standard error, if it is one; no command in them is broken."""
     return filled(sentences, errors().width) if errors().is_terminal else sentences
+
+
+def to_copy(commands: str, console: Console) -> str:
+    """Commands, one a line, as they are shown to be copied: continued on further lines where a terminal is narrow."""
+    return continued(commands, console.width) if console.is_terminal else commands
 
 
 def busy(with_what: str) -> Status:

@@ -10,8 +10,8 @@ import typer
 from rich.console import Console
 
 from lightning_seg.machine.processes import uncollected
-from lightning_seg.terminal import busy, on_errors
-from lightning_seg.wording import continued, printable
+from lightning_seg.terminal import busy, on_errors, to_copy
+from lightning_seg.wording import printable
 
 RunArgument = Annotated[
     Path, typer.Argument(help="A run's folder or weights file, or a cell's folder: the mean of its repeats.")
@@ -48,7 +48,7 @@ def say(text: object, console: Console | None = None) -> None:
 
 def say_commands(commands: str, console: Console) -> None:
     """Print commands, one a line, that are there to be copied."""
-    say(continued(commands, console.width) if console.is_terminal else commands, console)
+    say(to_copy(commands, console), console)
 
 
 def note(remark: str | None) -> None:

@@ -64,6 +64,11 @@ def plain(node: DictConfig) -> dict[str, Any]:
     return cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
 
 
+def group_of(flat: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+    """The keys of one group of a flat configuration, without their prefix, such as ``"data."``."""
+    return {key.removeprefix(prefix): value for key, value in flat.items() if key.startswith(prefix)}
+
+
 def nest(flat: Mapping[str, Any]) -> dict[str, Any]:
     """One mapping of dotted keys as nested mappings."""
     tree: dict[str, Any] = {}

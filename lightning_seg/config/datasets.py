@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 from omegaconf import OmegaConf
 
 from lightning_seg.config.build import build
-from lightning_seg.config.compose import nest
+from lightning_seg.config.compose import group_of, nest
 from lightning_seg.config.external import external_nodes, refuse_absent
 from lightning_seg.data.dataset import LesionDataset
 from lightning_seg.data.split import Fractions, compares_images, make_split
@@ -30,16 +30,16 @@ def check_datasets(configs: Iterable[Flat]) -> None:
     """
     configs = list(configs)
     opened: dict[str, Any] = {}
-    for node in _distinct(node for config in configs if (node := _group(config, "dataset."))):
+    for node in _distinct(node for config in configs if (node := group_of(config, "dataset."))):
         opened[repr(node)] = build(OmegaConf.create(nest(node)), "dataset")
     for node, data, seed, repeat in _distinct(
-        (_group(config, "dataset."), _group(config, "data."), config["seed"], config["repeat"])
+        (group_of(config, "dataset."), group_of(config, "data."), config["seed"], config["repeat"])
         for config in configs
         if "data.split" in config
     ):
         _divide(opened.get(repr(node)), data, seed, repeat)
     for choices, data_dir, own in _distinct(
-        (config["external"], config["data_dir"], _group(config, "dataset."))
+        (config["external"], config["data_dir"], group_of(config, "dataset."))
         for config in configs
         if config.get("external") and config["test"]
     ):
@@ -52,12 +52,8 @@ def check_datasets(configs: Iterable[Flat]) -> None:
 def _divide(dataset: Any, data: Flat, seed: int, repeat: int) -> None:
     split, groups = data["split"], data.get("groups")
     if isinstance(dataset, LesionDataset) and not compares_images(split, groups):
-        fractions = Fractions(**_group(data, "fractions."))
+        fractions = Fractions(**group_of(data, "fractions."))
         make_split(split, dataset, fractions, seed, repeat, groups=groups, cache_dir=data.get("cache_dir"))
-
-
-def _group(config: Flat, prefix: str) -> dict[str, Any]:
-    return {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
 
 
 def _distinct(values: Iterable[T]) -> list[T]:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lightning_seg.runs.folder import RESULT, WEIGHTS, RunFolder, repeats_in
 from lightning_seg.runs.record import Record
-from lightning_seg.wording import counted
+from lightning_seg.studies.folder import study_names
+from lightning_seg.wording import agreeing, counted
 
 _STUDIES = Path("multirun")  # where studies lie unless output_dir says otherwise
 _SET_ANEW = ("rerun", "keep_weights")
@@ -18,7 +19,7 @@ def for_absent(path: Path) -> str:
     """What to type for a path that does not exist: it may be one below the folder of studies."""
     below = _STUDIES / path
     if path.is_absolute() or not below.is_dir():
-        known = sorted(each.name for each in _STUDIES.glob("[!.]*") if each.is_dir())
+        known = study_names(_STUDIES)
         studies = f"; studies in {_STUDIES} are {', '.join(known)}" if known else ""
         return f"give a run's folder or its {WEIGHTS}{studies}."
     if RunFolder(below).record() is not None or any(run.record() is not None for run in repeats_in(below)):
@@ -41,7 +42,7 @@ def for_no_weights(folder: RunFolder) -> str:
     others = [run for run in folder.siblings() if run.weights.is_file() and run.record() is not None]
     if others:
         names = ", ".join(run.path.name for run in others)
-        have = "has" if len(others) == 1 else "have"
+        have = agreeing(len(others), "have")
         return (
             f"{folder.path} has kept no {WEIGHTS}, but {names} {have}: name {others[0].path}, or{_train_again(folder)}"
         )

@@ -102,8 +102,7 @@ class _Clock(Callback):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         now = self._now(trainer)
-        all_of_it = {"all": now - self._epoch, "train": self._train, "eval": self._eval}
-        self.epochs.append({**all_of_it, "steps": self._steps})
+        self.epochs.append({"all": now - self._epoch, "train": self._train, "eval": self._eval, "steps": self._steps})
         timed = now - self.started - self.epochs[0]["all"]
         enough = len(self.epochs) > 1 and (timed >= TIMED_SECONDS or len(self.epochs) > MOST_EPOCHS)
         trainer.should_stop = enough or self._is_up(now)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lightning_seg import __version__
-from lightning_seg.errors import UnreadableError
-from lightning_seg.files import read_json, trace, write_json
-from lightning_seg.report.leftover import WRITTEN
+from lightning_seg.files import read_notes, trace, write_json
+from lightning_seg.report.leftover import NOTES
 from lightning_seg.runs.claim import CLAIM
 
 _USUAL = "report"
@@ -47,7 +46,7 @@ def stamp(study: Path, report: Path, arguments: Any) -> str | None:
         arguments: of the report, as JSON has them.
     """
     digest = hashlib.sha256(json.dumps([__version__, code_hash(), arguments], sort_keys=True, default=str).encode())
-    others = (written.parent for written in study.glob(f"{_USUAL}-*/{WRITTEN}"))
+    others = (written.parent for written in study.glob(f"{_USUAL}-*/{NOTES}"))
     for path in chain(_files(study, study / _USUAL, report, *others), _files(Path("conf"))):  # own losses are in conf
         if path.name == CLAIM:
             return None
@@ -57,11 +56,8 @@ def stamp(study: Path, report: Path, arguments: Any) -> str | None:
 
 def is_current(report: Path, wanted: str | None) -> bool:
     """Whether the report with this stamp lies there, untouched."""
-    try:
-        found = read_json(report / _STAMP)
-    except (OSError, UnreadableError):
-        return False
-    if wanted is None or not isinstance(found, dict) or found.get("stamp") != wanted:
+    found = read_notes(report / _STAMP)
+    if wanted is None or found.get("stamp") != wanted:
         return False
     files = found.get("files")
     return isinstance(files, dict) and all(trace(report / name) == was for name, was in files.items())
@@ -72,7 +68,7 @@ def keep_stamp(report: Path, made: str | None) -> None:
     if made is None:
         (report / _STAMP).unlink(missing_ok=True)
         return
-    beside = (_STAMP, WRITTEN)
+    beside = (_STAMP, NOTES)
     files = [each for each in _files(report, report / "wandb") if each.name not in beside and each.suffix != ".zip"]
     write_json(report / _STAMP, {"stamp": made, "files": {str(p.relative_to(report)): trace(p) for p in files}})
 

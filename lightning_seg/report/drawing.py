@@ -11,7 +11,7 @@ from typing import Any
 import matplotlib
 
 from lightning_seg.errors import UnreadableError
-from lightning_seg.files import read_bytes, read_json, trace, write_json
+from lightning_seg.files import read_bytes, read_notes, trace, write_json
 from lightning_seg.report.current import code_hash
 from lightning_seg.report.figures.style import FORMATS, Figure, file_names, for_page, save
 
@@ -75,7 +75,7 @@ def draw_all(drawings: Sequence[Drawing], directory: Path, formats: Collection[s
             are written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    kept = _read_kept(directory)
+    kept = read_notes(directory / _KEPT)
     now: dict[str, Any] = {}
     shown: dict[str, Shown] = {}
     for drawing in drawings:
@@ -121,14 +121,6 @@ def _as_kept(figure: Shown, directory: Path) -> dict[str, Any]:
     entry = asdict(figure) | {"files": {file: trace(directory / file) for file in figure.files}}
     del entry["svg"]
     return entry
-
-
-def _read_kept(directory: Path) -> Mapping[str, Any]:
-    try:
-        found = read_json(directory / _KEPT)
-    except (OSError, UnreadableError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _remove_outdated(

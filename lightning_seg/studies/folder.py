@@ -161,10 +161,15 @@ def find_study(output_dir: Path, name: str) -> StudyFolder:
     path = Path(name).expanduser()
     directory = path if len(path.parts) > 1 and path.is_dir() else output_dir / name
     if directory.name.startswith(".") or not directory.is_dir():
-        known = sorted(path.name for path in output_dir.glob("[!.]*") if path.is_dir())
+        known = study_names(output_dir)
         choices = f"studies there are {', '.join(known)}" if known else "train a run first"
         raise UserError(f"There is no study {name!r} in {output_dir}; {choices}.")
     return StudyFolder(directory)
+
+
+def study_names(output_dir: Path) -> list[str]:
+    """The names of the studies in a folder, sorted."""
+    return sorted(path.name for path in output_dir.glob("[!.]*") if path.is_dir())
 
 
 def _folders(folder: str, odd: list[str]) -> list[os.DirEntry[str]]:

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lightning_seg.config.arguments import prepared
-from lightning_seg.config.compose import CONFIG_DIR, explain, nest
+from lightning_seg.config.compose import CONFIG_DIR, explain, group_of, nest
 from lightning_seg.config.lean import Composer
 from lightning_seg.config.rules import check_training
 from lightning_seg.errors import UserError
@@ -57,7 +57,7 @@ class Cell:
 
     def group(self, prefix: str) -> dict[str, Any]:
         """The keys of one configuration group, without their prefix."""
-        return {key.removeprefix(prefix): value for key, value in self.config.items() if key.startswith(prefix)}
+        return group_of(self.config, prefix)
 
     def key(self, *prefixes: str) -> str:
         """What cells have in common whose values of the keys with these prefixes are the same."""

@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from lightning_seg.runs.folder import RunFolder
-from lightning_seg.wording import continued, counted, filled, printable
+from lightning_seg.terminal import to_copy
+from lightning_seg.wording import counted, filled, printable
 
 
 class Outcome(StrEnum):
@@ -63,8 +64,7 @@ def print_summary(outcomes: Mapping[RunFolder, Outcome], cells: int, trials: Map
         place = "" if study.parent == Path("multirun") else f" --output-dir {shlex.quote(str(study.parent))}"
         for command in ("status", "report"):
             line = f"lightning-seg {command} {shlex.quote(study.name)}{place}"
-            shown = continued(line, console.width) if console.is_terminal else line
-            console.print(shown, highlight=False, markup=False, soft_wrap=True)
+            console.print(to_copy(line, console), highlight=False, markup=False, soft_wrap=True)
 
 
 def _counts(outcomes: Iterable[Outcome]) -> list[str]:

@@ -14,7 +14,7 @@ from lightning_seg.cli.report import report
 from lightning_seg.report import build
 from lightning_seg.report.current import report_dir
 from lightning_seg.report.failures import SUSPECTS
-from lightning_seg.report.leftover import WRITTEN, keep_only
+from lightning_seg.report.leftover import NOTES, keep_only
 from lightning_seg.report.tables import Table
 from tests.report.make_study import make_study
 
@@ -76,9 +76,9 @@ def test_a_list_from_elsewhere_removes_nothing_else(tmp_path: Path) -> None:
     for path in kept:
         path.write_text("")
     listed = ["../a.csv", "tables/../../a.csv", "notes.txt", "index.html", "..", 5, str(tmp_path / "a.csv")]
-    (place / WRITTEN).write_text(json.dumps({"files": listed}))
+    (place / NOTES).write_text(json.dumps({"files": listed}))
     keep_only(place, [])
-    (place / WRITTEN).write_text("[5]")
+    (place / NOTES).write_text("[5]")
     keep_only(place, [])
     assert all(path.is_file() for path in kept)
 
